@@ -1,0 +1,101 @@
+"""What the command lines share: options, plain errors, exit codes, signals."""
+
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import click
+
+from census import UserError
+from census.hyperparameters import HYPERPARAMETERS
+
+
+class Interrupted(BaseException):
+    """A signal asked the process to end. Not an ``Exception``, so that nothing swallows it."""
+
+
+class Command(click.Command):
+    """A command that takes ``--max_depth`` for ``--max-depth`` and remembers what was typed.
+
+    MLflow passes parameters under their names in MLproject, with underscores; and a parameter of a
+    run can be written only once, so ours must be the text that ``mlflow run`` recorded.
+    """
+
+    def __init__(self, *args, **kwargs):
+        settings = {
+            "token_normalize_func": lambda name: name.replace("_", "-"),
+            "max_content_width": 100,
+        }
+        super().__init__(*args, context_settings=settings, **kwargs)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        typed, *_ = self.make_parser(ctx).parse_args(list(args))
+        ctx.meta["typed"] = {
+            option.name: str(typed.get(option.name, option.default))
+            for option in self.params
+            if option.name != "help"
+        }
+        return super().parse_args(ctx, args)
+
+
+class Real(click.FloatRange):
+    """A finite number within bounds."""
+
+    def convert(self, value, param, ctx) -> float:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+def hyperparameter_options(command: Callable) -> Callable:
+    """Add one option for each hyper-parameter."""
+    for p in reversed(HYPERPARAMETERS):
+        kind = (
+            click.IntRange(int(p.low), p.high)
+            if isinstance(p.default, int)
+            else Real(p.low, p.high, min_open=p.low_excluded)
+        )
+        command = click.option(
+            f"--{p.name.replace('_', '-')}",
+            type=kind,
+            default=p.default,
+            show_default=True,
+            help=p.meaning[0].upper() + p.meaning[1:] + ".",
+        )(command)
+    return command
+
+
+def run(command: click.Command) -> None:
+    """Run a command line to its end and exit.
+
+    Status 0: done; 1: the work failed; 2: the user's slip, told in a line; 128 + n: signal n.
+    Under ``mlflow run`` the run exists already: what ended it is written on it.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        sys.exit(command.main(standalone_mode=False))
+    except UserError as error:
+        _end("error", str(error), 2)
+    except click.ClickException as error:
+        _end("error", error.format_message(), 2)
+    except Interrupted as error:
+        _end("ended_by", signal.Signals(error.args[0]).name, 128 + error.args[0])
+
+
+def _interrupt(number: int, frame) -> None:
+    for other in (signal.SIGINT, signal.SIGTERM):  # a second one must not break the tidying up
+        signal.signal(other, signal.SIG_IGN)
+    raise Interrupted(number)
+
+
+def _end(tag: str, line: str, status: int) -> None:
+    print(f"{tag.replace('_', ' ')}: {line}", file=sys.stderr)
+    if run_id := os.environ.get("MLFLOW_RUN_ID"):
+        from census import tracking
+
+        tracking.explain(run_id, tag, line)
+    sys.exit(status)

@@ -1,0 +1,142 @@
+"""Pictures of one model on one split; every function returns a matplotlib figure."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from sklearn import metrics
+
+from census import table
+
+BLUE, ORANGE, GREY = "#2a6f97", "#e07a2f", "#8d99ae"
+CALIBRATION_BINS = 10
+
+
+def figures(
+    y_true: np.ndarray,
+    probability: np.ndarray,
+    importance: pd.DataFrame,
+    curves: dict[str, list[float]],
+    where: str,
+) -> dict[str, Figure]:
+    """All plots of a run, by the path of the artifact.
+
+    Args:
+        y_true: 0 or 1, shape (n_samples,).
+        probability: of label 1, shape (n_samples,).
+        importance: as ``model.importance`` returns it.
+        curves: log loss by round, by the name of the split.
+        where: what the rows are, for the titles.
+    """
+    with sns.axes_style("whitegrid", {"grid.color": "#e8ebf0", "axes.edgecolor": "#b8c0cc"}):
+        return {
+            "importance.png": importance_bars(importance),
+            "plots/roc.png": roc(y_true, probability, where),
+            "plots/precision_recall.png": precision_recall(y_true, probability, where),
+            "plots/calibration.png": calibration(y_true, probability, where),
+            "plots/confusion_matrix.png": confusion_matrix(y_true, probability, where),
+            "plots/log_loss.png": log_loss_curves(curves),
+        }
+
+
+def importance_bars(importance: pd.DataFrame) -> Figure:
+    """Gain by feature, most first."""
+    figure, axes = _new("Feature importance", "mean gain of a split (log loss)", "", 6.4, 4.8)
+    sns.barplot(importance, x="gain", y="feature", color=BLUE, ax=axes)
+    axes.bar_label(axes.containers[0], fmt="%.3g", padding=3, color="#555555", fontsize=9)
+    axes.set(xlabel="mean gain of a split (log loss)", ylabel="")
+    axes.margins(x=0.12)
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+def roc(y_true: np.ndarray, probability: np.ndarray, where: str) -> Figure:
+    """True against false positive rate over all thresholds."""
+    fpr, tpr, _ = metrics.roc_curve(y_true, probability)
+    area = metrics.auc(fpr, tpr)
+    figure, axes = _new(f"ROC, {where}", "false positive rate", "true positive rate")
+    axes.plot([0, 1], [0, 1], "--", color=GREY, label="guessing: area 0.5")
+    axes.plot(fpr, tpr, color=BLUE, linewidth=2, label=f"model: area {area:.4f}")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def precision_recall(y_true: np.ndarray, probability: np.ndarray, where: str) -> Figure:
+    """Precision against recall over all thresholds."""
+    precision, recall, _ = metrics.precision_recall_curve(y_true, probability)
+    average = metrics.average_precision_score(y_true, probability)
+    share = y_true.mean()
+    figure, axes = _new(f"Precision and recall, {where}", "recall", "precision")
+    axes.axhline(share, linestyle="--", color=GREY, label=f"guessing: {share:.3f}")
+    axes.plot(recall, precision, color=BLUE, linewidth=2, label=f"model: average {average:.4f}")
+    axes.set_ylim(0, 1.02)
+    axes.legend(loc="lower left")
+    return figure
+
+
+def calibration(y_true: np.ndarray, probability: np.ndarray, where: str) -> Figure:
+    """Share of positives against predicted probability, with the number of rows behind each point."""
+    bins = np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    counts = np.bincount(bins, minlength=CALIBRATION_BINS)
+    full = counts > 0
+    predicted, observed = (
+        np.bincount(bins, values, CALIBRATION_BINS)[full] / counts[full]
+        for values in (probability, y_true)
+    )
+    figure, axes = _new(f"Calibration, {where}", "predicted probability", "share of positives")
+    axes.plot([0, 1], [0, 1], "--", color=GREY, label="perfect")
+    axes.plot(predicted, observed, "o-", color=BLUE, linewidth=2, label="model")
+    axes.legend(loc="upper left")
+    rows = axes.twinx()
+    middles = (np.arange(CALIBRATION_BINS) + 0.5) / CALIBRATION_BINS
+    rows.bar(middles, counts, 0.9 / CALIBRATION_BINS, color=GREY, alpha=0.25)
+    rows.set(ylabel="rows (bars)", ylim=(0, counts.max() * 2.5))
+    rows.grid(visible=False)
+    return figure
+
+
+def confusion_matrix(y_true: np.ndarray, probability: np.ndarray, where: str) -> Figure:
+    """Counts of true against predicted labels at threshold 0.5, with the share of each true label."""
+    counts = metrics.confusion_matrix(y_true, probability >= 0.5)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    texts = [
+        [f"{n:,}\n{p:.1%}" for n, p in zip(*row, strict=True)]
+        for row in zip(counts, shares, strict=True)
+    ]
+    labels = [table.NEGATIVE, table.POSITIVE]
+    figure, axes = _new(f"Confusion matrix, {where}", "", "", 5.2, 4.6)
+    sns.heatmap(
+        shares,
+        annot=np.array(texts),
+        fmt="",
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        ax=axes,
+        xticklabels=labels,
+        yticklabels=labels,
+        cbar_kws={"label": "share of the true label"},
+    )
+    axes.set(xlabel="predicted", ylabel="true")
+    return figure
+
+
+def log_loss_curves(curves: dict[str, list[float]]) -> Figure:
+    """Log loss after each boosting round."""
+    figure, axes = _new("Log loss by boosting round", "trees", "log loss")
+    for (name, values), color in zip(curves.items(), (BLUE, ORANGE), strict=False):
+        axes.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=2, label=name)
+    axes.legend()
+    return figure
+
+
+def _new(title: str, x: str, y: str, width: float = 5.6, height: float = 4.6):
+    """A figure of its own: ``pyplot`` would keep it open."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(title=title, xlabel=x, ylabel=y)
+    return figure, axes

@@ -1,0 +1,220 @@
+"""What a run leaves in the MLflow store. The only module that talks to it."""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+
+import mlflow
+import pandas as pd
+import xgboost
+from matplotlib.figure import Figure
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.models import ModelSignature, infer_signature
+from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+
+from census import UserError, cli, served, table
+from census.data import Census, Split
+
+MODEL = "model"  # the logged model's name: runs:/<run id>/model
+DATASET = "census-income"
+DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
+BATCH = 1000  # metrics that the store takes in one call
+EXAMPLE_ROWS = 5
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "xgboost")  # what census/served.py imports
+GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # as MLflow makes them: bold-owl-123
+
+INPUTS = Schema(
+    [ColSpec("double" if name in table.NUMERIC else "string", name) for name in table.FEATURES]
+)
+PARAMS = ParamSchema([ParamSpec("threshold", "double", 0.5)])
+
+
+@contextmanager
+def start_run(name: str) -> Iterator[Run]:
+    """Open the run of this process, and end it with the status it deserves.
+
+    Under ``mlflow run`` that is the run MLflow made: where it still has a generated name it takes
+    ours, and one that the user chose stays.
+    """
+    resumed = "MLFLOW_RUN_ID" in os.environ
+    run = mlflow.start_run(run_name=None if resumed else os.environ.get("MLFLOW_RUN_NAME", name))
+    if resumed and GENERATED_NAME.fullmatch(run.info.run_name or ""):
+        mlflow.set_tag("mlflow.runName", name)
+    try:
+        yield run
+    except cli.Interrupted:
+        mlflow.end_run("KILLED")
+        raise
+    except BaseException as error:
+        explain(run.info.run_id, "error", f"{type(error).__name__}: {error}")
+        mlflow.end_run("FAILED")
+        raise
+    mlflow.end_run("FINISHED")
+
+
+def explain(run_id: str, tag: str, line: str) -> None:
+    """Write on a run what ended it, where a reader of the run sees it."""
+    client = mlflow.MlflowClient()
+    client.log_batch(
+        run_id, tags=[RunTag(tag, line[:5000]), RunTag(DESCRIPTION, f"**{tag}**: {line}")]
+    )
+
+
+def log_setting(run: Run, typed: dict[str, str], rows: Census, device: str) -> None:
+    """Log what decides the result, before the work starts: parameters, data, versions."""
+    client, run_id = mlflow.MlflowClient(), run.info.run_id
+    tags = {
+        "data.origin": rows.origin,
+        "data.digest": rows.digest,
+        "data.source": rows.source,
+        "device": device,
+        "machine": platform.machine(),
+        "version.python": platform.python_version(),
+        **{f"version.{name}": version(name) for name in REQUIREMENTS},
+    }
+    client.log_batch(
+        run_id,
+        params=[Param(k, v) for k, v in typed.items() if k not in run.data.params],
+        tags=[RunTag(key, value) for key, value in tags.items()],
+    )
+    client.log_inputs(
+        run_id,
+        [_dataset_input(rows, rows.train, "training"), _dataset_input(rows, rows.test, "test")],
+    )
+
+
+def _dataset_input(rows: Census, split: Split, context: str) -> DatasetInput:
+    """A split's lineage. ``mlflow.data.from_pandas`` would spend 0.35 s on each one's profile."""
+    kind, source = {
+        "uci": ("http", {"url": table.ADDRESSES[0] + split.name}),
+        "directory": ("local", {"uri": str(Path(rows.source) / split.name)}),
+        "synthetic": ("code", {"tags": {"data": rows.source}}),
+    }[rows.origin]
+    columns = Schema([*INPUTS, ColSpec("string", table.LABEL)])
+    dataset = Dataset(
+        name=DATASET + ("-synthetic" if rows.origin == "synthetic" else ""),
+        digest=split.digest[:32],  # MLflow keeps 36 characters; the tag data.digest is of them all
+        source_type=kind,
+        source=json.dumps(source),
+        schema=json.dumps({"mlflow_colspec": columns.to_dict()}),
+        profile=json.dumps({"num_rows": len(split.y), "num_elements": split.X.size}),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
+
+
+def raw_rows(X: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a split as a client would send them: doubles, text, None where missing."""
+    columns = {
+        name: X[name].astype(float if name in table.NUMERIC else object) for name in table.FEATURES
+    }
+    frame = pd.DataFrame(columns)
+    return frame.assign(**{c: frame[c].where(frame[c].notna(), None) for c in table.CATEGORICAL})
+
+
+def log_model(
+    booster: xgboost.Booster,
+    examples: pd.DataFrame,
+    params: dict[str, str],
+    register: str | None = None,
+):
+    """Log the servable model: code, native booster file, signature, example, requirements.
+
+    Args:
+        examples: raw rows, as ``raw_rows`` gives them.
+        params: the hyper-parameters, shown on the model's page.
+        register: name of the registered model that gets a new version.
+
+    Returns:
+        MLflow's ``ModelInfo``.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "booster.ubj")
+        booster.save_model(path)
+        model = served.CensusIncome()
+        model.load_context(SimpleNamespace(artifacts={"booster": path}))
+        answers = model.predict(examples)
+        return mlflow.pyfunc.log_model(
+            name=MODEL,
+            python_model=served.__file__,
+            artifacts={"booster": path},
+            signature=ModelSignature(INPUTS, infer_signature(examples, answers).outputs, PARAMS),
+            input_example=(examples, {"threshold": 0.5}),
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+            params=params,
+            registered_model_name=register,
+        )
+
+
+def log_results(
+    run: Run,
+    metrics: dict[str, float],
+    curves: dict[str, list[float]],
+    figures: dict[str, Figure],
+    tables: dict[str, pd.DataFrame],
+    tags: dict[str, str],
+    model_id: str | None = None,
+) -> None:
+    """Log figures and numbers, in few calls.
+
+    Args:
+        metrics: by name; they are also shown on the model's page.
+        curves: values by boosting round, by the name of the metric.
+        figures, tables: by the artifact's path.
+    """
+    client, run_id, now = mlflow.MlflowClient(), run.info.run_id, int(time.time() * 1000)
+    points = [Metric(k, v, now, 0, model_id=model_id, run_id=run_id) for k, v in metrics.items()]
+    points += [
+        Metric(key, value, now, step)
+        for key, values in curves.items()
+        for step, value in enumerate(values, start=1)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for path, figure in figures.items():
+            (Path(folder) / path).parent.mkdir(exist_ok=True)
+            figure.savefig(Path(folder) / path, dpi=110)
+        for path, frame in tables.items():
+            frame.to_csv(Path(folder) / path, index=False)
+        client.log_artifacts(run_id, folder)
+    for start in range(0, len(points), BATCH):
+        client.log_batch(run_id, points[start : start + BATCH])
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def model_digest(booster: xgboost.Booster) -> str:
+    """SHA-256 of the native model file."""
+    return hashlib.sha256(booster.save_raw("ubj")).hexdigest()
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process has held, in MB."""
+    import resource  # not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def where_to_look() -> str:
+    """The command or address that shows the runs of this store."""
+    uri = mlflow.get_tracking_uri()
+    return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
+
+
+def require_registrable(register: str, rows: Census) -> None:
+    """Raise ``UserError`` where a model must not, or cannot, get the name ``register``."""
+    if rows.origin == "synthetic":
+        raise UserError(
+            f"register: a model trained on synthetic rows cannot be registered as {register!r}; "
+            "train on real rows (data=uci) or leave register out"
+        )
+    if not register.strip() or set(register) & set("/:"):
+        raise UserError(f"register: expected a name without / and :, got {register!r}")

@@ -1,0 +1,190 @@
+"""Train one model on one configuration: one tracked run, with plots and a model that serves.
+
+mlflow run . -P max_depth=6
+python train.py --max_depth 6
+"""
+
+import sys
+import time
+
+import click
+
+from census import cli, hyperparameters, table
+
+
+@click.command(cls=cli.Command, help=__doc__)
+@cli.hyperparameter_options
+@click.option(
+    "--early-stopping-rounds",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Find the number of trees on a validation split: stop after this many rounds "
+    "without a better log loss. 0 trains all of them.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="Of row and column sampling and of the validation split.",
+)
+@click.option(
+    "--data",
+    default="auto",
+    show_default=True,
+    help="auto, uci, synthetic, synthetic:N (rows) or a folder of adult.data and adult.test.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="What trains the trees.",
+)
+@click.option(
+    "--register",
+    default="none",
+    show_default=True,
+    help="Name of the registered model that gets a new version; none registers nothing.",
+)
+@click.pass_context
+def main(ctx, early_stopping_rounds, seed, data, device, register, **config) -> None:
+    from census import data as census_data
+    from census import model, tracking
+
+    rows = census_data.load(data)
+    model.require_device(device)
+    if register != "none":
+        tracking.require_registrable(register, rows)
+    announce(rows)
+    with tracking.start_run(run_name(config, rows)) as run:
+        tracking.log_setting(run, ctx.meta["typed"], rows, device)
+        booster, found, curves = fit(config, rows, seed, device, early_stopping_rounds)
+        scores = log(run, booster, rows, config, found, curves, register)
+    report(run, rows, scores)
+
+
+def announce(rows) -> None:
+    """Say what the rows are before any work."""
+    sizes = f"{len(rows.train.y):,} training and {len(rows.test.y):,} test rows"
+    if rows.origin == "synthetic":
+        reason = f" because {rows.warning}" if rows.warning else ""
+        print(f"WARNING: SYNTHETIC ROWS, no real people{reason}", file=sys.stderr)
+    print(f"data   {sizes}, {rows.origin}, from {rows.source}")
+
+
+def run_name(config: dict[str, int | float], rows) -> str:
+    """A name that tells runs apart: the main hyper-parameters, and those not at their default."""
+    shown = {
+        name: value
+        for name, value in config.items()
+        if name in ("max_depth", "learning_rate", "n_estimators")
+        or value != hyperparameters.DEFAULTS[name]
+    }
+    name = " ".join(f"{name}={value}" for name, value in shown.items())
+    return f"synthetic {name}" if rows.origin == "synthetic" else name
+
+
+def fit(config, rows, seed: int, device: str, early_stopping_rounds: int):
+    """Fit on all training rows; with early stopping, first find the number of trees.
+
+    Returns:
+        The booster, metrics of the fitting, and log-loss curves by metric name.
+    """
+    from census import model
+
+    start, found, curves = time.perf_counter(), {}, {}
+    X, y = rows.train.X, rows.train.y
+    if early_stopping_rounds:
+        train, validation = model.validation_split(y, seed)
+        binned = model.matrix(X.iloc[train], y[train])
+        held_out = model.matrix(X.iloc[validation], y[validation], ref=binned)
+        trial, followed = model.fit(
+            config,
+            binned,
+            seed=seed,
+            device=device,
+            validation=held_out,
+            early_stopping_rounds=early_stopping_rounds,
+        )
+        found["best_n_estimators"] = trial.best_iteration + 1
+        curves["validation_log_loss"] = followed["validation"]
+        config = config | {"n_estimators": trial.best_iteration + 1}
+    booster, followed = model.fit(config, model.matrix(X, y), seed=seed, device=device)
+    curves["train_log_loss"] = followed["train"]
+    return booster, found | {"fit_seconds": time.perf_counter() - start}, curves
+
+
+def log(run, booster, rows, config, found, curves, register: str = "none") -> dict[str, float]:
+    """Meet the test rows, once, and log model, plots and numbers.
+
+    Returns:
+        The test metrics by name.
+    """
+    from census import evaluation, model, plots, served, tracking
+
+    encode = served.Encoder(booster)
+    probability = booster.inplace_predict(encode(rows.test.X))
+    scores = evaluation.scores(rows.test.y, probability)
+    importance = model.importance(booster)
+    info = tracking.log_model(
+        booster,
+        tracking.raw_rows(rows.test.X.head(tracking.EXAMPLE_ROWS)),
+        {name: str(value) for name, value in config.items()},
+        None if register == "none" else register,
+    )
+    tracking.log_results(
+        run,
+        scores | found | {"peak_memory_mb": tracking.peak_memory_mb()},
+        curves,
+        plots.figures(rows.test.y, probability, importance, curves, rows.test.name),
+        {"importance.csv": importance},
+        {
+            "model.digest": tracking.model_digest(booster),
+            tracking.DESCRIPTION: describe(run, rows, scores),
+        },
+        info.model_id,
+    )
+    return scores
+
+
+def describe(run, rows, scores: dict[str, float]) -> str:
+    """The run in Markdown: what it is, its data, how good it is, how to serve it."""
+    from census import evaluation, tracking
+
+    error = evaluation.standard_error(scores["accuracy"], len(rows.test.y))
+    synthetic = "**Synthetic rows: no real people, no conclusions.**\n\n"
+    sizes = f"{len(rows.train.y):,} training, {len(rows.test.y):,} test rows"
+    return (
+        f"{synthetic if rows.origin == 'synthetic' else ''}"
+        f"XGBoost on Census Income: is a person's income {table.POSITIVE}?\n\n"
+        f"| | |\n|---|---|\n"
+        f"| data | {rows.origin}: {sizes} |\n"
+        f"| accuracy | {scores['accuracy']:.4f} ± {error:.4f} (standard error) |\n"
+        f"| roc_auc | {scores['roc_auc']:.4f} |\n"
+        f"| log_loss | {scores['log_loss']:.4f} |\n\n"
+        f"Serve it: `mlflow models serve -m runs:/{run.info.run_id}/{tracking.MODEL} "
+        "--env-manager local`\n"
+    )
+
+
+def report(run, rows, scores: dict[str, float]) -> None:
+    """Print what the run found, and where to go from here."""
+    from census import evaluation, tracking
+
+    error = evaluation.standard_error(scores["accuracy"], len(rows.test.y))
+    print(
+        f"test   accuracy {scores['accuracy']:.4f} ± {error:.4f}, roc_auc {scores['roc_auc']:.4f}, "
+        f"log_loss {scores['log_loss']:.4f} on {len(rows.test.y):,} rows of {rows.test.name}"
+    )
+    print(f"run    {run.info.run_id}")
+    print(f"look   {tracking.where_to_look()}")
+    model_uri = f"runs:/{run.info.run_id}/{tracking.MODEL}"
+    print(f"serve  mlflow models serve -m {model_uri} --env-manager local")
+    if rows.origin == "synthetic":
+        print("WARNING: these figures are of SYNTHETIC ROWS, not of the census", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    cli.run(main)
