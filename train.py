@@ -16,7 +16,7 @@ from census import cli, hyperparameters, table
 @cli.hyperparameter_options
 @click.option(
     "--early-stopping-rounds",
-    type=click.IntRange(0),
+    type=cli.Whole(0),
     default=0,
     show_default=True,
     help="Find the number of trees on a validation split: stop after this many rounds "
@@ -24,7 +24,7 @@ from census import cli, hyperparameters, table
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**31 - 1),
+    type=cli.Whole(0, 2**31 - 1),
     default=0,
     show_default=True,
     help="Of row and column sampling and of the validation split.",
@@ -77,10 +77,9 @@ def announce(rows) -> None:
 def run_name(config: dict[str, int | float], rows) -> str:
     """A name that tells runs apart: the main hyper-parameters, and those not at their default."""
     shown = {
-        name: value
-        for name, value in config.items()
-        if name in ("max_depth", "learning_rate", "n_estimators")
-        or value != hyperparameters.DEFAULTS[name]
+        name: config[name]
+        for name, default in hyperparameters.DEFAULTS.items()
+        if name in ("max_depth", "learning_rate", "n_estimators") or config[name] != default
     }
     name = " ".join(f"{name}={value}" for name, value in shown.items())
     return f"synthetic {name}" if rows.origin == "synthetic" else name
@@ -138,7 +137,7 @@ def log(run, booster, rows, config, found, curves, register: str = "none") -> di
         run,
         scores | found | {"peak_memory_mb": tracking.peak_memory_mb()},
         curves,
-        plots.figures(rows.test.y, probability, importance, curves, rows.test.name),
+        plots.figures(rows.test.y, probability, importance, curves, _test_rows(rows)),
         {"importance.csv": importance},
         {
             "model.digest": tracking.model_digest(booster),
@@ -147,6 +146,10 @@ def log(run, booster, rows, config, found, curves, register: str = "none") -> di
         info.model_id,
     )
     return scores
+
+
+def _test_rows(rows) -> str:
+    return f"{'synthetic ' if rows.origin == 'synthetic' else ''}{rows.test.name}"
 
 
 def describe(run, rows, scores: dict[str, float]) -> str:
@@ -176,7 +179,7 @@ def report(run, rows, scores: dict[str, float]) -> None:
     error = evaluation.standard_error(scores["accuracy"], len(rows.test.y))
     print(
         f"test   accuracy {scores['accuracy']:.4f} ± {error:.4f}, roc_auc {scores['roc_auc']:.4f}, "
-        f"log_loss {scores['log_loss']:.4f} on {len(rows.test.y):,} rows of {rows.test.name}"
+        f"log_loss {scores['log_loss']:.4f} on {len(rows.test.y):,} rows of {_test_rows(rows)}"
     )
     print(f"run    {run.info.run_id}")
     print(f"look   {tracking.where_to_look()}")

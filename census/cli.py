@@ -8,12 +8,8 @@ from collections.abc import Callable
 
 import click
 
-from census import UserError
+from census import Interrupted, UserError
 from census.hyperparameters import HYPERPARAMETERS
-
-
-class Interrupted(BaseException):
-    """A signal asked the process to end. Not an ``Exception``, so that nothing swallows it."""
 
 
 class Command(click.Command):
@@ -40,8 +36,16 @@ class Command(click.Command):
         return super().parse_args(ctx, args)
 
 
+class Whole(click.IntRange):
+    """A whole number within bounds."""
+
+    name = "whole number"
+
+
 class Real(click.FloatRange):
     """A finite number within bounds."""
+
+    name = "number"
 
     def convert(self, value, param, ctx) -> float:
         number = super().convert(value, param, ctx)
@@ -54,7 +58,7 @@ def hyperparameter_options(command: Callable) -> Callable:
     """Add one option for each hyper-parameter."""
     for p in reversed(HYPERPARAMETERS):
         kind = (
-            click.IntRange(int(p.low), p.high)
+            Whole(int(p.low), p.high)
             if isinstance(p.default, int)
             else Real(p.low, p.high, min_open=p.low_excluded)
         )
@@ -83,13 +87,13 @@ def run(command: click.Command) -> None:
     except click.ClickException as error:
         _end("error", error.format_message(), 2)
     except Interrupted as error:
-        _end("ended_by", signal.Signals(error.args[0]).name, 128 + error.args[0])
+        _end("ended_by", error.args[0].name, 128 + error.args[0])
 
 
 def _interrupt(number: int, frame) -> None:
     for other in (signal.SIGINT, signal.SIGTERM):  # a second one must not break the tidying up
         signal.signal(other, signal.SIG_IGN)
-    raise Interrupted(number)
+    raise Interrupted(signal.Signals(number))
 
 
 def _end(tag: str, line: str, status: int) -> None:

@@ -97,6 +97,8 @@ def user_path(text: str, name: str) -> Path:
     ``mlflow run <git URL>`` works in a fresh temporary clone (``tempfile.mkdtemp``), which is gone
     from the user's mind and soon from the disk.
     """
+    if not text.strip():
+        raise UserError(f"{name}: expected a path, got nothing")
     path = Path(text).expanduser()
     here, temporary = Path.cwd().resolve(), Path(tempfile.gettempdir()).resolve()
     if not path.is_absolute() and "MLFLOW_RUN_ID" in os.environ and here.is_relative_to(temporary):
@@ -298,8 +300,8 @@ def download(folder: Path) -> None:
         else:
             raise UserError(
                 f"{name} could not be downloaded ({'; '.join(failures)}). "
-                f"Put {table.TRAIN} and {table.TEST} into {PROJECT_DATA}, "
-                "set CENSUS_DATA_DIR to their folder, or use data=synthetic"
+                f"Put {table.TRAIN} and {table.TEST} into a folder and set CENSUS_DATA_DIR to it, "
+                "or use data=synthetic"
             )
 
 

@@ -72,7 +72,7 @@ def fit(
 
 
 def require_device(device: str) -> None:
-    """Raise ``UserError`` where ``device`` cannot be had: XGBoost itself would fall back to the CPU."""
+    """Raise ``UserError`` where ``device`` is missing: XGBoost would silently take the CPU."""
     if device == "cpu":
         return
     with warnings.catch_warnings(record=True) as caught:

@@ -7,6 +7,7 @@ matplotlib.use("Agg")
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn import metrics
 
@@ -45,7 +46,7 @@ def figures(
 
 def importance_bars(importance: pd.DataFrame) -> Figure:
     """Gain by feature, most first."""
-    figure, axes = _new("Feature importance", "mean gain of a split (log loss)", "", 6.4, 4.8)
+    figure, axes = _new("Feature importance", "mean gain of a split (log loss)", "", 6.4, left=1.4)
     sns.barplot(importance, x="gain", y="feature", color=BLUE, ax=axes)
     axes.bar_label(axes.containers[0], fmt="%.3g", padding=3, color="#555555", fontsize=9)
     axes.set(xlabel="mean gain of a split (log loss)", ylabel="")
@@ -79,7 +80,7 @@ def precision_recall(y_true: np.ndarray, probability: np.ndarray, where: str) ->
 
 
 def calibration(y_true: np.ndarray, probability: np.ndarray, where: str) -> Figure:
-    """Share of positives against predicted probability, with the number of rows behind each point."""
+    """Share of positives against predicted probability, and the rows behind each point."""
     bins = np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     counts = np.bincount(bins, minlength=CALIBRATION_BINS)
     full = counts > 0
@@ -87,7 +88,9 @@ def calibration(y_true: np.ndarray, probability: np.ndarray, where: str) -> Figu
         np.bincount(bins, values, CALIBRATION_BINS)[full] / counts[full]
         for values in (probability, y_true)
     )
-    figure, axes = _new(f"Calibration, {where}", "predicted probability", "share of positives")
+    figure, axes = _new(
+        f"Calibration, {where}", "predicted probability", "share of positives", right=0.8
+    )
     axes.plot([0, 1], [0, 1], "--", color=GREY, label="perfect")
     axes.plot(predicted, observed, "o-", color=BLUE, linewidth=2, label="model")
     axes.legend(loc="upper left")
@@ -100,7 +103,7 @@ def calibration(y_true: np.ndarray, probability: np.ndarray, where: str) -> Figu
 
 
 def confusion_matrix(y_true: np.ndarray, probability: np.ndarray, where: str) -> Figure:
-    """Counts of true against predicted labels at threshold 0.5, with the share of each true label."""
+    """True against predicted labels at threshold 0.5: counts, and shares of the true label."""
     counts = metrics.confusion_matrix(y_true, probability >= 0.5)
     shares = counts / counts.sum(axis=1, keepdims=True)
     texts = [
@@ -108,7 +111,7 @@ def confusion_matrix(y_true: np.ndarray, probability: np.ndarray, where: str) ->
         for row in zip(counts, shares, strict=True)
     ]
     labels = [table.NEGATIVE, table.POSITIVE]
-    figure, axes = _new(f"Confusion matrix, {where}", "", "", 5.2, 4.6)
+    figure, axes = _new(f"Confusion matrix, {where}", "", "", right=0.0)
     sns.heatmap(
         shares,
         annot=np.array(texts),
@@ -134,9 +137,18 @@ def log_loss_curves(curves: dict[str, list[float]]) -> Figure:
     return figure
 
 
-def _new(title: str, x: str, y: str, width: float = 5.6, height: float = 4.6):
-    """A figure of its own: ``pyplot`` would keep it open."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+def _new(
+    title: str, x: str, y: str, width: float = 5.6, left: float = 0.7, right: float = 0.2
+) -> tuple[Figure, Axes]:
+    """A figure of its own: ``pyplot`` would keep it open.
+
+    Its margins are in inches and fixed: a layout engine would draw every figure twice.
+    """
+    height = 4.6
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(
+        left=left / width, right=1 - right / width, bottom=0.6 / height, top=1 - 0.4 / height
+    )
     axes = figure.add_subplot()
     axes.set(title=title, xlabel=x, ylabel=y)
     return figure, axes

@@ -38,7 +38,6 @@ GROUPS = ("sex", "race", "age")
 
 LABEL = "income"
 NEGATIVE, POSITIVE = "<=50K", ">50K"
-PROBABILITY = "probability"  # of POSITIVE, in the model's answers
 
 MISSING = "?"
 COMMENT = "|"  # adult.test opens with "|1x3 Cross validator"

@@ -22,7 +22,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
-from census import UserError, cli, served, table
+from census import Interrupted, UserError, served, table
 from census.data import Census, Split
 
 MODEL = "model"  # the logged model's name: runs:/<run id>/model
@@ -46,13 +46,15 @@ def start_run(name: str) -> Iterator[Run]:
     Under ``mlflow run`` that is the run MLflow made: where it still has a generated name it takes
     ours, and one that the user chose stays.
     """
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of one small file
     resumed = "MLFLOW_RUN_ID" in os.environ
     run = mlflow.start_run(run_name=None if resumed else os.environ.get("MLFLOW_RUN_NAME", name))
     if resumed and GENERATED_NAME.fullmatch(run.info.run_name or ""):
         mlflow.set_tag("mlflow.runName", name)
     try:
         yield run
-    except cli.Interrupted:
+    except Interrupted as error:
+        explain(run.info.run_id, "ended_by", error.args[0].name)
         mlflow.end_run("KILLED")
         raise
     except BaseException as error:
@@ -143,16 +145,29 @@ def log_model(
         model = served.CensusIncome()
         model.load_context(SimpleNamespace(artifacts={"booster": path}))
         answers = model.predict(examples)
-        return mlflow.pyfunc.log_model(
-            name=MODEL,
-            python_model=served.__file__,
-            artifacts={"booster": path},
-            signature=ModelSignature(INPUTS, infer_signature(examples, answers).outputs, PARAMS),
-            input_example=(examples, {"threshold": 0.5}),
-            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
-            params=params,
-            registered_model_name=register,
-        )
+        with _no_bytecode():
+            return mlflow.pyfunc.log_model(
+                name=MODEL,
+                python_model=served.__file__,
+                artifacts={"booster": path},
+                signature=ModelSignature(
+                    INPUTS, infer_signature(examples, answers).outputs, PARAMS
+                ),
+                input_example=(examples, {"threshold": 0.5}),
+                pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+                params=params,
+                registered_model_name=register,
+            )
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """MLflow runs the model's code where it lies; its ``__pycache__`` would be logged with it."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def log_results(

@@ -1,0 +1,118 @@
+"""The warm `mlflow run .` of one model beside the floors it cannot go below.
+
+Every round runs, one after the other: `mlflow run` of a project whose command is `true`; an empty
+interpreter that imports mlflow, xgboost, pandas, matplotlib and seaborn; `start_run` on a store
+that exists, on top of the imports; a bare load and fit, on top of its imports; and the project.
+
+    CENSUS_DATA_DIR=<folder of the real files> python -m benchmarks.main
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+PROJECT = Path(__file__).resolve().parent.parent
+IMPORTS = "import mlflow, xgboost, pandas, matplotlib.pyplot, seaborn"
+START_RUN = """
+import time, mlflow
+start = time.perf_counter()
+with mlflow.start_run():
+    pass
+print("seconds", time.perf_counter() - start)
+"""
+FIT = """
+import os, time
+import pandas, xgboost
+start = time.perf_counter()
+path = os.path.join(os.environ["CENSUS_DATA_DIR"], "adult.data")
+rows = pandas.read_csv(path, header=None, skipinitialspace=True, na_values="?")
+for column in rows.select_dtypes(exclude="number"):
+    rows[column] = rows[column].astype("category")
+X, y = rows.iloc[:, :-1], rows.iloc[:, -1].cat.codes
+matrix = xgboost.QuantileDMatrix(X, y, enable_categorical=True)
+parameters = {"objective": "binary:logistic", "max_depth": 6, "learning_rate": 0.1}
+xgboost.train(parameters, matrix, 100)
+print("seconds", time.perf_counter() - start)
+"""
+LOG_MODEL = """
+import sys, time
+from census import data, model, tracking
+from census.hyperparameters import DEFAULTS
+rows = data.load()
+booster, _ = model.fit(DEFAULTS | {"max_depth": 6}, model.matrix(rows.train.X, rows.train.y))
+with tracking.start_run("benchmark"):
+    examples = tracking.raw_rows(rows.test.X.head(5))
+    start = time.perf_counter()
+    tracking.log_model(booster, examples, {})
+    print("seconds", time.perf_counter() - start)
+"""
+
+
+def seconds(command: list[str], cwd: Path) -> tuple[float, str]:
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    elapsed = time.perf_counter() - start
+    if done.returncode:
+        sys.exit(f"{command} failed:\n{done.stdout}{done.stderr}")
+    return elapsed, done.stdout
+
+
+def inside(code: str, cwd: Path) -> float:
+    """Seconds that a script measured of itself, after its imports."""
+    _, printed = seconds([sys.executable, "-c", code], cwd)
+    return float(re.search(r"seconds ([\d.]+)", printed)[1])
+
+
+@click.command(help=__doc__)
+@click.option("--rounds", default=5, show_default=True)
+def main(rounds: int) -> None:
+    if "CENSUS_DATA_DIR" not in os.environ:
+        sys.exit("set CENSUS_DATA_DIR to the folder of the real files")
+    os.environ["CENSUS_DATA_DIR"] = str(Path(os.environ["CENSUS_DATA_DIR"]).resolve())
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a user has his bytecode
+    table = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+        bare, project = folder / "bare", folder / "project"
+        bare.mkdir()
+        (bare / "MLproject").write_text("name: bare\nentry_points: {main: {command: 'true'}}\n")
+        ignored = shutil.ignore_patterns(".*", "mlruns", "mlflow.db")
+        shutil.copytree(PROJECT, project, ignore=ignored)
+        run = ["mlflow", "run", ".", "--env-manager", "local"]
+        for number in range(-1, rounds):
+            row = {
+                "mlflow run of true": seconds(run, bare)[0],
+                "imports": seconds([sys.executable, "-c", IMPORTS], folder)[0],
+                "start_run": inside(START_RUN, folder),
+                "load and fit": inside(FIT, folder),
+            }
+            row["floors together"] = sum(row.values())
+            row["mlflow run . -P max_depth=6"] = seconds([*run, "-P", "max_depth=6"], project)[0]
+            row["log_model"] = inside(LOG_MODEL, project)
+            row["ratio"] = row["mlflow run . -P max_depth=6"] / row["floors together"]
+            if number >= 0:  # the first round warms up
+                for key, value in row.items():
+                    table.setdefault(key, []).append(value)
+    print(f"{rounds} rounds on {os.cpu_count()} cores, {platform.machine()}; seconds and ratio")
+    for key, values in table.items():
+        print(
+            f"  {key:28} median {statistics.median(values):6.2f}   "
+            f"from {min(values):.2f} to {max(values):.2f}"
+        )
+    print(json.dumps(table))
+
+
+if __name__ == "__main__":
+    main()

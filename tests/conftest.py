@@ -1,0 +1,90 @@
+"""What tests share: a clean environment, rows to work on, and an account of what was skipped."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from census import data, synthetic
+
+PROJECT = Path(__file__).resolve().parent.parent
+REAL = os.environ.get("CENSUS_DATA_DIR")  # the folder of the real files, if the caller has them
+REAL = Path(REAL).resolve() if REAL else None
+KINDS = {"real": "need the real files in $CENSUS_DATA_DIR", "network": "need the internet"}
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "real: needs the real files in $CENSUS_DATA_DIR")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("real") and not REAL:
+            item.add_marker(pytest.mark.skip(reason=KINDS["real"]))
+        if item.get_closest_marker("network") and not _online():
+            item.add_marker(pytest.mark.skip(reason=KINDS["network"]))
+
+
+def pytest_terminal_summary(terminalreporter):
+    skipped = [report.keywords for report in terminalreporter.stats.get("skipped", [])]
+    for kind in KINDS:
+        count = sum(kind in keywords for keywords in skipped)
+        terminalreporter.write_line(f"{kind}-data tests skipped: {count}".replace("k-data", "k"))
+
+
+def _online() -> bool:
+    try:
+        socket.create_connection(("archive.ics.uci.edu", 443), timeout=3).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    """No setting of the caller's leaks in; whatever is written goes into temporary folders."""
+    for name in [*os.environ]:
+        if name.startswith(("MLFLOW_", "CENSUS_", "GIT_")):
+            monkeypatch.delenv(name)
+    for name in ("home", "tmp"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def synthetic_folder(tmp_path_factory) -> Path:
+    """Files of 4,000 and 2,000 synthetic rows."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    synthetic.write(folder, 4000)
+    return folder
+
+
+@pytest.fixture(scope="session", params=["synthetic", pytest.param("real", marks=pytest.mark.real)])
+def rows(request, synthetic_folder) -> data.Census:
+    """The synthetic rows and, where they are there, the real ones."""
+    return data.load(str(REAL if request.param == "real" else synthetic_folder))
+
+
+@pytest.fixture
+def run_command():
+    """Run a command to its end, within two minutes; returns ``CompletedProcess`` with text."""
+
+    def run(*command, **options) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [str(word) for word in command],
+            capture_output=True,
+            text=True,
+            timeout=options.pop("timeout", 120),
+            **options,
+        )
+
+    return run

@@ -1,0 +1,241 @@
+"""Where rows come from, and the dialect of the files."""
+
+import hashlib
+import http.server
+import threading
+
+import numpy as np
+import pytest
+
+from census import UserError, data, synthetic, table
+from tests.conftest import REAL
+
+ROW = "39, State-gov, 77516, Bachelors, 13, Never-married, Adm-clerical, Not-in-family, White, Male, 2174, 0, 40, United-States, <=50K"
+RICH = "52, Self-emp-inc, 287927, HS-grad, 9, Married-civ-spouse, ?, Wife, White, Female, 15024, 0, ?, ?, >50K"
+
+
+def write(folder, *lines, name=table.TRAIN, end="\n"):
+    path = folder / name
+    path.write_bytes(end.join([*lines, ""]).encode())
+    return path
+
+
+def test_reads_the_dialect_of_uci(tmp_path):
+    """Comment, leading spaces, missing marker, full stop after the label, blank last line."""
+    split = data.read(write(tmp_path, "|1x3 Cross validator", f"{ROW}.", f"{RICH}.", ""))
+    assert split.y.tolist() == [0, 1]
+    assert split.X["age"].tolist() == [39, 52]
+    assert split.X["workclass"].tolist() == ["State-gov", "Self-emp-inc"]
+    assert split.X["hours-per-week"].isna().tolist() == [False, True]
+    assert split.X["occupation"].isna().tolist() == [False, True]
+    assert list(split.X["native-country"].cat.categories) == ["United-States"]
+    assert list(split.X) == list(table.FEATURES)
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: text.replace(", ", ","),
+    lambda text: text.replace("\n", "\r\n"),
+    lambda text: text.replace("K\n", "K.\n"),
+    lambda text: text.replace("K\n", "K \n"),
+    lambda text: text.rstrip("\n"),
+    lambda text: text.replace("\n", "\n\n"),
+])
+def test_spaces_line_ends_and_full_stops_do_not_matter(tmp_path, change):
+    plain = write(tmp_path, ROW, RICH, ROW)
+    other = tmp_path / "other"
+    other.write_bytes(change(plain.read_text()).encode())
+    a, b = data.read(plain), data.read(other)
+    assert a.X.equals(b.X)
+    assert a.y.tolist() == b.y.tolist()
+
+
+@pytest.mark.parametrize(("old", "new", "message"), [
+    ("39", "thirty", "line 3, age: expected a number, got 'thirty'"),
+    ("39", "", "line 3, age: expected a value, got an empty field"),
+    ("39", "nan", "line 3, age: expected a number, got 'nan'"),
+    ("39", "inf", "line 3, age: expected a number, got 'inf'"),
+    ("39", "1e999", "line 3, age: expected a number, got '1e999'"),
+    ("39", "0x10", "line 3, age: expected a number, got '0x10'"),
+    ("State-gov", "", "line 3, workclass: expected a value, got an empty field"),
+    (" White,", "", "line 3: expected 15 fields, got 14"),
+    (" White,", " White, White,", "line 3: expected 15 fields, got 16"),
+    ("<=50K", ">5OK", "line 3: expected the label <=50K or >50K, got '>5OK'"),
+    ("<=50K", "", "line 3: expected the label <=50K or >50K, got ''"),
+    ("<=50K", "<=50K..", "line 3: expected the label <=50K or >50K, got '<=50K..'"),
+    ("Male", "\udcff", "line 3: expected UTF-8 text"),
+])
+def test_a_bad_row_is_named(tmp_path, old, new, message):
+    path = tmp_path / table.TRAIN
+    text = "\n".join(["| comment", RICH, ROW.replace(old, new, 1), ROW])
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UserError) as caught:
+        data.read(path)
+    assert str(caught.value).startswith(f"{path} {message}")
+
+
+@pytest.mark.parametrize(("lines", "message"), [
+    ([], "an empty file"),
+    (["|only a comment"], "expected rows of both labels"),
+    ([ROW, ROW], "found 2 rows, 0 of them >50K"),
+    (["<html><body>Please log in</body></html>"], "line 1: expected 15 fields, got 1"),
+])
+def test_a_file_without_rows_of_both_labels_is_refused(tmp_path, lines, message):
+    path = write(tmp_path, *lines) if lines else tmp_path / "x"
+    path.touch()
+    with pytest.raises(UserError, match=message):
+        data.read(path)
+
+
+def test_a_category_may_be_missing_altogether(tmp_path):
+    """A user's own file may not know a column."""
+    split = data.read(write(tmp_path, RICH, RICH.replace(">50K", "<=50K")))
+    assert split.X["occupation"].isna().all()
+
+
+@pytest.mark.real
+def test_the_real_files_are_recognised_wherever_they_lie(monkeypatch):
+    """Figures from adult.names: 32,561 and 16,281 rows, 24.08 % and 23.62 % above 50K."""
+    rows = data.load(str(REAL))
+    assert rows.origin == "uci"
+    assert (len(rows.train.y), len(rows.test.y)) == (32_561, 16_281)
+    assert rows.train.y.mean() == pytest.approx(0.2408, abs=5e-5)
+    assert rows.test.y.mean() == pytest.approx(0.2362, abs=5e-5)
+    assert rows.train.X.isna().sum().sum() == 4262
+    monkeypatch.setenv("CENSUS_DATA_DIR", str(REAL))
+    assert data.load("uci").digest == data.load("auto").digest == rows.digest
+
+
+def test_a_named_source_is_used_or_is_an_error(monkeypatch, tmp_path, synthetic_folder):
+    """Only auto without CENSUS_DATA_DIR looks further."""
+    for value in ("nowhere", str(tmp_path / "nowhere")):
+        with pytest.raises(UserError, match="expected the files adult.data and adult.test"):
+            data.load(value)
+    monkeypatch.setenv("CENSUS_DATA_DIR", str(synthetic_folder))
+    assert data.load("auto").source == str(synthetic_folder)
+    with pytest.raises(UserError, match="SHA-256"):
+        data.load("uci")
+    monkeypatch.setenv("CENSUS_DATA_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="no such folder"):
+        data.load("auto")
+
+
+@pytest.mark.parametrize("value", ["synthetic:", "synthetic:x", "synthetic:-5", "synthetic:5", "", " "])
+def test_a_malformed_source_is_refused(value):
+    with pytest.raises(UserError):
+        data.load(value)
+
+
+@pytest.mark.parametrize("clone", [True, False])
+def test_a_relative_path_is_refused_in_a_temporary_clone(monkeypatch, tmp_path, clone):
+    """`mlflow run <git URL>` works in tempfile.mkdtemp(): the user's folder is elsewhere."""
+    here = tmp_path / "tmp" / ("tmpab12cd_9" if clone else "project")
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    assert data.user_path("rows", "data") == here / "rows"
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    assert data.user_path("/rows", "data").is_absolute()
+    if clone:
+        with pytest.raises(UserError, match="data: expected an absolute path, got 'rows'"):
+            data.user_path("rows", "data")
+    else:
+        assert data.user_path("rows", "data") == here / "rows"
+
+
+@pytest.fixture
+def mirror(monkeypatch, tmp_path, synthetic_folder):
+    """A loopback server of two files whose digests are the recorded ones; returns its contents."""
+    contents = {name: (synthetic_folder / name).read_bytes() for name in table.DIGESTS}
+    digests = {name: hashlib.sha256(body).hexdigest() for name, body in contents.items()}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = contents.get(self.path.removeprefix("/"), b"")
+            cut = self.path.removeprefix("/") in contents.get("cut", ())
+            self.send_response(200 if body else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[: len(body) // 2] if cut else body)
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(table, "DIGESTS", digests)
+    monkeypatch.setattr(
+        table, "ADDRESSES", ("http://127.0.0.1:9/", f"http://127.0.0.1:{server.server_port}/")
+    )
+    monkeypatch.setattr(data, "PROJECT_DATA", tmp_path / "project-data")
+    yield contents
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_download_goes_to_the_cache_and_is_not_repeated(mirror, tmp_path):
+    rows = data.load("uci")
+    assert rows.origin == "uci"
+    assert rows.source.startswith(str(tmp_path / "home" / "cache"))
+    mirror.clear()  # the server forgets the files: the cache must do
+    assert data.load("auto").digest == rows.digest
+
+
+@pytest.mark.parametrize(("spoil", "message"), [
+    (lambda c: c.update({table.TEST: b"<html>log in</html>"}), "does not match the known hash"),
+    (lambda c: c.update({table.TRAIN: c[table.TRAIN][:-5]}), "does not match the known hash"),
+    (lambda c: c.update(cut=[table.TRAIN]), "adult.data could not be downloaded"),
+    (lambda c: c.pop(table.TEST), "404"),
+])
+def test_a_bad_download_leaves_no_file_and_says_why(mirror, tmp_path, spoil, message):
+    spoil(mirror)
+    with pytest.raises(UserError, match=message):
+        data.load("uci")
+    left = [p for p in (tmp_path / "home").rglob("*") if p.is_file()]
+    assert {p.name for p in left} <= {table.TRAIN}
+    for path in left:
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == table.DIGESTS[path.name]
+
+
+def test_auto_falls_back_to_synthetic_rows_and_says_why(mirror):
+    mirror.clear()
+    rows = data.load("auto")
+    assert rows.origin == "synthetic"
+    assert "adult.data could not be downloaded" in rows.warning
+
+
+def test_a_spoilt_cache_is_not_used(mirror, tmp_path, capsys):
+    """A file in the cache is checked as a download is."""
+    cache = tmp_path / "home" / "cache" / "census-mlflow"
+    cache.mkdir(parents=True)
+    (cache / table.TRAIN).write_text("spoilt")
+    (cache / table.TEST).write_bytes(mirror[table.TEST])
+    assert data.load("uci").origin == "uci"
+    assert "not used:" in capsys.readouterr().err
+
+
+def test_the_project_folder_comes_before_the_cache(mirror, tmp_path):
+    folder = tmp_path / "project-data"
+    folder.mkdir()
+    for name, body in mirror.items():
+        (folder / name).write_bytes(body)
+    assert data.load("auto").source == str(folder)
+
+
+@pytest.mark.network
+def test_the_recorded_addresses_still_hold_the_files(tmp_path):
+    data.download(tmp_path)
+    assert data.load(str(tmp_path)).origin == "uci"
+
+
+def test_origin_and_digest_depend_on_bytes(tmp_path, synthetic_folder):
+    """Rows without the marker are vouched for by the user; one byte changes the digest."""
+    marked = data.load(str(synthetic_folder))
+    assert marked.origin == "synthetic"
+    for name in table.DIGESTS:
+        lines = (synthetic_folder / name).read_text().splitlines()
+        assert lines[0] == synthetic.MARKER
+        write(tmp_path, *lines[1:], name=name)
+    plain = data.load(str(tmp_path))
+    assert plain.origin == "directory"
+    assert plain.digest != marked.digest
+    assert np.array_equal(plain.train.y, marked.train.y)
