@@ -32,14 +32,17 @@ def test_reads_the_dialect_of_uci(tmp_path):
     assert list(split.X) == list(table.FEATURES)
 
 
-@pytest.mark.parametrize("change", [
-    lambda text: text.replace(", ", ","),
-    lambda text: text.replace("\n", "\r\n"),
-    lambda text: text.replace("K\n", "K.\n"),
-    lambda text: text.replace("K\n", "K \n"),
-    lambda text: text.rstrip("\n"),
-    lambda text: text.replace("\n", "\n\n"),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace(", ", ","),
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("K\n", "K.\n"),
+        lambda text: text.replace("K\n", "K \n"),
+        lambda text: text.rstrip("\n"),
+        lambda text: text.replace("\n", "\n\n"),
+    ],
+)
 def test_spaces_line_ends_and_full_stops_do_not_matter(tmp_path, change):
     plain = write(tmp_path, ROW, RICH, ROW)
     other = tmp_path / "other"
@@ -49,21 +52,24 @@ def test_spaces_line_ends_and_full_stops_do_not_matter(tmp_path, change):
     assert a.y.tolist() == b.y.tolist()
 
 
-@pytest.mark.parametrize(("old", "new", "message"), [
-    ("39", "thirty", "line 3, age: expected a number, got 'thirty'"),
-    ("39", "", "line 3, age: expected a value, got an empty field"),
-    ("39", "nan", "line 3, age: expected a number, got 'nan'"),
-    ("39", "inf", "line 3, age: expected a number, got 'inf'"),
-    ("39", "1e999", "line 3, age: expected a number, got '1e999'"),
-    ("39", "0x10", "line 3, age: expected a number, got '0x10'"),
-    ("State-gov", "", "line 3, workclass: expected a value, got an empty field"),
-    (" White,", "", "line 3: expected 15 fields, got 14"),
-    (" White,", " White, White,", "line 3: expected 15 fields, got 16"),
-    ("<=50K", ">5OK", "line 3: expected the label <=50K or >50K, got '>5OK'"),
-    ("<=50K", "", "line 3: expected the label <=50K or >50K, got ''"),
-    ("<=50K", "<=50K..", "line 3: expected the label <=50K or >50K, got '<=50K..'"),
-    ("Male", "\udcff", "line 3: expected UTF-8 text"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("39", "thirty", "line 3, age: expected a number, got 'thirty'"),
+        ("39", "", "line 3, age: expected a value, got an empty field"),
+        ("39", "nan", "line 3, age: expected a number, got 'nan'"),
+        ("39", "inf", "line 3, age: expected a number, got 'inf'"),
+        ("39", "1e999", "line 3, age: expected a number, got '1e999'"),
+        ("39", "0x10", "line 3, age: expected a number, got '0x10'"),
+        ("State-gov", "", "line 3, workclass: expected a value, got an empty field"),
+        (" White,", "", "line 3: expected 15 fields, got 14"),
+        (" White,", " White, White,", "line 3: expected 15 fields, got 16"),
+        ("<=50K", ">5OK", "line 3: expected the label <=50K or >50K, got '>5OK'"),
+        ("<=50K", "", "line 3: expected the label <=50K or >50K, got ''"),
+        ("<=50K", "<=50K..", "line 3: expected the label <=50K or >50K, got '<=50K..'"),
+        ("Male", "\udcff", "line 3: expected UTF-8 text"),
+    ],
+)
 def test_a_bad_row_is_named(tmp_path, old, new, message):
     path = tmp_path / table.TRAIN
     text = "\n".join(["| comment", RICH, ROW.replace(old, new, 1), ROW])
@@ -73,12 +79,15 @@ def test_a_bad_row_is_named(tmp_path, old, new, message):
     assert str(caught.value).startswith(f"{path} {message}")
 
 
-@pytest.mark.parametrize(("lines", "message"), [
-    ([], "an empty file"),
-    (["|only a comment"], "expected rows of both labels"),
-    ([ROW, ROW], "found 2 rows, 0 of them >50K"),
-    (["<html><body>Please log in</body></html>"], "line 1: expected 15 fields, got 1"),
-])
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([], "an empty file"),
+        (["|only a comment"], "expected rows of both labels"),
+        ([ROW, ROW], "found 2 rows, 0 of them >50K"),
+        (["<html><body>Please log in</body></html>"], "line 1: expected 15 fields, got 1"),
+    ],
+)
 def test_a_file_without_rows_of_both_labels_is_refused(tmp_path, lines, message):
     path = write(tmp_path, *lines) if lines else tmp_path / "x"
     path.touch()
@@ -119,7 +128,9 @@ def test_a_named_source_is_used_or_is_an_error(monkeypatch, tmp_path, synthetic_
         data.load("auto")
 
 
-@pytest.mark.parametrize("value", ["synthetic:", "synthetic:x", "synthetic:-5", "synthetic:5", "", " "])
+@pytest.mark.parametrize(
+    "value", ["synthetic:", "synthetic:x", "synthetic:-5", "synthetic:5", "", " "]
+)
 def test_a_malformed_source_is_refused(value):
     with pytest.raises(UserError):
         data.load(value)
@@ -180,12 +191,15 @@ def test_a_download_goes_to_the_cache_and_is_not_repeated(mirror, tmp_path):
     assert data.load("auto").digest == rows.digest
 
 
-@pytest.mark.parametrize(("spoil", "message"), [
-    (lambda c: c.update({table.TEST: b"<html>log in</html>"}), "does not match the known hash"),
-    (lambda c: c.update({table.TRAIN: c[table.TRAIN][:-5]}), "does not match the known hash"),
-    (lambda c: c.update(cut=[table.TRAIN]), "adult.data could not be downloaded"),
-    (lambda c: c.pop(table.TEST), "404"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda c: c.update({table.TEST: b"<html>log in</html>"}), "does not match the known hash"),
+        (lambda c: c.update({table.TRAIN: c[table.TRAIN][:-5]}), "does not match the known hash"),
+        (lambda c: c.update(cut=[table.TRAIN]), "adult.data could not be downloaded"),
+        (lambda c: c.pop(table.TEST), "404"),
+    ],
+)
 def test_a_bad_download_leaves_no_file_and_says_why(mirror, tmp_path, spoil, message):
     spoil(mirror)
     with pytest.raises(UserError, match=message):

@@ -15,8 +15,9 @@ def test_columns_are_those_of_uci_in_the_order_of_the_files():
         "sex capital-gain capital-loss hours-per-week native-country".split()
     )
     assert set(table.NUMERIC) == {
-        name for name in table.FEATURES if name in "age fnlwgt hours-per-week"
-        or name.startswith("capital") or name.endswith("num")
+        name
+        for name in table.FEATURES
+        if name in "age fnlwgt hours-per-week" or name.startswith("capital") or name.endswith("num")
     }
     assert set(table.NUMERIC) | set(table.CATEGORICAL) == set(table.FEATURES)
     assert set(table.GROUPS) <= set(table.FEATURES)
@@ -25,11 +26,13 @@ def test_columns_are_those_of_uci_in_the_order_of_the_files():
 SOURCES = [p for p in PROJECT.glob("**/*.py") if p.parts[-2] in ("census", "data", PROJECT.name)]
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in SOURCES if p.name != "table.py"], ids=lambda p: p.name
-)
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.name != "table.py"], ids=lambda p: p.name)
 def test_nothing_else_names_a_column(path):
     """Another table is a change of one module."""
     names = {*table.FEATURES, table.NEGATIVE, table.POSITIVE}
-    texts = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+    texts = {
+        node.value
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant)
+    }
     assert not names & {text for text in texts if isinstance(text, str)}

@@ -1,0 +1,109 @@
+"""The trees: the same bytes for the same input, and early stopping that means what it says."""
+
+import numpy as np
+import pytest
+import xgboost
+
+from census import UserError, evaluation, hyperparameters, model
+from census.served import Encoder
+
+SMALL = hyperparameters.DEFAULTS | {"n_estimators": 20, "max_depth": 4}
+
+
+def fit(rows, config=SMALL, **options):
+    return model.fit(config, model.matrix(rows.train.X, rows.train.y), **options)
+
+
+@pytest.mark.parametrize("sampling", [{}, {"subsample": 0.7, "colsample_bytree": 0.6}])
+def test_threads_do_not_change_a_byte(rows, sampling):
+    files = {
+        bytes(fit(rows, SMALL | sampling, n_jobs=n, seed=3)[0].save_raw("ubj")) for n in (1, 2, 4)
+    }
+    assert len(files) == 1
+
+
+def test_the_seed_counts_only_where_rows_or_columns_are_drawn(rows):
+    def file(config, seed):
+        return bytes(fit(rows, config, seed=seed)[0].save_raw("ubj"))
+
+    sampled = SMALL | {"subsample": 0.5}
+    assert file(sampled, 0) == file(sampled, 0) != file(sampled, 1)
+
+
+def test_every_hyperparameter_reaches_xgboost(rows):
+    """A declared parameter that is never passed on is the classic trap of project templates."""
+    values = {
+        "learning_rate": 0.3, "max_depth": 2, "n_estimators": 5, "subsample": 0.9,
+        "colsample_bytree": 0.8, "min_child_weight": 7.0, "gamma": 200.0, "reg_alpha": 2.0,
+        "reg_lambda": 5.0, "scale_pos_weight": 4.0,
+    }  # fmt: skip
+    assert set(values) == set(hyperparameters.DEFAULTS)
+    plain = fit(rows, hyperparameters.DEFAULTS | {"n_estimators": 10})[0].trees_to_dataframe()
+    for name, value in values.items():
+        config = hyperparameters.DEFAULTS | {"n_estimators": 10} | {name: value}
+        changed = fit(rows, config)[0].trees_to_dataframe()
+        assert not plain.equals(changed), name
+
+
+def test_the_curve_is_the_log_loss_of_each_prefix(rows):
+    """Independent reference: scikit-learn's log loss of the first trees' predictions."""
+    booster, curves = fit(rows)
+    X = Encoder(booster)(rows.train.X)
+    for n_trees in (1, 7, 20):
+        probability = booster.inplace_predict(X, iteration_range=(0, n_trees))
+        expected = evaluation.scores(rows.train.y, probability)["log_loss"]
+        assert curves["train"][n_trees - 1] == pytest.approx(expected, abs=1e-6)
+
+
+def test_early_stopping_keeps_the_best_round_of_the_validation_rows(rows):
+    X, y = rows.train.X, rows.train.y
+    train, held_out = model.validation_split(y, seed=0)
+    binned = model.matrix(X.iloc[train], y[train])
+    booster, curves = model.fit(
+        SMALL | {"n_estimators": 500, "learning_rate": 0.5},
+        binned,
+        validation=model.matrix(X.iloc[held_out], y[held_out], ref=binned),
+        early_stopping_rounds=5,
+    )
+    assert len(curves["validation"]) < 500
+    assert booster.best_iteration == int(np.argmin(curves["validation"]))
+    assert len(curves["validation"]) == booster.best_iteration + 1 + 5
+
+
+def test_the_validation_split_is_stratified_seeded_and_a_fifth(rows):
+    y = rows.train.y
+    train, held_out = model.validation_split(y, seed=0)
+    assert len(held_out) == pytest.approx(len(y) / 5, abs=1)
+    assert sorted([*train, *held_out]) == list(range(len(y)))
+    assert y[train].mean() == pytest.approx(y[held_out].mean(), abs=1e-3)
+    assert np.array_equal(train, model.validation_split(y, seed=0)[0])
+    assert not np.array_equal(train, model.validation_split(y, seed=1)[0])
+
+
+def test_importance_lists_every_feature_once_most_gain_first(rows):
+    booster, _ = fit(rows, SMALL | {"n_estimators": 1, "max_depth": 1})
+    table = model.importance(booster)
+    assert sorted(table["feature"]) == sorted(rows.train.X)
+    assert table["gain"].is_monotonic_decreasing
+    assert (table["gain"] > 0).sum() == 1  # a stump splits once
+    assert table["weight"].sum() == 1
+
+
+def test_a_missing_gpu_is_an_error_not_a_silent_cpu():
+    if xgboost.build_info()["USE_CUDA"] and _has_gpu():
+        model.require_device("cuda")
+        return
+    with pytest.raises(UserError, match="device: expected a GPU for cuda"):
+        model.require_device("cuda")
+
+
+def _has_gpu() -> bool:
+    import ctypes.util
+
+    name = ctypes.util.find_library("cuda")
+    count = ctypes.c_int(0)
+    if name:
+        driver = ctypes.CDLL(name)
+        driver.cuInit(0)
+        driver.cuDeviceGetCount(ctypes.byref(count))
+    return count.value > 0

@@ -1,0 +1,54 @@
+"""Every picture can be drawn, names what it shows, and is not blank."""
+
+import io
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+
+from census import plots
+
+
+@pytest.fixture(scope="module")
+def figures():
+    rng = np.random.default_rng(0)
+    y = (rng.random(500) < 0.25).astype(int)
+    probability = np.clip(0.25 + 0.4 * (y - 0.25) + rng.normal(0, 0.1, 500), 0, 1)
+    importance = pd.DataFrame({"feature": ["capital-gain", "age"], "gain": [3.0, 0.0]})
+    curves = {"validation_log_loss": [0.6, 0.5], "train_log_loss": [0.6, 0.4, 0.3]}
+    return plots.figures(y, probability, importance, curves, "the test rows")
+
+
+def test_importance_stands_at_the_root_and_the_others_in_a_folder(figures):
+    assert [path for path in figures if "/" not in path] == ["importance.png"]
+    assert {path.split("/")[0] for path in figures if "/" in path} == {"plots"}
+    assert len(figures) == 6
+
+
+def test_pictures_are_drawn_within_their_frames(figures):
+    """Fixed margins must leave room for every label."""
+    for path, figure in figures.items():
+        file = io.BytesIO()
+        figure.savefig(file, dpi=60)
+        file.seek(0)
+        pixels = matplotlib.image.imread(file)[..., :3]
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20, path
+        border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        assert border.min() == 1, f"{path}: something reaches the edge"
+
+
+def test_pictures_name_what_they_show(figures):
+    titles = {path: figure.axes[0].get_title() for path, figure in figures.items()}
+    for path in ("roc", "precision_recall", "calibration", "confusion_matrix"):
+        assert titles[f"plots/{path}.png"].endswith("the test rows")
+    labels = [text.get_text() for text in figures["importance.png"].axes[0].get_yticklabels()]
+    assert labels == ["capital-gain", "age"]
+    legend = figures["plots/log_loss.png"].axes[0].get_legend()
+    assert [t.get_text() for t in legend.get_texts()] == ["validation_log_loss", "train_log_loss"]
+
+
+def test_calibration_points_are_shares_of_their_bins():
+    y, p = np.array([0, 1, 1, 1]), np.array([0.05, 0.05, 0.95, 1.0])
+    line = plots.calibration(y, p, "x").axes[0].lines[1]
+    assert np.allclose(line.get_xydata(), [[0.05, 0.5], [0.975, 1.0]])

@@ -1,0 +1,90 @@
+"""The synthetic rows: the same everywhere, in the same format, and close to the real ones."""
+
+import hashlib
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import synthetic as fidelity
+from census import data, synthetic, table
+from tests.conftest import PROJECT, REAL
+
+# SHA-256 of adult.data and adult.test, shortened; a new recipe or generator means new ones.
+DEFAULT_DIGESTS = ["407df291096b2263", "8edcb6bdebd15977"]
+
+
+def digests(folder):
+    return [hashlib.sha256((folder / name).read_bytes()).hexdigest()[:16] for name in table.DIGESTS]
+
+
+def test_the_default_set_is_the_same_on_every_machine(tmp_path):
+    """A past run on synthetic rows can be repeated only if these bytes never change."""
+    synthetic.write(tmp_path, data.DEFAULT_SYNTHETIC_ROWS)
+    assert digests(tmp_path) == DEFAULT_DIGESTS
+
+
+def test_fewer_rows_are_the_first_of_more_and_chunks_do_not_show(tmp_path, monkeypatch):
+    few, many = tmp_path / "few", tmp_path / "many"
+    for folder, n_rows in ((few, 1000), (many, synthetic.CHUNK + 1000)):
+        folder.mkdir()
+        synthetic.write(folder, n_rows)
+    for name, n_lines in ((table.TRAIN, 1001), (table.TEST, 501)):
+        a, b = ((folder / name).read_text().splitlines() for folder in (few, many))
+        assert a == b[:n_lines]
+    assert len(b) == (synthetic.CHUNK + 1000) // 2 + 1
+    assert len(data.read(many / table.TRAIN).y) == synthetic.CHUNK + 1000
+
+
+def test_another_seed_gives_other_rows(tmp_path):
+    seen = set()
+    for seed in (0, 1):
+        synthetic.write(tmp_path, 1000, seed)
+        seen.update(digests(tmp_path))
+    assert len(seen) == 4
+
+
+def test_the_marker_survives_a_file_and_is_looked_for_in_both(tmp_path):
+    """A model trained on rows nobody lived must not pass for one trained on people."""
+    subprocess.run(
+        [sys.executable, "-m", "census.synthetic", tmp_path, "--rows", "1000"],
+        check=True,
+        cwd=PROJECT,
+        capture_output=True,
+    )
+    assert data.load(str(tmp_path)).origin == "synthetic"
+    text = (tmp_path / table.TRAIN).read_text()
+    (tmp_path / table.TRAIN).write_text(text.removeprefix(f"{synthetic.MARKER}\n"))
+    assert data.load(str(tmp_path)).origin == "synthetic"
+
+
+def test_the_recipe_is_small():
+    assert synthetic.RECIPE.stat().st_size <= 300_000
+
+
+@pytest.fixture(scope="module")
+def both():
+    return data.load(str(REAL)), data.load("synthetic")
+
+
+@pytest.mark.real
+def test_each_column_is_within_two_hundredths_of_the_real_one(both):
+    real, made = both
+    for name in table.FEATURES:
+        assert fidelity.total_variation(real.train.X[name], made.train.X[name]) <= 0.02, name
+    assert abs(real.train.y.mean() - made.train.y.mean()) <= 0.02
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("max_depth", [3, 6])
+def test_a_model_behaves_as_on_real_rows(both, max_depth):
+    (a, gain), (b, made_gain) = (fidelity.train_and_score(rows, max_depth) for rows in both)
+    assert abs(a - b) <= 0.015
+    assert gain.corr(made_gain.reindex(gain.index), method="spearman") >= 0.8
+
+
+@pytest.mark.real
+def test_no_synthetic_row_is_a_real_one(both):
+    real, made = ({*fidelity.rows_of(r.train), *fidelity.rows_of(r.test)} for r in both)
+    assert len(made) > 48_000
+    assert not real & made
