@@ -12,7 +12,7 @@ import xgboost
 from mlflow.exceptions import MlflowException
 
 FEW = 64  # up to so many rows, one table of objects and one thread are faster
-LARGEST = np.finfo(np.float32).max
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class Encoder:

@@ -10,8 +10,14 @@ import pytest
 from census import UserError, data, synthetic, table
 from tests.conftest import REAL
 
-ROW = "39, State-gov, 77516, Bachelors, 13, Never-married, Adm-clerical, Not-in-family, White, Male, 2174, 0, 40, United-States, <=50K"
-RICH = "52, Self-emp-inc, 287927, HS-grad, 9, Married-civ-spouse, ?, Wife, White, Female, 15024, 0, ?, ?, >50K"
+ROW = (
+    "39, State-gov, 77516, Bachelors, 13, Never-married, Adm-clerical, Not-in-family, White, Male, "
+    "2174, 0, 40, United-States, <=50K"
+)
+RICH = (
+    "52, Self-emp-inc, 287927, HS-grad, 9, Married-civ-spouse, ?, Wife, White, Female, "
+    "15024, 0, ?, ?, >50K"
+)
 
 
 def write(folder, *lines, name=table.TRAIN, end="\n"):

@@ -1,0 +1,237 @@
+"""The project as MLflow runs it: from a folder, from a Git URL, against a server, and served."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+import xgboost
+
+from census import served, table, tracking
+from census.data import load
+from tests.conftest import PROJECT, REAL
+from tests.servers import free_port, running, serving
+from tests.test_train import PLOTS, TEST_METRICS, artifacts, the_run
+
+RUN = ["mlflow", "run", "--env-manager", "local"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the working tree, as a repository of one commit on the branch `main`."""
+    folder = tmp_path_factory.mktemp("git") / "census-mlflow"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=PROJECT, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    for name in listed:
+        if (PROJECT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, folder / name)
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for command in (
+        ["init", "-q", "-b", "main"],
+        ["add", "."],
+        [*identity, "commit", "-q", "-m", "everything"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+def test_a_folder_runs_and_typed_parameters_are_kept(run_command, project):
+    """MLflow records the text before the script starts; a parameter can be written once."""
+    parameters = ["max_depth=06", "learning_rate=1e-1", "gamma=0.10", "data=synthetic:500"]
+    done = run_command(*RUN, *(word for p in parameters for word in ("-P", p)), project)
+    assert done.returncode == 0, done.stderr
+    run = the_run()
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == (
+        "synthetic learning_rate=0.1 max_depth=6 n_estimators=100 gamma=0.1"
+    )
+    assert [
+        f"{k}={run.data.params[k]}" for k in ("max_depth", "learning_rate", "gamma", "data")
+    ] == parameters
+    assert set(run.data.metrics) >= TEST_METRICS
+
+
+@pytest.mark.parametrize(("parameter", "reason"), [
+    ("max_detph=6", "No such option '--max-detph'. Did you mean '--max-depth'?"),
+    ("learning_rate=2", "Invalid value for '--learning-rate': 2.0 is not in the range 0<x<=1."),
+    ("data=/no such; folder", "data: expected the files adult.data and adult.test in /no such; folder, no such folder"),
+])  # fmt: skip
+def test_a_slip_fails_the_run_with_its_reason(run_command, project, parameter, reason):
+    done = run_command(*RUN, "-P", parameter, project)
+    assert done.returncode == 1
+    assert f"error: {reason}\n" in done.stderr
+    assert "Traceback" not in done.stderr
+    run = the_run()
+    assert run.info.status == "FAILED"
+    assert run.data.tags["error"] == reason
+    assert reason in run.data.tags[tracking.DESCRIPTION]
+
+
+@pytest.fixture
+def git_url(project, tmp_path):
+    port = free_port()
+    command = ["git", "daemon", "--export-all", f"--base-path={project.parent}", "--reuseaddr"]
+    command += ["--listen=127.0.0.1", f"--port={port}"]
+    with running(command, port, tmp_path / "git-daemon.log"):
+        yield f"git://127.0.0.1:{port}/census-mlflow"
+
+
+@pytest.mark.parametrize("version", ["main", "commit"])
+def test_a_git_url_runs_from_another_folder(run_command, project, git_url, version):
+    command = ["git", "rev-parse", "HEAD"]
+    commit = subprocess.run(command, cwd=project, capture_output=True, text=True).stdout.strip()
+    wanted = commit if version == "commit" else version
+    options = ["--run-name", "mine", "-v", wanted, "-P", "data=synthetic:500"]
+    done = run_command(*RUN, *options, git_url)
+    assert done.returncode == 0, done.stderr
+    run = the_run()
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "mine"
+    assert run.data.tags["mlflow.source.git.commit"] == commit
+    assert run.data.tags["mlflow.source.name"] == git_url
+    assert "importance.png" in artifacts(run)
+
+
+def test_a_relative_path_is_refused_in_a_run_from_a_git_url(
+    run_command, git_url, synthetic_folder, tmp_path
+):
+    shutil.copytree(synthetic_folder, tmp_path / "rows")
+    done = run_command(*RUN, "-v", "main", "-P", "data=rows", git_url)
+    assert done.returncode == 1
+    assert "error: data: expected an absolute path, got 'rows'" in done.stderr
+    assert the_run().data.tags["error"].startswith("data: expected an absolute path")
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A tracking server with its own store, that alone can reach the artifacts."""
+    port = free_port()
+    command = [
+        "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{tmp_path}/server.db",
+        "--artifacts-destination", f"{tmp_path}/server-artifacts",
+    ]  # fmt: skip
+    with running(command, port, tmp_path / "server.log", "/health"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        yield
+
+
+def test_a_tracking_server_gets_run_plots_and_model(run_command, project, server, tmp_path):
+    before = {*tmp_path.rglob("mlruns"), *project.rglob("mlruns")}
+    done = run_command(*RUN, "-P", "data=synthetic:500", project)
+    assert done.returncode == 0, done.stderr
+    run = the_run()
+    assert run.info.status == "FINISHED"
+    assert run.info.artifact_uri.startswith("mlflow-artifacts:")
+    assert artifacts(run) >= {"importance.png", *(f"plots/{name}.png" for name in PLOTS)}
+    picture = mlflow.artifacts.download_artifacts(
+        run_id=run.info.run_id, artifact_path="importance.png"
+    )
+    assert Path(picture).read_bytes().startswith(b"\x89PNG\r\n")
+    model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    answers = model.predict(model.input_example)
+    assert list(answers) == [table.LABEL, "probability"]
+    assert {*tmp_path.rglob("mlruns"), *project.rglob("mlruns")} == before
+
+
+def post(address, body, **options):
+    text = body if isinstance(body, str) else json.dumps(body)
+    headers = {"Content-Type": "application/json"}
+    return requests.post(address, text, headers=headers, timeout=30, **options)
+
+
+def split(frame):
+    return json.loads(frame.to_json(orient="split", index=False, double_precision=15))
+
+
+def test_the_served_model_answers_as_the_booster_does(run_command, project, tmp_path, monkeypatch):
+    """Rows of the test file over REST, value by value; and every kind of bad request."""
+    if REAL:
+        monkeypatch.setenv("CENSUS_DATA_DIR", str(REAL))
+    data = "uci" if REAL else "synthetic:3000"
+    done = run_command(*RUN, "-P", f"data={data}", "-P", "max_depth=6", project)
+    assert done.returncode == 0, done.stderr
+    uri = f"runs:/{the_run().info.run_id}/model"
+    folder = mlflow.artifacts.download_artifacts(uri)
+    booster = xgboost.Booster(model_file=f"{folder}/artifacts/booster.ubj")
+    raw = tracking.raw_rows(load(data).test.X.head(1000))
+    expected = booster.inplace_predict(served.Encoder(booster)(raw)).astype(float)
+    with serving(uri, tmp_path / "serve.log") as address:
+        example = post(address, Path(folder, "serving_input_example.json").read_text())
+        assert example.status_code == 200
+        got = [row["probability"] for row in example.json()["predictions"]]
+        assert got == expected[: len(got)].tolist()
+
+        answer = post(address, {"dataframe_split": split(raw), "params": {"threshold": 0.25}})
+        answers = pd.DataFrame(answer.json()["predictions"])
+        assert np.array_equal(answers["probability"], expected)
+        labels = np.where(expected >= 0.25, table.POSITIVE, table.NEGATIVE)
+        assert answers[table.LABEL].tolist() == labels.tolist()
+
+        row = {k: None if pd.isna(v) else v for k, v in raw.iloc[0].items()}
+        for change in (
+            {},
+            {"native-country": "Atlantis"},
+            {"race": None, "age": None},
+            {"extra": 1},
+        ):
+            answer = post(address, {"dataframe_records": [row | change]})
+            assert answer.status_code == 200, answer.text
+            assert 0 <= answer.json()["predictions"][0]["probability"] <= 1
+
+        missing = {name: value for name, value in row.items() if name != "sex"}
+        bad = {
+            "is not JSON": '{"dataframe_records": [',
+            "is empty": "",
+            "has no rows": {},
+            "is a list": [1, 2],
+            "lacks a column": {"dataframe_records": [missing]},
+            "has text in a number": {"dataframe_records": [row | {"age": "old"}]},
+            "has an infinite number": json.dumps(
+                {"dataframe_records": [row | {"age": float("inf")}]}
+            ),
+            "has a list in a cell": {"dataframe_records": [row | {"sex": ["Male"]}]},
+            "has a threshold of 7": {"dataframe_records": [row], "params": {"threshold": 7}},
+            "has a threshold of null": {"dataframe_records": [row], "params": {"threshold": None}},
+        }
+        for what, body in bad.items():
+            answer = post(address, body)
+            assert 400 <= answer.status_code < 500, f"{what}: {answer.status_code}"
+            assert answer.json()["message"], what
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manager", ["uv", "virtualenv"])
+def test_a_fresh_environment_is_built_and_used(
+    run_command, project, monkeypatch, tmp_path, manager
+):
+    """The pinned requirements install, and the run works in nothing but them."""
+    monkeypatch.setenv("MLFLOW_ENV_ROOT", str(tmp_path / "environments"))
+    if manager == "virtualenv" and not shutil.which("pyenv"):
+        pytest.skip("virtualenv needs pyenv")
+    options = ["--env-manager", manager, "-P", "data=synthetic:500"]
+    done = run_command("mlflow", "run", *options, project, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert the_run().info.status == "FINISHED"
+
+
+def test_the_working_tree_has_what_the_contract_names(project):
+    """What users and other repositories rely on, tracked by Git."""
+    for name in (
+        "MLproject",
+        "python_env.yaml",
+        "train.py",
+        "data",
+        "tests",
+        "README.md",
+        "LICENSE",
+    ):
+        assert (project / name).exists(), name
