@@ -75,14 +75,15 @@ def announce(rows) -> None:
 
 
 def run_name(config: dict[str, int | float], rows) -> str:
-    """A name that tells runs apart: the main hyper-parameters, and those not at their default."""
-    shown = {
-        name: config[name]
+    """A name short enough for a list of runs: the shape of the trees, and what is not default."""
+    short = {"max_depth": "depth", "learning_rate": "rate", "n_estimators": "trees"}
+    shown = [f"{word}={config[name]}" for name, word in short.items()]
+    shown += [
+        f"{name}={config[name]}"
         for name, default in hyperparameters.DEFAULTS.items()
-        if name in ("max_depth", "learning_rate", "n_estimators") or config[name] != default
-    }
-    name = " ".join(f"{name}={value}" for name, value in shown.items())
-    return f"synthetic {name}" if rows.origin == "synthetic" else name
+        if name not in short and config[name] != default
+    ]
+    return " ".join(["synthetic", *shown] if rows.origin == "synthetic" else shown)
 
 
 def fit(config, rows, seed: int, device: str, early_stopping_rounds: int):
@@ -135,56 +136,58 @@ def log(run, booster, rows, config, found, curves, register: str = "none") -> di
     )
     tracking.log_results(
         run,
-        scores | found | {"peak_memory_mb": tracking.peak_memory_mb()},
+        info.model_id,
+        scores,
+        rows,
+        found | {"peak_memory_mb": tracking.peak_memory_mb()},
         curves,
-        plots.figures(rows.test.y, probability, importance, curves, _test_rows(rows)),
+        plots.figures(rows.test.y, probability, importance, curves, _where(rows)),
         {"importance.csv": importance},
         {
             "model.digest": tracking.model_digest(booster),
             tracking.DESCRIPTION: describe(run, rows, scores),
         },
-        info.model_id,
     )
     return scores
 
 
-def _test_rows(rows) -> str:
+def headline(rows, scores: dict[str, float]) -> str:
+    """The test metrics a reader asks for first, the accuracy with its standard error."""
+    from census import evaluation
+
+    error = evaluation.standard_error(scores["accuracy"], len(rows.test.y))
+    return (
+        f"accuracy {scores['accuracy']:.4f} ± {error:.4f}, roc_auc {scores['roc_auc']:.4f}, "
+        f"log_loss {scores['log_loss']:.4f} on {len(rows.test.y):,} rows of {_where(rows)}"
+    )
+
+
+def _where(rows) -> str:
+    """What the test rows are, for titles."""
     return f"{'synthetic ' if rows.origin == 'synthetic' else ''}{rows.test.name}"
 
 
 def describe(run, rows, scores: dict[str, float]) -> str:
-    """The run in Markdown: what it is, its data, how good it is, how to serve it."""
-    from census import evaluation, tracking
+    """The run in Markdown, in the few lines that MLflow's page shows unfolded."""
+    from census import tracking
 
-    error = evaluation.standard_error(scores["accuracy"], len(rows.test.y))
-    synthetic = "**Synthetic rows: no real people, no conclusions.**\n\n"
-    sizes = f"{len(rows.train.y):,} training, {len(rows.test.y):,} test rows"
+    synthetic = "**Synthetic rows: no real people, no conclusions.** "
     return (
         f"{synthetic if rows.origin == 'synthetic' else ''}"
-        f"XGBoost on Census Income: is a person's income {table.POSITIVE}?\n\n"
-        f"| | |\n|---|---|\n"
-        f"| data | {rows.origin}: {sizes} |\n"
-        f"| accuracy | {scores['accuracy']:.4f} ± {error:.4f} (standard error) |\n"
-        f"| roc_auc | {scores['roc_auc']:.4f} |\n"
-        f"| log_loss | {scores['log_loss']:.4f} |\n\n"
-        f"Serve it: `mlflow models serve -m runs:/{run.info.run_id}/{tracking.MODEL} "
-        "--env-manager local`\n"
+        f"XGBoost says whether a person's income is {table.POSITIVE}, "
+        f"trained on {len(rows.train.y):,} rows ({rows.origin}): **{headline(rows, scores)}**.\n\n"
+        f"Serve it: `{tracking.serve_command(run)}`\n"
     )
 
 
 def report(run, rows, scores: dict[str, float]) -> None:
     """Print what the run found, and where to go from here."""
-    from census import evaluation, tracking
+    from census import tracking
 
-    error = evaluation.standard_error(scores["accuracy"], len(rows.test.y))
-    print(
-        f"test   accuracy {scores['accuracy']:.4f} ± {error:.4f}, roc_auc {scores['roc_auc']:.4f}, "
-        f"log_loss {scores['log_loss']:.4f} on {len(rows.test.y):,} rows of {_test_rows(rows)}"
-    )
+    print(f"test   {headline(rows, scores)}")
     print(f"run    {run.info.run_id}")
     print(f"look   {tracking.where_to_look()}")
-    model_uri = f"runs:/{run.info.run_id}/{tracking.MODEL}"
-    print(f"serve  mlflow models serve -m {model_uri} --env-manager local")
+    print(f"serve  {tracking.serve_command(run)}")
     if rows.origin == "synthetic":
         print("WARNING: these figures are of SYNTHETIC ROWS, not of the census", file=sys.stderr)
 

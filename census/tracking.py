@@ -102,16 +102,22 @@ def _dataset_input(rows: Census, split: Split, context: str) -> DatasetInput:
         "directory": ("local", {"uri": str(Path(rows.source) / split.name)}),
         "synthetic": ("code", {"tags": {"data": rows.source}}),
     }[rows.origin]
+    name, digest = _dataset(rows, split)
     columns = Schema([*INPUTS, ColSpec("string", table.LABEL)])
     dataset = Dataset(
-        name=DATASET + ("-synthetic" if rows.origin == "synthetic" else ""),
-        digest=split.digest[:32],  # MLflow keeps 36 characters; the tag data.digest is of them all
+        name=name,
+        digest=digest,
         source_type=kind,
         source=json.dumps(source),
         schema=json.dumps({"mlflow_colspec": columns.to_dict()}),
         profile=json.dumps({"num_rows": len(split.y), "num_elements": split.X.size}),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
+
+
+def _dataset(rows: Census, split: Split) -> tuple[str, str]:
+    """Name and digest, as short as MLflow's own; the tag ``data.digest`` is the whole one."""
+    return DATASET + ("-synthetic" if rows.origin == "synthetic" else ""), split.digest[:8]
 
 
 def raw_rows(X: pd.DataFrame) -> pd.DataFrame:
@@ -172,22 +178,28 @@ def _no_bytecode() -> Iterator[None]:
 
 def log_results(
     run: Run,
+    model_id: str,
+    scores: dict[str, float],
+    rows: Census,
     metrics: dict[str, float],
     curves: dict[str, list[float]],
     figures: dict[str, Figure],
     tables: dict[str, pd.DataFrame],
     tags: dict[str, str],
-    model_id: str | None = None,
 ) -> None:
     """Log figures and numbers, in few calls.
 
     Args:
-        metrics: by name; they are also shown on the model's page.
-        curves: values by boosting round, by the name of the metric.
+        model_id: of the logged model whose page shows the scores too.
+        scores: of the test rows, by the metric's name.
+        metrics: other numbers, by name.
+        curves: values by boosting round, by the metric's name.
         figures, tables: by the artifact's path.
     """
     client, run_id, now = mlflow.MlflowClient(), run.info.run_id, int(time.time() * 1000)
-    points = [Metric(k, v, now, 0, model_id=model_id, run_id=run_id) for k, v in metrics.items()]
+    name, digest = _dataset(rows, rows.test)
+    points = [Metric(k, v, now, 0, model_id, name, digest, run_id) for k, v in scores.items()]
+    points += [Metric(k, v, now, 0) for k, v in metrics.items()]
     points += [
         Metric(key, value, now, step)
         for key, values in curves.items()
@@ -222,6 +234,11 @@ def where_to_look() -> str:
     """The command or address that shows the runs of this store."""
     uri = mlflow.get_tracking_uri()
     return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
+
+
+def serve_command(run: Run) -> str:
+    """The command that serves the run's model over REST."""
+    return f"mlflow models serve -m runs:/{run.info.run_id}/{MODEL} --env-manager local"
 
 
 def require_registrable(register: str, rows: Census) -> None:

@@ -50,9 +50,7 @@ def test_a_folder_runs_and_typed_parameters_are_kept(run_command, project):
     assert done.returncode == 0, done.stderr
     run = the_run()
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == (
-        "synthetic learning_rate=0.1 max_depth=6 n_estimators=100 gamma=0.1"
-    )
+    assert run.info.run_name == ("synthetic depth=6 rate=0.1 trees=100 gamma=0.1")
     assert [
         f"{k}={run.data.params[k]}" for k in ("max_depth", "learning_rate", "gamma", "data")
     ] == parameters
@@ -61,8 +59,7 @@ def test_a_folder_runs_and_typed_parameters_are_kept(run_command, project):
 
 @pytest.mark.parametrize(("parameter", "reason"), [
     ("max_detph=6", "No such option '--max-detph'. Did you mean '--max-depth'?"),
-    ("learning_rate=2", "Invalid value for '--learning-rate': 2.0 is not in the range 0<x<=1."),
-    ("data=/no such; folder", "data: expected the files adult.data and adult.test in /no such; folder, no such folder"),
+    ("data=/a b", "data: expected the files adult.data and adult.test in /a b, no such folder"),
 ])  # fmt: skip
 def test_a_slip_fails_the_run_with_its_reason(run_command, project, parameter, reason):
     done = run_command(*RUN, "-P", parameter, project)

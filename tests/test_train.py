@@ -38,7 +38,7 @@ def test_a_run_leaves_the_whole_record(run_command, synthetic_folder):
     run = the_run()
     params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "synthetic learning_rate=0.1 max_depth=6 n_estimators=60"
+    assert run.info.run_name == "synthetic depth=6 rate=0.1 trees=60"
     assert params["max_depth"] == "06"
     assert params["learning_rate"] == "1e-1"
     assert set(params) >= {*hyperparameters.DEFAULTS, "seed", "data", "device", "register"}
