@@ -4,7 +4,6 @@ mlflow run . -P max_depth=6
 python train.py --max_depth 6
 """
 
-import sys
 import time
 
 import click
@@ -70,8 +69,8 @@ def announce(rows) -> None:
     sizes = f"{len(rows.train.y):,} training and {len(rows.test.y):,} test rows"
     if rows.origin == "synthetic":
         reason = f" because {rows.warning}" if rows.warning else ""
-        print(f"WARNING: SYNTHETIC ROWS, no real people{reason}", file=sys.stderr)
-    print(f"data   {sizes}, {rows.origin}, from {rows.source}")
+        click.echo(f"WARNING: SYNTHETIC ROWS, no real people{reason}", err=True)
+    click.echo(f"data   {sizes}, {rows.origin}, from {rows.source}")
 
 
 def run_name(config: dict[str, int | float], rows) -> str:
@@ -184,12 +183,12 @@ def report(run, rows, scores: dict[str, float]) -> None:
     """Print what the run found, and where to go from here."""
     from census import tracking
 
-    print(f"test   {headline(rows, scores)}")
-    print(f"run    {run.info.run_id}")
-    print(f"look   {tracking.where_to_look()}")
-    print(f"serve  {tracking.serve_command(run)}")
+    click.echo(f"test   {headline(rows, scores)}")
+    click.echo(f"run    {run.info.run_id}")
+    click.echo(f"look   {tracking.where_to_look()}")
+    click.echo(f"serve  {tracking.serve_command(run)}")
     if rows.origin == "synthetic":
-        print("WARNING: these figures are of SYNTHETIC ROWS, not of the census", file=sys.stderr)
+        click.echo("WARNING: these figures are of SYNTHETIC ROWS, not of the census", err=True)
 
 
 if __name__ == "__main__":
