@@ -13,40 +13,14 @@ from census import cli, hyperparameters, table
 
 @click.command(cls=cli.Command, help=__doc__)
 @cli.hyperparameter_options
-@click.option(
-    "--early-stopping-rounds",
-    type=cli.Whole(0),
-    default=0,
-    show_default=True,
-    help="Find the number of trees on a validation split: stop after this many rounds "
-    "without a better log loss. 0 trains all of them.",
+@cli.option(
+    "early_stopping_rounds",
+    cli.Whole(0),
+    0,
+    "Find the number of trees on a validation split: stop after so many rounds without a better "
+    "log loss. 0 trains all of them.",
 )
-@click.option(
-    "--seed",
-    type=cli.Whole(0, 2**31 - 1),
-    default=0,
-    show_default=True,
-    help="Of row and column sampling and of the validation split.",
-)
-@click.option(
-    "--data",
-    default="auto",
-    show_default=True,
-    help="auto, uci, synthetic, synthetic:N (rows) or a folder of adult.data and adult.test.",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["cpu", "cuda"]),
-    default="cpu",
-    show_default=True,
-    help="What trains the trees.",
-)
-@click.option(
-    "--register",
-    default="none",
-    show_default=True,
-    help="Name of the registered model that gets a new version; none registers nothing.",
-)
+@cli.common_options
 @click.pass_context
 def main(ctx, early_stopping_rounds, seed, data, device, register, **config) -> None:
     from census import data as census_data

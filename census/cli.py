@@ -19,12 +19,13 @@ class Command(click.Command):
     run can be written only once, so ours must be the text that ``mlflow run`` recorded.
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, help: str, **kwargs):
         settings = {
             "token_normalize_func": lambda name: name.replace("_", "-"),
             "max_content_width": 100,
         }
-        super().__init__(*args, context_settings=settings, **kwargs)
+        help = help.replace("\n\n", "\n\n\b\n")  # \b: the examples keep their lines
+        super().__init__(*args, help=help, context_settings=settings, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         typed, *_ = self.make_parser(ctx).parse_args(list(args))
@@ -39,7 +40,7 @@ class Command(click.Command):
 class Whole(click.IntRange):
     """A whole number within bounds."""
 
-    name = "whole number"
+    name = "integer"
 
 
 class Real(click.FloatRange):
@@ -54,21 +55,33 @@ class Real(click.FloatRange):
         return number
 
 
+def option(name: str, kind: click.ParamType | None, default, meaning: str) -> Callable:
+    """An option whose help says what it means and what its default is."""
+    return click.option(
+        f"--{name.replace('_', '-')}", type=kind, default=default, show_default=True, help=meaning
+    )
+
+
 def hyperparameter_options(command: Callable) -> Callable:
     """Add one option for each hyper-parameter."""
     for p in reversed(HYPERPARAMETERS):
-        kind = (
-            Whole(int(p.low), p.high)
-            if isinstance(p.default, int)
-            else Real(p.low, p.high, min_open=p.low_excluded)
+        whole = isinstance(p.default, int)
+        kind = Whole(int(p.low), p.high) if whole else Real(p.low, p.high, min_open=p.low_excluded)
+        command = option(p.name, kind, p.default, f"{p.meaning[0].upper()}{p.meaning[1:]}.")(
+            command
         )
-        command = click.option(
-            f"--{p.name.replace('_', '-')}",
-            type=kind,
-            default=p.default,
-            show_default=True,
-            help=p.meaning[0].upper() + p.meaning[1:] + ".",
-        )(command)
+    return command
+
+
+def common_options(command: Callable) -> Callable:
+    """Add the options that everything which trains has."""
+    for add in (
+        option("register", None, "none", "Registered model that gets a new version; none: none."),
+        option("device", click.Choice(["cpu", "cuda"]), "cpu", "What trains the trees."),
+        option("data", None, "auto", "auto, uci, synthetic, synthetic:N (rows) or a folder."),
+        option("seed", Whole(0, 2**31 - 1), 0, "Of sampling and of the validation split."),
+    ):
+        command = add(command)
     return command
 
 

@@ -62,11 +62,11 @@ def test_both_requirement_files_pin_the_same_versions():
         (["--max_detph", "6"], "error: No such option '--max-detph'. Did you mean '--max-depth'?"),
         (
             ["--max_depth", "six"],
-            "error: Invalid value for '--max-depth': 'six' is not a valid whole",
+            "error: Invalid value for '--max-depth': 'six' is not a valid integer",
         ),
         (
             ["--max_depth", "3.5"],
-            "error: Invalid value for '--max-depth': '3.5' is not a valid whole",
+            "error: Invalid value for '--max-depth': '3.5' is not a valid integer",
         ),
         (
             ["--max_depth", "0"],
@@ -87,7 +87,7 @@ def test_both_requirement_files_pin_the_same_versions():
         ),
         (
             ["--n_estimators", ""],
-            "error: Invalid value for '--n-estimators': '' is not a valid whole",
+            "error: Invalid value for '--n-estimators': '' is not a valid integer",
         ),
         (["--seed", "-1"], "error: Invalid value for '--seed': -1 is not in the range 0<=x<="),
         (
