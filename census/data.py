@@ -136,7 +136,8 @@ def read(path: Path) -> Split:
                 ),
             ),
             convert_options=pa.csv.ConvertOptions(
-                column_types=types, null_values=[table.MISSING, f" {table.MISSING}"]
+                column_types=types,
+                null_values=[f"{a}{table.MISSING}{b}" for a in ("", " ") for b in ("", " ")],
             ),
         ).unify_dictionaries()
         columns = {name: _column(rows[name]) for name in table.FEATURES}
