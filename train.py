@@ -30,10 +30,11 @@ def main(ctx, early_stopping_rounds, seed, data, device, register, **config) -> 
     model.require_device(device)
     if register != "none":
         tracking.require_registrable(register, rows)
+    parts = model.validation_split(rows.train.y, seed) if early_stopping_rounds else None
     announce(rows)
     with tracking.start_run(run_name(config, rows)) as run:
         tracking.log_setting(run, ctx.meta["typed"], rows, device)
-        booster, found, curves = fit(config, rows, seed, device, early_stopping_rounds)
+        booster, found, curves = fit(config, rows, seed, device, early_stopping_rounds, parts)
         scores = log(run, booster, rows, config, found, curves, register)
     report(run, rows, scores)
 
@@ -59,8 +60,11 @@ def run_name(config: dict[str, int | float], rows) -> str:
     return " ".join(["synthetic", *shown] if rows.origin == "synthetic" else shown)
 
 
-def fit(config, rows, seed: int, device: str, early_stopping_rounds: int):
+def fit(config, rows, seed: int, device: str, early_stopping_rounds: int = 0, parts=None):
     """Fit on all training rows; with early stopping, first find the number of trees.
+
+    Args:
+        parts: numbers of the rows to train on and of those to validate on, for early stopping.
 
     Returns:
         The booster, metrics of the fitting, and log-loss curves by metric name.
@@ -69,8 +73,8 @@ def fit(config, rows, seed: int, device: str, early_stopping_rounds: int):
 
     start, found, curves = time.perf_counter(), {}, {}
     X, y = rows.train.X, rows.train.y
-    if early_stopping_rounds:
-        train, validation = model.validation_split(y, seed)
+    if parts:
+        train, validation = parts
         binned = model.matrix(X.iloc[train], y[train])
         held_out = model.matrix(X.iloc[validation], y[validation], ref=binned)
         trial, followed = model.fit(
@@ -105,7 +109,6 @@ def log(run, booster, rows, config, found, curves, register: str = "none") -> di
         booster,
         tracking.raw_rows(rows.test.X.head(tracking.EXAMPLE_ROWS)),
         {name: str(value) for name, value in config.items()},
-        None if register == "none" else register,
     )
     tracking.log_results(
         run,
@@ -121,6 +124,8 @@ def log(run, booster, rows, config, found, curves, register: str = "none") -> di
             tracking.DESCRIPTION: describe(run, rows, scores),
         },
     )
+    if register != "none":  # last: a version stands for a run that is complete
+        tracking.register_model(info.model_uri, register)
     return scores
 
 

@@ -2,16 +2,10 @@
 
 ``table``, ``hyperparameters``, ``data``, ``synthetic``, ``model``, ``evaluation`` and ``plots``
 know nothing of MLflow; ``served`` is the code that travels inside a logged model; ``tracking``
-talks to the store; ``cli`` is what the command lines share.
+talks to the store; ``cli`` is what the command lines share, and
+``interruption`` what signals do.
 """
 
 
 class UserError(Exception):
     """A slip of the user's: one or two plain lines say what was found and what to do."""
-
-
-class Interrupted(BaseException):
-    """A signal asked the process to end. Not an ``Exception``, so that nothing swallows it.
-
-    Its one argument is the ``signal.Signals``.
-    """

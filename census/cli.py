@@ -1,39 +1,38 @@
 """What the command lines share: options, plain errors, exit codes, signals."""
 
-import math
 import os
-import signal
 import sys
 from collections.abc import Callable
 
 import click
 
-from census import Interrupted, UserError
+from census import UserError, interruption
 from census.hyperparameters import HYPERPARAMETERS
 
 
 class Command(click.Command):
-    """A command that takes ``--max_depth`` for ``--max-depth`` and remembers what was typed.
+    """A command that takes ``--max-depth`` for ``--max_depth`` and remembers what was typed.
 
-    MLflow passes parameters under their names in MLproject, with underscores; and a parameter of a
-    run can be written only once, so ours must be the text that ``mlflow run`` recorded.
+    A parameter of a run can be written only once, so ours must be the text that ``mlflow run``
+    recorded, and none may be given twice under two spellings.
     """
 
     def __init__(self, *args, help: str, **kwargs):
         settings = {
-            "token_normalize_func": lambda name: name.replace("_", "-"),
+            "token_normalize_func": lambda name: name.replace("-", "_"),
             "max_content_width": 100,
         }
         help = help.replace("\n\n", "\n\n\b\n")  # \b: the examples keep their lines
+        # `mlflow run -P help=1` would end FINISHED without having done anything
+        kwargs["add_help_option"] = "MLFLOW_RUN_ID" not in os.environ
         super().__init__(*args, help=help, context_settings=settings, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        typed, *_ = self.make_parser(ctx).parse_args(list(args))
-        ctx.meta["typed"] = {
-            option.name: str(typed.get(option.name, option.default))
-            for option in self.params
-            if option.name != "help"
-        }
+        typed, _, given = self.make_parser(ctx).parse_args(list(args))
+        for option in self.params:
+            if given.count(option) > 1:
+                raise click.UsageError(f"{option.name} is given twice.")
+        ctx.meta["typed"] = {p.name: str(typed.get(p.name, p.default)) for p in self.params}
         return super().parse_args(ctx, args)
 
 
@@ -44,22 +43,20 @@ class Whole(click.IntRange):
 
 
 class Real(click.FloatRange):
-    """A finite number within bounds."""
+    """A finite number within bounds; XGBoost keeps it in 32 bits."""
 
     name = "number"
 
     def convert(self, value, param, ctx) -> float:
         number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        if number and not 1.2e-38 < abs(number) < 3.4e38:  # nan fails too
+            self.fail(f"{value!r} is not a number that 32 bits can hold.", param, ctx)
         return number
 
 
 def option(name: str, kind: click.ParamType | None, default, meaning: str) -> Callable:
     """An option whose help says what it means and what its default is."""
-    return click.option(
-        f"--{name.replace('_', '-')}", type=kind, default=default, show_default=True, help=meaning
-    )
+    return click.option(f"--{name}", type=kind, default=default, show_default=True, help=meaning)
 
 
 def hyperparameter_options(command: Callable) -> Callable:
@@ -91,28 +88,24 @@ def run(command: click.Command) -> None:
     Status 0: done; 1: the work failed; 2: the user's slip, told in a line; 128 + n: signal n.
     Under ``mlflow run`` the run exists already: what ended it is written on it.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    interruption.install()
     try:
-        sys.exit(command.main(standalone_mode=False))
-    except UserError as error:
-        _end("error", str(error), 2)
-    except click.ClickException as error:
-        _end("error", error.format_message(), 2)
-    except Interrupted as error:
-        _end("ended_by", error.args[0].name, 128 + error.args[0])
+        command.main(standalone_mode=False)
+    except BaseException as error:
+        if number := interruption.caught():
+            _tell("ended_by", number.name)
+            sys.exit(128 + number)
+        if isinstance(error, UserError | click.ClickException):
+            is_click = isinstance(error, click.ClickException)
+            _tell("error", error.format_message() if is_click else str(error))
+            sys.exit(2)
+        _tell("error", f"{type(error).__name__}: {error}")
+        raise
 
 
-def _interrupt(number: int, frame) -> None:
-    for other in (signal.SIGINT, signal.SIGTERM):  # a second one must not break the tidying up
-        signal.signal(other, signal.SIG_IGN)
-    raise Interrupted(signal.Signals(number))
-
-
-def _end(tag: str, line: str, status: int) -> None:
+def _tell(tag: str, line: str) -> None:
     print(f"{tag.replace('_', ' ')}: {line}", file=sys.stderr)
-    if run_id := os.environ.get("MLFLOW_RUN_ID"):
+    if run_id := os.environ.get("MLFLOW_RUN_ID"):  # MLflow's, not yet opened by us
         from census import tracking
 
         tracking.explain(run_id, tag, line)
-    sys.exit(status)

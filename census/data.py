@@ -5,20 +5,20 @@ import os
 import re
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 
 from census import UserError, synthetic, table
 
 PROJECT_DATA = Path(__file__).resolve().parent.parent / "data"
 CONNECT_SECONDS, READ_SECONDS = 4, 30
-DEFAULT_SYNTHETIC_ROWS = 32_561  # as many as adult.data has
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,14 @@ class Split:
         y: int8 array (n_samples,), 1 where the label is ``table.POSITIVE``.
         name: the file's name.
         digest: SHA-256 of the file's bytes, hexadecimal.
+        synthetic: whether a comment at its beginning says that the rows are.
     """
 
     X: pd.DataFrame
     y: np.ndarray
     name: str
     digest: str
+    synthetic: bool
 
 
 @dataclass(frozen=True)
@@ -72,23 +74,32 @@ def load(data: str = "auto") -> Census:
     Raises:
         UserError: the source was named and cannot be used, or a row is malformed.
     """
-    if match := re.fullmatch(r"synthetic(?::(\d+))?", data):
-        return _generate(int(match[1] or DEFAULT_SYNTHETIC_ROWS))
-    if data.startswith("synthetic"):
-        raise UserError(f"data: expected synthetic:N with a whole number N, got {data!r}")
+    try:
+        return _load(data)
+    except (OSError, RuntimeError) as error:  # unreadable, a loop of links, ~nobody
+        raise UserError(f"data: {error}") from None
+
+
+def _load(data: str) -> Census:
+    if match := re.fullmatch(r"synthetic(?::(\d{1,9}))?", data):
+        return _generate(int(match[1] or synthetic.DEFAULT_ROWS))
+    if data.startswith("synthetic:"):
+        raise UserError(
+            f"data: expected synthetic:N with a whole number N of up to nine digits, got {data!r}"
+        )
     if data not in ("auto", "uci"):
-        return _read_directory(user_path(data, "data"))
+        return _read_directory(user_path(data, "data"), "data")
     if named := os.environ.get("CENSUS_DATA_DIR"):
         folder = user_path(named, "CENSUS_DATA_DIR")
         if data == "uci":
             _require_uci(folder)
-        return _read_directory(folder)
+        return _read_directory(folder, "CENSUS_DATA_DIR")
     try:
-        return _read_directory(_find_uci())
+        return _read_directory(_find_uci(), "data")
     except UserError as error:
         if data == "uci":
             raise
-        return _generate(DEFAULT_SYNTHETIC_ROWS, warning=str(error))
+        return _generate(synthetic.DEFAULT_ROWS, warning=str(error))
 
 
 def user_path(text: str, name: str) -> Path:
@@ -123,46 +134,61 @@ def read(path: Path) -> Split:
     if not path.stat().st_size:
         raise UserError(f"{path}: expected rows, got an empty file")
     content = pa.memory_map(str(path)).read_buffer()
-    types = dict.fromkeys([*table.FEATURES, table.LABEL], pa.dictionary(pa.int32(), pa.string()))
-    types |= dict.fromkeys(table.NUMERIC, pa.float64())
+    comments = _leading_comments(path)
     try:
-        rows = pa.csv.read_csv(
-            pa.BufferReader(content),
-            read_options=pa.csv.ReadOptions(column_names=list(types)),
-            parse_options=pa.csv.ParseOptions(
-                quote_char=False,
-                invalid_row_handler=lambda row: (
-                    "skip" if row.text.startswith(table.COMMENT) else "error"
-                ),
-            ),
-            convert_options=pa.csv.ConvertOptions(
-                column_types=types,
-                null_values=[f"{a}{table.MISSING}{b}" for a in ("", " ") for b in ("", " ")],
-            ),
-        ).unify_dictionaries()
-        columns = {name: _column(rows[name]) for name in table.FEATURES}
-        y = _labels(rows[table.LABEL])
-    except (pa.ArrowInvalid, ValueError) as error:
-        raise UserError(_first_bad_line(path) or f"{path}: {error}") from None
+        X, y = _parse(content, skip_rows=len(comments))
+    except (pa.ArrowInvalid, ValueError):
+        try:
+            X, y = _parse(pa.py_buffer("\n".join(_tidy_lines(path)).encode()))
+        except (pa.ArrowInvalid, ValueError) as error:
+            raise UserError(f"{path}: {str(error)[:200]}") from None
     if len(set(y)) < 2:
         raise UserError(
             f"{path}: expected rows of both labels, {table.NEGATIVE} and {table.POSITIVE}; "
             f"found {len(y)} rows, {int(y.sum())} of them {table.POSITIVE}"
         )
-    return Split(pd.DataFrame(columns), y, path.name, hashlib.sha256(content).hexdigest())
+    digest = hashlib.sha256(content).hexdigest()
+    return Split(X, y, path.name, digest, any(c.startswith(synthetic.MARKER) for c in comments))
+
+
+def _leading_comments(path: Path) -> list[str]:
+    """The comments and blank lines that a file opens with."""
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        return list(takewhile(_is_no_row, lines))
+
+
+def _is_no_row(line: str) -> bool:
+    return not line.strip() or line.startswith(table.COMMENT)
+
+
+def _parse(content: pa.Buffer, skip_rows: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    """Read rows fast. Anything unusual, a comment between rows too, is a ``ValueError``."""
+    types = dict.fromkeys([*table.FEATURES, table.LABEL], pa.dictionary(pa.int32(), pa.string()))
+    types |= dict.fromkeys(table.NUMERIC, pa.float64())
+    rows = pa.csv.read_csv(
+        pa.BufferReader(content),
+        read_options=pa.csv.ReadOptions(column_names=list(types), skip_rows=skip_rows),
+        parse_options=pa.csv.ParseOptions(quote_char=False),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=types, null_values=[table.MISSING, f" {table.MISSING}"]
+        ),
+    ).unify_dictionaries()
+    columns = {name: _column(rows[name]) for name in table.FEATURES}
+    return pd.DataFrame(columns), _labels(rows[table.LABEL])
 
 
 def _column(values: pa.ChunkedArray) -> np.ndarray | pd.Categorical:
     if not pa.types.is_dictionary(values.type):
-        numbers = values.to_numpy()
-        if pc.any(pc.is_inf(values)).as_py() or np.isnan(numbers).sum() > values.null_count:
-            raise ValueError("a number is not finite")
-        return numbers.astype(np.float32)
+        with np.errstate(over="ignore"):
+            numbers = values.to_numpy().astype(np.float32)
+        if np.isfinite(numbers).sum() < len(numbers) - values.null_count:
+            raise ValueError("a number is not finite in 32 bits")
+        return numbers
     codes, words = _words(values)
     if "" in words:
         raise ValueError("an empty field")
-    categories = sorted(set(words) - {table.MISSING})
-    lookup = pd.Index(categories, dtype=object).get_indexer(words)
+    categories = sorted(set(words) - {table.MISSING}) or [table.MISSING]  # XGBoost wants one
+    lookup = np.array([-1 if w == table.MISSING else categories.index(w) for w in words], int)
     return pd.Categorical.from_codes(lookup[codes], categories)
 
 
@@ -183,58 +209,55 @@ def _words(values: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
     return combined.indices.to_numpy(), [w.strip() for w in combined.dictionary.to_pylist()]
 
 
-def _first_bad_line(path: Path) -> str | None:
-    """The slow, careful reading of a file that the fast one refused."""
-    width = len(table.FEATURES) + 1
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            where = f"{path} line {number}"
-            try:
-                text = line.decode()
-            except UnicodeDecodeError as error:
-                return f"{where}: expected UTF-8 text, got {error}"
-            if not text.strip() or text.startswith(table.COMMENT):
-                continue
-            fields = [field.strip() for field in text.split(",")]
-            if len(fields) != width:
-                return f"{where}: expected {width} fields, got {len(fields)}"
-            *values, label = fields
-            for name, value in zip(table.FEATURES, values, strict=True):
-                if not value:
-                    return f"{where}, {name}: expected a value, got an empty field"
-                if name in table.NUMERIC and value != table.MISSING and not _is_number(value):
-                    return f"{where}, {name}: expected a number, got {value!r}"
-            if label.removesuffix(table.LABEL_SUFFIX) not in (table.NEGATIVE, table.POSITIVE):
-                expected = f"{table.NEGATIVE} or {table.POSITIVE}"
-                return f"{where}: expected the label {expected}, got {label!r}"
-    return None
+def _tidy_lines(path: Path) -> Iterator[str]:
+    """The rows that the fast reading refused, made plain, or an error that says what is wrong."""
+    text = path.read_bytes()
+    try:
+        lines = re.split(r"\r\n|\r|\n", text.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        number = text.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path} line {number}: expected UTF-8 text, got {error.reason}") from None
+    for number, line in enumerate(lines, start=1):
+        where = f"{path} line {number}"
+        if _is_no_row(line):
+            continue
+        fields = [field.strip() for field in line.split(",")]
+        if len(fields) != len(table.FEATURES) + 1:
+            expected = len(table.FEATURES) + 1
+            raise UserError(f"{where}: expected {expected} fields, got {len(fields)}")
+        *values, label = fields
+        for name, value in zip(table.FEATURES, values, strict=True):
+            if not value:
+                raise UserError(f"{where}, {name}: expected a value, got an empty field")
+            if name in table.NUMERIC and value != table.MISSING and not _is_number(value):
+                raise UserError(f"{where}, {name}: expected a number, got {value[:50]!r}")
+        if label.removesuffix(table.LABEL_SUFFIX) not in (table.NEGATIVE, table.POSITIVE):
+            expected = f"{table.NEGATIVE} or {table.POSITIVE}"
+            raise UserError(f"{where}: expected the label {expected}, got {label[:50]!r}")
+        yield ",".join(fields)
 
 
 def _is_number(text: str) -> bool:
     try:
-        return bool(np.isfinite(pa.scalar(text).cast(pa.float64()).as_py()))
+        with np.errstate(over="ignore"):
+            return bool(np.isfinite(np.float32(pa.scalar(text).cast(pa.float64()).as_py())))
     except pa.ArrowInvalid:
         return False
 
 
-def _read_directory(folder: Path, warning: str | None = None) -> Census:
+def _read_directory(folder: Path, named_by: str) -> Census:
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        wanted = f"a folder of {table.TRAIN} and {table.TEST}"
+        raise UserError(f"{named_by}: expected {wanted}, found {found} at {folder}")
     for name in table.DIGESTS:
         if not (folder / name).is_file():
-            found = (
-                ", ".join(sorted(p.name for p in folder.iterdir())[:8]) if folder.is_dir() else ""
-            )
-            raise UserError(
-                f"data: expected the files {table.TRAIN} and {table.TEST} in {folder}, "
-                + (f"found {found or 'an empty folder'}" if folder.is_dir() else "no such folder")
-            )
+            raise UserError(f"{named_by}: expected the file {name} in {folder}, found none")
     train, test = read(folder / table.TRAIN), read(folder / table.TEST)
+    origin = "synthetic" if train.synthetic or test.synthetic else "directory"
     if {table.TRAIN: train.digest, table.TEST: test.digest} == table.DIGESTS:
         origin = "uci"
-    elif synthetic.is_marked(folder / table.TRAIN) or synthetic.is_marked(folder / table.TEST):
-        origin = "synthetic"
-    else:
-        origin = "directory"
-    return Census(train, test, origin, str(folder), warning)
+    return Census(train, test, origin, str(folder))
 
 
 def _generate(n_rows: int, warning: str | None = None) -> Census:
@@ -244,8 +267,8 @@ def _generate(n_rows: int, warning: str | None = None) -> Census:
         )
     with tempfile.TemporaryDirectory(prefix="census-synthetic-") as folder:
         synthetic.write(Path(folder), n_rows)
-        census = _read_directory(Path(folder))
-    return Census(census.train, census.test, census.origin, f"synthetic:{n_rows}", warning)
+        made = _read_directory(Path(folder), "data")
+    return replace(made, source=f"synthetic:{n_rows}", warning=warning)
 
 
 def _require_uci(folder: Path) -> None:
@@ -272,7 +295,7 @@ def _find_uci() -> Path:
         try:
             _require_uci(folder)
             return folder
-        except UserError as error:
+        except (UserError, OSError) as error:
             print(f"not used: {error}", file=sys.stderr)
     download(cache)
     return cache

@@ -41,9 +41,6 @@ def fit(
 
     Returns:
         The booster, and the log loss after each round under ``train`` and ``validation``.
-
-    Raises:
-        UserError: ``device`` is cuda and XGBoost sees no GPU.
     """
     parameters = dict(hyperparameters)
     rounds = parameters.pop("n_estimators")
@@ -87,9 +84,18 @@ def require_device(device: str) -> None:
 
 
 def validation_split(y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers of the stratified 80 % to train on and 20 % to validate on."""
+    """Row numbers of the stratified 80 % to train on and 20 % to validate on.
+
+    Raises:
+        UserError: a label has too few rows to stand in both parts.
+    """
     from sklearn.model_selection import train_test_split
 
+    if (fewest := np.bincount(y).min()) < 1 / VALIDATION_SHARE:
+        raise UserError(
+            f"data: a validation split needs at least {1 / VALIDATION_SHARE:.0f} training rows of "
+            f"each label, got {fewest}"
+        )
     return train_test_split(
         np.arange(len(y)), test_size=VALIDATION_SHARE, stratify=y, random_state=seed
     )

@@ -27,7 +27,7 @@ class Encoder:
         vocabulary = dict(booster.get_categories(export_to_arrow=True).to_arrow())
         self.names = list(booster.feature_names)
         self.lookups = [
-            words and {word: code for code, word in enumerate(words.to_pylist())}
+            None if words is None else {word: i for i, word in enumerate(words.to_pylist())}
             for words in (vocabulary.get(name) for name in self.names)
         ]
 
@@ -48,21 +48,27 @@ class Encoder:
             if missing := [name for name in self.names if name not in rows]:
                 raise _invalid(f"columns are missing: {', '.join(missing)}")
             rows = rows[self.names]
+            if not rows.columns.is_unique:
+                raise _invalid("columns are given twice")
         few = len(rows) <= FEW
         columns = rows.to_numpy(object).T if few else (rows[name] for name in self.names)
-        numbers, categories = (_few_numbers, _words) if few else (_numbers, _categories)
+        encode_numbers, encode_words = (_few_numbers, _words) if few else (_numbers, _categories)
         codes = np.empty((len(rows), len(self.names)), np.float32)
         for position, (column, lookup) in enumerate(zip(columns, self.lookups, strict=True)):
             try:
-                codes[:, position] = categories(column, lookup) if lookup else numbers(column)
-            except (TypeError, ValueError) as error:
-                kind = "text" if lookup else "finite numbers"
+                codes[:, position] = (
+                    encode_numbers(column) if lookup is None else encode_words(column, lookup)
+                )
+            except (TypeError, ValueError, ArithmeticError) as error:
+                kind = "finite numbers" if lookup is None else "text"
                 name = self.names[position]
                 raise _invalid(f"column {name!r}: expected {kind}, {error}") from None
         return codes
 
 
 def _numbers(column: pd.Series) -> np.ndarray:
+    if column.dtype.kind in "mMc":
+        raise TypeError(f"got {column.dtype}")
     numbers = column.to_numpy(np.float64, na_value=np.nan)
     if len(excess := numbers[np.abs(numbers) > LARGEST]):
         raise ValueError(f"got {excess[0]}")
@@ -103,7 +109,7 @@ class CensusIncome(mlflow.pyfunc.PythonModel):
         self.booster_for_few = xgboost.Booster({"nthread": 1}, model_file=path)
         self.encode = Encoder(self.booster)
         self.label = self.booster.attr("label")
-        self.names = np.array(
+        self.labels = np.array(
             [self.booster.attr("negative"), self.booster.attr("positive")], object
         )
 
@@ -118,8 +124,9 @@ class CensusIncome(mlflow.pyfunc.PythonModel):
             raise _invalid(f"threshold: expected a number from 0 to 1, got {threshold}")
         booster = self.booster_for_few if len(model_input) <= FEW else self.booster
         probability = booster.inplace_predict(self.encode(model_input)).astype(np.float64)
-        label = self.names[(probability >= threshold).astype(np.intp)]
-        return pd.DataFrame({self.label: label, "probability": probability}, copy=False)
+        label = self.labels[(probability >= threshold).astype(np.intp)]
+        answers = {self.label: label, "probability": probability}
+        return pd.DataFrame(answers, index=model_input.index, copy=False)
 
 
 mlflow.models.set_model(CensusIncome())

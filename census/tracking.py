@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import platform
-import re
+import shlex
 import sys
 import tempfile
 import time
@@ -21,8 +21,9 @@ from matplotlib.figure import Figure
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+from mlflow.utils import name_utils
 
-from census import Interrupted, UserError, served, table
+from census import UserError, interruption, served, table
 from census.data import Census, Split
 
 MODEL = "model"  # the logged model's name: runs:/<run id>/model
@@ -31,7 +32,6 @@ DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's descri
 BATCH = 1000  # metrics that the store takes in one call
 EXAMPLE_ROWS = 5
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "xgboost")  # what census/served.py imports
-GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # as MLflow makes them: bold-owl-123
 
 INPUTS = Schema(
     [ColSpec("double" if name in table.NUMERIC else "string", name) for name in table.FEATURES]
@@ -48,30 +48,56 @@ def start_run(name: str) -> Iterator[Run]:
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of one small file
     resumed = "MLFLOW_RUN_ID" in os.environ
-    run = mlflow.start_run(run_name=None if resumed else os.environ.get("MLFLOW_RUN_NAME", name))
-    if resumed and GENERATED_NAME.fullmatch(run.info.run_name or ""):
-        mlflow.set_tag("mlflow.runName", name)
     try:
+        with interruption.held_off():
+            own_name = None if resumed else os.environ.get("MLFLOW_RUN_NAME", name)
+            run = mlflow.start_run(run_name=own_name)
+            if resumed and _is_generated(run.info.run_name or ""):
+                mlflow.set_tag("mlflow.runName", name)
         yield run
-    except Interrupted as error:
-        explain(run.info.run_id, "ended_by", error.args[0].name)
-        mlflow.end_run("KILLED")
-        raise
+        with interruption.held_off():
+            pass  # a signal that the work swallowed is raised here
     except BaseException as error:
-        explain(run.info.run_id, "error", f"{type(error).__name__}: {error}")
-        mlflow.end_run("FAILED")
+        number, opened = interruption.caught(), mlflow.active_run()
+        if opened:
+            reason = ("ended_by", number.name) if number else ("error", _one_line(error))
+            with interruption.held_off(then_raise=False):
+                try:
+                    explain(opened.info.run_id, *reason)
+                finally:
+                    mlflow.end_run("KILLED" if number else "FAILED")
         raise
-    mlflow.end_run("FINISHED")
+    with interruption.held_off(then_raise=False):
+        mlflow.end_run("FINISHED")
+
+
+def _is_generated(name: str) -> bool:
+    """Whether MLflow made up the name, as in bold-owl-123."""
+    predicate, _, rest = name.partition("-")
+    noun, _, number = rest.partition("-")
+    words = predicate in name_utils._GENERATOR_PREDICATES and noun in name_utils._GENERATOR_NOUNS
+    return words and number.isdigit()
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def explain(run_id: str, tag: str, line: str) -> None:
-    """Write on a run what ended it, where a reader of the run sees it."""
-    client = mlflow.MlflowClient()
-    client.log_batch(
-        run_id, tags=[RunTag(tag, line[:5000]), RunTag(DESCRIPTION, f"**{tag}**: {line}")]
-    )
+    """Write on a run what ended it, where a reader of the run sees it.
+
+    What ended it may be the store itself: then this gives up soon, and says so.
+    """
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "5"
+    tags = [RunTag(tag, line[:5000]), RunTag(DESCRIPTION, f"**{tag}**: {line[:5000]}")]
+    try:
+        mlflow.MlflowClient().log_batch(run_id, tags=tags)
+    except Exception as error:
+        print(f"not written on the run: {_one_line(error)[:500]}", file=sys.stderr)
 
 
+@interruption.held_off()
 def log_setting(run: Run, typed: dict[str, str], rows: Census, device: str) -> None:
     """Log what decides the result, before the work starts: parameters, data, versions."""
     client, run_id = mlflow.MlflowClient(), run.info.run_id
@@ -129,18 +155,17 @@ def raw_rows(X: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{c: frame[c].where(frame[c].notna(), None) for c in table.CATEGORICAL})
 
 
+@interruption.held_off()
 def log_model(
     booster: xgboost.Booster,
     examples: pd.DataFrame,
     params: dict[str, str],
-    register: str | None = None,
 ):
     """Log the servable model: code, native booster file, signature, example, requirements.
 
     Args:
         examples: raw rows, as ``raw_rows`` gives them.
         params: the hyper-parameters, shown on the model's page.
-        register: name of the registered model that gets a new version.
 
     Returns:
         MLflow's ``ModelInfo``.
@@ -162,7 +187,6 @@ def log_model(
                 input_example=(examples, {"threshold": 0.5}),
                 pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
                 params=params,
-                registered_model_name=register,
             )
 
 
@@ -176,6 +200,7 @@ def _no_bytecode() -> Iterator[None]:
         sys.dont_write_bytecode = before
 
 
+@interruption.held_off()
 def log_results(
     run: Run,
     model_id: str,
@@ -233,7 +258,7 @@ def peak_memory_mb() -> float:
 def where_to_look() -> str:
     """The command or address that shows the runs of this store."""
     uri = mlflow.get_tracking_uri()
-    return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
+    return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
 
 
 def serve_command(run: Run) -> str:
@@ -248,5 +273,11 @@ def require_registrable(register: str, rows: Census) -> None:
             f"register: a model trained on synthetic rows cannot be registered as {register!r}; "
             "train on real rows (data=uci) or leave register out"
         )
-    if not register.strip() or set(register) & set("/:"):
+    if register.strip() in ("", ".", "..") or set(register) & set("/:"):
         raise UserError(f"register: expected a name without / and :, got {register!r}")
+
+
+@interruption.held_off()
+def register_model(model_uri: str, name: str) -> None:
+    """Make the model a new version of the registered model ``name``."""
+    mlflow.register_model(model_uri, name)

@@ -59,47 +59,53 @@ def test_both_requirement_files_pin_the_same_versions():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--max_detph", "6"], "error: No such option '--max-detph'. Did you mean '--max-depth'?"),
+        (["--max_detph", "6"], "error: No such option '--max_detph'. Did you mean '--max_depth'?"),
         (
             ["--max_depth", "six"],
-            "error: Invalid value for '--max-depth': 'six' is not a valid integer",
+            "error: Invalid value for '--max_depth': 'six' is not a valid integer",
         ),
         (
             ["--max_depth", "3.5"],
-            "error: Invalid value for '--max-depth': '3.5' is not a valid integer",
+            "error: Invalid value for '--max_depth': '3.5' is not a valid integer",
         ),
         (
             ["--max_depth", "0"],
-            "error: Invalid value for '--max-depth': 0 is not in the range 1<=x<=",
+            "error: Invalid value for '--max_depth': 0 is not in the range 1<=x<=",
         ),
         (
             ["--learning_rate", "0"],
-            "error: Invalid value for '--learning-rate': 0.0 is not in the ra",
+            "error: Invalid value for '--learning_rate': 0.0 is not in the ra",
         ),
         (
             ["--learning_rate", "nan"],
-            "error: Invalid value for '--learning-rate': 'nan' is not a fini",
+            "error: Invalid value for '--learning_rate': 'nan' is not a numb",
         ),
-        (["--gamma", "inf"], "error: Invalid value for '--gamma': 'inf' is not a finite number"),
+        (["--gamma", "inf"], "error: Invalid value for '--gamma': 'inf' is not a number that 32"),
         (
             ["--reg_alpha", "-1"],
-            "error: Invalid value for '--reg-alpha': -1.0 is not in the range x>=",
+            "error: Invalid value for '--reg_alpha': -1.0 is not in the range x>=",
         ),
         (
             ["--n_estimators", ""],
-            "error: Invalid value for '--n-estimators': '' is not a valid integer",
+            "error: Invalid value for '--n_estimators': '' is not a valid integer",
         ),
         (["--seed", "-1"], "error: Invalid value for '--seed': -1 is not in the range 0<=x<="),
         (
             ["--device", "tpu"],
             "error: Invalid value for '--device': 'tpu' is not one of 'cpu', 'cuda'",
         ),
-        (["--max_depth"], "error: Option '--max-depth' requires an argument."),
+        (["--max_depth"], "error: Option '--max_depth' requires an argument."),
         (["stray"], "error: Got unexpected extra argument (stray)"),
         (
             ["--data", "/nowhere"],
-            "error: data: expected the files adult.data and adult.test in /nowh",
+            "error: data: expected a folder of adult.data and adult.test, found",
         ),
+        (["--gamma", "1e39"], "error: Invalid value for '--gamma': '1e39' is not a number that 32"),
+        (
+            ["--learning_rate", "1e-50"],
+            "error: Invalid value for '--learning_rate': '1e-50' is",
+        ),
+        (["--max_depth", "3", "--max-depth", "6"], "error: max_depth is given twice."),
         (["--data", "synthetic:9"], "error: data: expected at least 100 synthetic rows, got 9"),
         (
             ["--data", "synthetic:200", "--register", "x"],
@@ -112,6 +118,19 @@ def test_a_slip_is_one_line_status_2_and_no_run(run_command, tmp_path, arguments
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser", "x" * 300, "loop", "file", "folders"])
+def test_a_path_that_cannot_be_read_is_one_line(run_command, tmp_path, path):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").write_text("")
+    for name in ("adult.data", "adult.test"):
+        (tmp_path / "folders" / name).mkdir(parents=True)
+    done = run_command("python", PROJECT / "train.py", "--data", path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: data: ")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "mlflow.db").exists()
 

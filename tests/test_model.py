@@ -26,8 +26,9 @@ def test_the_seed_counts_only_where_rows_or_columns_are_drawn(rows):
     def file(config, seed):
         return bytes(fit(rows, config, seed=seed)[0].save_raw("ubj"))
 
-    sampled = SMALL | {"subsample": 0.5}
-    assert file(sampled, 0) == file(sampled, 0) != file(sampled, 1)
+    assert file(SMALL, 0) == file(SMALL, 1)
+    for sampled in (SMALL | {"subsample": 0.5}, SMALL | {"colsample_bytree": 0.5}):
+        assert file(sampled, 0) == file(sampled, 0) != file(sampled, 1)
 
 
 def test_every_hyperparameter_reaches_xgboost(rows):
@@ -78,6 +79,14 @@ def test_the_validation_split_is_stratified_seeded_and_a_fifth(rows):
     assert y[train].mean() == pytest.approx(y[held_out].mean(), abs=1e-3)
     assert np.array_equal(train, model.validation_split(y, seed=0)[0])
     assert not np.array_equal(train, model.validation_split(y, seed=1)[0])
+
+
+def test_a_validation_split_needs_rows_of_both_labels():
+    for y in ([0, 1], [0] * 50 + [1] * 4):
+        with pytest.raises(UserError, match="at least 5 training rows of each label, got"):
+            model.validation_split(np.array(y), seed=0)
+    train, held_out = model.validation_split(np.array([0] * 5 + [1] * 5), seed=0)
+    assert len(held_out) == 2
 
 
 def test_importance_lists_every_feature_once_most_gain_first(rows):

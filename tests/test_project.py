@@ -58,8 +58,8 @@ def test_a_folder_runs_and_typed_parameters_are_kept(run_command, project):
 
 
 @pytest.mark.parametrize(("parameter", "reason"), [
-    ("max_detph=6", "No such option '--max-detph'. Did you mean '--max-depth'?"),
-    ("data=/a b", "data: expected the files adult.data and adult.test in /a b, no such folder"),
+    ("help=1", "No such option '--help'."),
+    ("max_detph=6", "No such option '--max_detph'. Did you mean '--max_depth'?"),
 ])  # fmt: skip
 def test_a_slip_fails_the_run_with_its_reason(run_command, project, parameter, reason):
     done = run_command(*RUN, "-P", parameter, project)
@@ -70,6 +70,20 @@ def test_a_slip_fails_the_run_with_its_reason(run_command, project, parameter, r
     assert run.info.status == "FAILED"
     assert run.data.tags["error"] == reason
     assert reason in run.data.tags[tracking.DESCRIPTION]
+
+
+def test_offline_and_without_files_the_run_is_synthetic_and_loud(run_command, project, monkeypatch):
+    """All addresses are unreachable through a proxy that nobody runs."""
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    done = run_command("python", project / "train.py", "--n_estimators", 10)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(
+        "WARNING: SYNTHETIC ROWS, no real people because adult.data could"
+    )
+    assert the_run().data.tags["data.origin"] == "synthetic"
+    assert the_run().data.tags["data.source"] == "synthetic:32561"
 
 
 @pytest.fixture
@@ -86,12 +100,12 @@ def test_a_git_url_runs_from_another_folder(run_command, project, git_url, versi
     command = ["git", "rev-parse", "HEAD"]
     commit = subprocess.run(command, cwd=project, capture_output=True, text=True).stdout.strip()
     wanted = commit if version == "commit" else version
-    options = ["--run-name", "mine", "-v", wanted, "-P", "data=synthetic:500"]
+    options = ["--run-name", "my-run-1", "-v", wanted, "-P", "data=synthetic:500"]
     done = run_command(*RUN, *options, git_url)
     assert done.returncode == 0, done.stderr
     run = the_run()
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "mine"
+    assert run.info.run_name == "my-run-1"
     assert run.data.tags["mlflow.source.git.commit"] == commit
     assert run.data.tags["mlflow.source.name"] == git_url
     assert "importance.png" in artifacts(run)

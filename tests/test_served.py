@@ -100,6 +100,10 @@ def test_missing_numbers_get_an_answer(python_model, missing, copies):
         ({"age": 1e300}, "column 'age': expected finite numbers, got 1e+300"),
         ({"age": [39]}, "column 'age': expected finite numbers"),
         ({"race": ["White"]}, "column 'race': expected text"),
+        ({"age": pd.Timestamp("1994-01-01")}, "column 'age': expected finite numbers"),
+        ({"age": pd.Timedelta("39D")}, "column 'age': expected finite numbers"),
+        ({"age": 39 + 0j}, "column 'age': expected finite numbers"),
+        ({"age": 10**400}, "column 'age': expected finite numbers"),
     ],
 )
 def test_what_cannot_be_encoded_is_refused_with_its_column(python_model, change, message, copies):
@@ -113,6 +117,26 @@ def test_what_cannot_be_encoded_is_refused_with_its_column(python_model, change,
 def test_missing_columns_are_all_named(python_model):
     with pytest.raises(MlflowException, match="columns are missing: age, race"):
         python_model.predict(people().drop(columns=["race", "age"]))
+
+
+@pytest.mark.parametrize("copies", [1, 100])
+@pytest.mark.parametrize("change", [pd.Timestamp("1994-01-01"), pd.Timedelta("39D"), 39 + 0j])
+def test_a_column_of_dates_or_the_like_is_no_number(python_model, change, copies):
+    with pytest.raises(MlflowException, match="column 'age': expected finite numbers"):
+        python_model.predict(people(*[{"age": change}] * copies))
+
+
+@pytest.mark.parametrize("copies", [1, 100])
+def test_a_column_given_twice_is_refused(python_model, copies):
+    frame = people(*[{}] * copies)
+    with pytest.raises(MlflowException, match="columns are given twice"):
+        python_model.predict(pd.concat([frame, frame[["race"]]], axis=1))
+
+
+def test_answers_keep_the_index_of_the_rows(python_model):
+    """A caller who filtered a frame joins the answers by index."""
+    frame = people({}, {"age": 20}, {"age": 60}).iloc[[2, 0]]
+    assert python_model.predict(frame).index.tolist() == [2, 0]
 
 
 def test_no_rows_get_no_answers(python_model):

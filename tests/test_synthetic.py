@@ -20,7 +20,7 @@ def digests(folder):
 
 def test_the_default_set_is_the_same_on_every_machine(tmp_path):
     """A past run on synthetic rows can be repeated only if these bytes never change."""
-    synthetic.write(tmp_path, data.DEFAULT_SYNTHETIC_ROWS)
+    synthetic.write(tmp_path, synthetic.DEFAULT_ROWS)
     assert digests(tmp_path) == DEFAULT_DIGESTS
 
 
@@ -53,9 +53,12 @@ def test_the_marker_survives_a_file_and_is_looked_for_in_both(tmp_path):
         capture_output=True,
     )
     assert data.load(str(tmp_path)).origin == "synthetic"
+    text = (tmp_path / table.TEST).read_text()
+    (tmp_path / table.TEST).write_text(text.removeprefix(f"{synthetic.MARKER}\n"))
     text = (tmp_path / table.TRAIN).read_text()
-    (tmp_path / table.TRAIN).write_text(text.removeprefix(f"{synthetic.MARKER}\n"))
-    assert data.load(str(tmp_path)).origin == "synthetic"
+    for prefix in ("", "\ufeff", "\n \n", "| a comment\n"):
+        (tmp_path / table.TRAIN).write_text(prefix + text)
+        assert data.load(str(tmp_path)).origin == "synthetic"
 
 
 def test_the_recipe_is_small():

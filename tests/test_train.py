@@ -93,34 +93,6 @@ def test_the_real_files_give_the_accuracy_of_2018(run_command, monkeypatch, max_
     assert version.run_id == run.info.run_id
 
 
-def test_offline_and_without_files_the_run_is_synthetic_and_loud(run_command, monkeypatch):
-    """All addresses are unreachable through a proxy that nobody runs."""
-    for name in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.setenv("no_proxy", "")
-    done = run_command("python", PROJECT / "train.py", "--n_estimators", 10)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith(
-        "WARNING: SYNTHETIC ROWS, no real people because adult.data could"
-    )
-    assert the_run().data.tags["data.origin"] == "synthetic"
-    assert the_run().data.tags["data.source"] == "synthetic:32561"
-
-
-def test_a_name_and_an_experiment_from_the_environment_stay(
-    run_command, monkeypatch, synthetic_folder
-):
-    monkeypatch.setenv("MLFLOW_RUN_NAME", "mine")
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "ours")
-    done = run_command(
-        "python", PROJECT / "train.py", "--data", synthetic_folder, "--n_estimators", 3
-    )
-    assert done.returncode == 0, done.stderr
-    assert the_run().info.run_name == "mine"
-    experiment = mlflow.get_experiment(the_run().info.experiment_id)
-    assert experiment.name == "ours"
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run_as_killed(number, tmp_path, synthetic_folder):
     mlflow.search_runs()  # two processes that meet a new store race to set it up
@@ -163,15 +135,20 @@ def test_work_that_fails_leaves_its_reason_on_the_run(
     assert "artifacts" in run.data.tags["error"]
 
 
-def test_a_user_file_of_the_same_columns_is_a_directory(run_command, synthetic_folder, tmp_path):
-    """Without the marker the rows are the user's; their path is the dataset's source."""
+def test_rows_of_the_users_own_and_names_from_the_environment(
+    run_command, synthetic_folder, tmp_path, monkeypatch
+):
+    """Without the marker the rows are the user's; a name and an experiment of theirs stay."""
+    monkeypatch.setenv("MLFLOW_RUN_NAME", "mine")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "ours")
     for name in table.DIGESTS:
         text = (synthetic_folder / name).read_text().removeprefix(f"{synthetic.MARKER}\n")
         (tmp_path / name).write_text(text)
-    done = run_command(
-        "python", PROJECT / "train.py", "--data", ".", "--n_estimators", 3, cwd=tmp_path
-    )
+    command = ["python", PROJECT / "train.py", "--data", ".", "--n_estimators", 3]
+    done = run_command(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     run = the_run()
+    assert run.info.run_name == "mine"
+    assert mlflow.get_experiment(run.info.experiment_id).name == "ours"
     assert run.data.tags["data.origin"] == "directory"
     assert str(tmp_path / table.TRAIN) in run.inputs.dataset_inputs[0].dataset.source
