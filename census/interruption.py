@@ -37,7 +37,13 @@ def held_off(then_raise: bool = True) -> Iterator[None]:
         yield
     finally:
         _held = False
-    if _caught and then_raise:
+    if then_raise:
+        check()
+
+
+def check() -> None:
+    """Raise ``Interrupted`` if a signal came, whatever became of its own exception."""
+    if _caught:
         raise Interrupted
 
 

@@ -55,17 +55,14 @@ def start_run(name: str) -> Iterator[Run]:
             if resumed and _is_generated(run.info.run_name or ""):
                 mlflow.set_tag("mlflow.runName", name)
         yield run
-        with interruption.held_off():
-            pass  # a signal that the work swallowed is raised here
+        interruption.check()  # the work may have swallowed it
     except BaseException as error:
         number, opened = interruption.caught(), mlflow.active_run()
         if opened:
             reason = ("ended_by", number.name) if number else ("error", _one_line(error))
             with interruption.held_off(then_raise=False):
-                try:
-                    explain(opened.info.run_id, *reason)
-                finally:
-                    mlflow.end_run("KILLED" if number else "FAILED")
+                explain(opened.info.run_id, *reason)
+                mlflow.end_run("KILLED" if number else "FAILED")
         raise
     with interruption.held_off(then_raise=False):
         mlflow.end_run("FINISHED")
