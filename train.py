@@ -104,7 +104,7 @@ def log(run, booster, rows, config, found, curves, register: str = "none") -> di
     encode = served.Encoder(booster)
     probability = booster.inplace_predict(encode(rows.test.X))
     scores = evaluation.scores(rows.test.y, probability)
-    importance = model.importance(booster)
+    importance, description = model.importance(booster), describe(run, rows, scores)
     info = tracking.log_model(
         booster,
         tracking.raw_rows(rows.test.X.head(tracking.EXAMPLE_ROWS)),
@@ -119,13 +119,10 @@ def log(run, booster, rows, config, found, curves, register: str = "none") -> di
         curves,
         plots.figures(rows.test.y, probability, importance, curves, _where(rows)),
         {"importance.csv": importance},
-        {
-            "model.digest": tracking.model_digest(booster),
-            tracking.DESCRIPTION: describe(run, rows, scores),
-        },
+        {"model.digest": tracking.model_digest(booster), tracking.DESCRIPTION: description},
     )
     if register != "none":  # last: a version stands for a run that is complete
-        tracking.register_model(info.model_uri, register)
+        tracking.register_model(info.model_uri, register, description)
     return scores
 
 

@@ -275,6 +275,7 @@ def require_registrable(register: str, rows: Census) -> None:
 
 
 @interruption.held_off()
-def register_model(model_uri: str, name: str) -> None:
+def register_model(model_uri: str, name: str, description: str) -> None:
     """Make the model a new version of the registered model ``name``."""
-    mlflow.register_model(model_uri, name)
+    version = mlflow.register_model(model_uri, name)
+    mlflow.MlflowClient().update_model_version(name, version.version, description)

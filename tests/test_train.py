@@ -91,6 +91,7 @@ def test_the_real_files_give_the_accuracy_of_2018(run_command, monkeypatch, max_
     assert "SYNTHETIC" not in done.stdout + done.stderr
     version = mlflow.MlflowClient().get_model_version("census", "1")
     assert version.run_id == run.info.run_id
+    assert version.description == run.data.tags[tracking.DESCRIPTION]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
