@@ -3,14 +3,12 @@
 CENSUS_DATA_DIR=<folder of the real files> python -m benchmarks.serving
 """
 
-import contextlib
 import json
 import os
-import socket
 import statistics
-import subprocess
 import tempfile
 import time
+from pathlib import Path
 
 import click
 import mlflow
@@ -19,10 +17,11 @@ import requests
 from benchmarks import nothing
 from census import data, model, tracking
 from census.hyperparameters import DEFAULTS
+from tests.servers import serving
 
 
 def log_models(folder: str) -> dict[str, str]:
-    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
     mlflow.create_experiment("serving", f"{folder}/artifacts")
     mlflow.set_experiment("serving")
     rows = data.load()
@@ -40,31 +39,6 @@ def log_models(folder: str) -> dict[str, str]:
     return {"ours": ours.model_uri, "do nothing": floor.model_uri}
 
 
-@contextlib.contextmanager
-def serving(uri: str):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ["mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", str(port)]
-    process = subprocess.Popen(
-        command,
-        env=os.environ | {"MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        for _ in range(120):
-            with contextlib.suppress(requests.ConnectionError):
-                requests.get(f"http://127.0.0.1:{port}/ping", timeout=5).raise_for_status()
-                break
-            time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/invocations"
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(30)
-
-
 @click.command(help=__doc__)
 @click.option("--requests", "n", default=600, show_default=True, help="Of each model, in turn.")
 @click.option("--rounds", default=3, show_default=True)
@@ -74,7 +48,8 @@ def main(n: int, rounds: int) -> None:
         uris = log_models(folder)
         row = tracking.raw_rows(data.load().test.X.head(1))
         body = json.dumps({"dataframe_split": json.loads(row.to_json(orient="split", index=False))})
-        with serving(uris["ours"]) as ours, serving(uris["do nothing"]) as floor:
+        log = Path(folder) / "log"
+        with serving(uris["ours"], log) as ours, serving(uris["do nothing"], log) as floor:
             sessions = {url: requests.Session() for url in (ours, floor)}
             for number in range(1, rounds + 1):
                 seconds = {url: [] for url in sessions}

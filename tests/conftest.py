@@ -14,26 +14,22 @@ from census import data, synthetic
 PROJECT = Path(__file__).resolve().parent.parent
 REAL = os.environ.get("CENSUS_DATA_DIR")  # the folder of the real files, if the caller has them
 REAL = Path(REAL).resolve() if REAL else None
-KINDS = {"real": "need the real files in $CENSUS_DATA_DIR", "network": "need the internet"}
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "real: needs the real files in $CENSUS_DATA_DIR")
+NEEDS = {"real": "the real files in $CENSUS_DATA_DIR", "network": "the internet"}
 
 
 def pytest_collection_modifyitems(items):
+    there = {"real": REAL is not None, "network": _online()}
     for item in items:
-        if item.get_closest_marker("real") and not REAL:
-            item.add_marker(pytest.mark.skip(reason=KINDS["real"]))
-        if item.get_closest_marker("network") and not _online():
-            item.add_marker(pytest.mark.skip(reason=KINDS["network"]))
+        for marker, what in NEEDS.items():
+            if item.get_closest_marker(marker) and not there[marker]:
+                item.add_marker(pytest.mark.skip(reason=f"needs {what}"))
 
 
 def pytest_terminal_summary(terminalreporter):
     skipped = [report.keywords for report in terminalreporter.stats.get("skipped", [])]
-    for kind in KINDS:
-        count = sum(kind in keywords for keywords in skipped)
-        terminalreporter.write_line(f"{kind}-data tests skipped: {count}".replace("k-data", "k"))
+    for marker, what in NEEDS.items():
+        count = sum(marker in keywords for keywords in skipped)
+        terminalreporter.write_line(f"skipped for want of {what}: {count}")
 
 
 def _online() -> bool:
