@@ -8,7 +8,7 @@ import time
 
 import click
 
-from census import cli, hyperparameters, table
+from census import cli, hyperparameters, interruption, table
 
 
 @click.command(cls=cli.Command, help=__doc__)
@@ -23,8 +23,9 @@ from census import cli, hyperparameters, table
 @cli.common_options
 @click.pass_context
 def main(ctx, early_stopping_rounds, seed, data, device, register, **config) -> None:
-    from census import data as census_data
-    from census import model, tracking
+    with interruption.held_off():
+        from census import data as census_data
+        from census import model, tracking
 
     rows = census_data.load(data)
     model.require_device(device)

@@ -106,6 +106,7 @@ def run(command: click.Command) -> None:
 def _tell(tag: str, line: str) -> None:
     print(f"{tag.replace('_', ' ')}: {line}", file=sys.stderr)
     if run_id := os.environ.get("MLFLOW_RUN_ID"):  # MLflow's, not yet opened by us
-        from census import tracking
+        with interruption.held_off(then_raise=False):
+            from census import tracking
 
-        tracking.explain(run_id, tag, line)
+            tracking.explain(run_id, tag, line)

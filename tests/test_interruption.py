@@ -1,5 +1,8 @@
 """A signal ends a run as KILLED wherever it arrives, and never leaves one RUNNING."""
 
+import subprocess
+import sys
+
 import mlflow
 import pytest
 
@@ -77,3 +80,40 @@ def test_a_signal_after_the_work_changes_nothing(struck):
     done = struck("mlflow.end_run")
     assert done.returncode == 0
     assert the_run().info.status == "FINISHED"
+
+
+def test_a_hold_within_a_hold_ends_with_the_outer_one():
+    code = (
+        "import os, signal\n"
+        "from census import interruption\n"
+        "interruption.install()\n"
+        "try:\n"
+        "    with interruption.held_off():\n"
+        "        with interruption.held_off():\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        print('reached')\n"
+        "except interruption.Interrupted:\n"
+        "    print(interruption.caught().name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert done.stdout.split() == ["reached", "SIGTERM"]
+
+
+def test_a_signal_that_comes_much_later_breaks_into_a_hold():
+    """Somebody who asks again means it."""
+    code = (
+        "import os, signal\n"
+        "from census import interruption\n"
+        "interruption.PATIENCE = 0\n"
+        "interruption.install()\n"
+        "try:\n"
+        "    with interruption.held_off():\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        print('reached')\n"
+        "except interruption.Interrupted:\n"
+        "    print(interruption.caught().name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert done.stdout.split() == ["SIGTERM"]

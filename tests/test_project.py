@@ -1,8 +1,12 @@
 """The project as MLflow runs it: from a folder, from a Git URL, against a server, and served."""
 
+import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import mlflow
@@ -84,6 +88,31 @@ def test_offline_and_without_files_the_run_is_synthetic_and_loud(run_command, pr
     )
     assert the_run().data.tags["data.origin"] == "synthetic"
     assert the_run().data.tags["data.source"] == "synthetic:32561"
+
+
+@pytest.mark.parametrize("delay", [0.6, 2.5])
+def test_ctrl_c_on_mlflow_run_is_named_on_the_run(project, tmp_path, delay):
+    """MLflow passes it on as two signals, and writes FAILED itself; early, or in the work."""
+    mlflow.search_runs()
+    command = [*RUN, "-P", "n_estimators=50000", "-P", "data=synthetic:3000", project]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        for _ in range(240):
+            time.sleep(0.25)
+            if "Running command" in (tmp_path / "log").read_text():
+                break
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(30) != 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    run = the_run()
+    assert run.info.status == "FAILED"
+    assert run.data.tags["ended_by"] == "SIGINT"
+    assert "ended by: SIGINT" in (tmp_path / "log").read_text()
 
 
 @pytest.fixture
