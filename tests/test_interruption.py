@@ -82,38 +82,26 @@ def test_a_signal_after_the_work_changes_nothing(struck):
     assert the_run().info.status == "FINISHED"
 
 
-def test_a_hold_within_a_hold_ends_with_the_outer_one():
-    code = (
-        "import os, signal\n"
-        "from census import interruption\n"
-        "interruption.install()\n"
-        "try:\n"
-        "    with interruption.held_off():\n"
-        "        with interruption.held_off():\n"
-        "            os.kill(os.getpid(), signal.SIGTERM)\n"
-        "        os.kill(os.getpid(), signal.SIGINT)\n"
-        "        print('reached')\n"
-        "except interruption.Interrupted:\n"
-        "    print(interruption.caught().name)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
-    assert done.stdout.split() == ["reached", "SIGTERM"]
+HOLD = """
+import os, signal
+from census import interruption
+
+interruption.PATIENCE = {patience}
+interruption.install()
+try:
+    with interruption.held_off():
+        with interruption.held_off():
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        print("reached")
+except interruption.Interrupted:
+    print(interruption.caught().name)
+"""
 
 
-def test_a_signal_that_comes_much_later_breaks_into_a_hold():
-    """Somebody who asks again means it."""
-    code = (
-        "import os, signal\n"
-        "from census import interruption\n"
-        "interruption.PATIENCE = 0\n"
-        "interruption.install()\n"
-        "try:\n"
-        "    with interruption.held_off():\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)\n"
-        "        os.kill(os.getpid(), signal.SIGINT)\n"
-        "        print('reached')\n"
-        "except interruption.Interrupted:\n"
-        "    print(interruption.caught().name)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
-    assert done.stdout.split() == ["SIGTERM"]
+@pytest.mark.parametrize(("patience", "printed"), [(3, ["reached", "SIGTERM"]), (0, ["SIGTERM"])])
+def test_a_hold_ends_with_the_outer_one_or_when_somebody_asks_again(patience, printed):
+    """Two signals at once are one request; one that comes much later means it."""
+    command = [sys.executable, "-c", HOLD.format(patience=patience)]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.stdout.split() == printed
