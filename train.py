@@ -31,7 +31,7 @@ def main(ctx, early_stopping_rounds, seed, data, device, register, **config) -> 
     model.require_device(device)
     if register != "none":
         tracking.require_registrable(register, rows)
-    parts = model.validation_split(rows.train.y, seed) if early_stopping_rounds else None
+    parts = model.validation_splits(rows.train.y, seed) if early_stopping_rounds else []
     announce(rows)
     with tracking.start_run(run_name(config, rows)) as run:
         tracking.log_setting(run, ctx.meta["typed"], rows, device)
@@ -50,7 +50,12 @@ def announce(rows) -> None:
 
 
 def run_name(config: dict[str, int | float], rows) -> str:
-    """A name short enough for a list of runs: the shape of the trees, and what is not default."""
+    """A name for the run, short enough for a list of runs."""
+    return f"synthetic {shape(config)}" if rows.origin == "synthetic" else shape(config)
+
+
+def shape(config: dict[str, int | float]) -> str:
+    """A configuration in few words: the shape of the trees, and what is not default."""
     short = {"max_depth": "depth", "learning_rate": "rate", "n_estimators": "trees"}
     shown = [f"{word}={config[name]}" for name, word in short.items()]
     shown += [
@@ -58,14 +63,14 @@ def run_name(config: dict[str, int | float], rows) -> str:
         for name, default in hyperparameters.DEFAULTS.items()
         if name not in short and config[name] != default
     ]
-    return " ".join(["synthetic", *shown] if rows.origin == "synthetic" else shown)
+    return " ".join(shown)
 
 
-def fit(config, rows, seed: int, device: str, early_stopping_rounds: int = 0, parts=None):
+def fit(config, rows, seed: int, device: str, early_stopping_rounds: int = 0, parts=()):
     """Fit on all training rows; with early stopping, first find the number of trees.
 
     Args:
-        parts: numbers of the rows to train on and of those to validate on, for early stopping.
+        parts: as ``model.validation_splits`` gives them; the first is for early stopping.
 
     Returns:
         The booster, metrics of the fitting, and log-loss curves by metric name.
@@ -73,29 +78,33 @@ def fit(config, rows, seed: int, device: str, early_stopping_rounds: int = 0, pa
     from census import model
 
     start, found, curves = time.perf_counter(), {}, {}
-    X, y = rows.train.X, rows.train.y
     if parts:
-        train, validation = parts
-        binned = model.matrix(X.iloc[train], y[train])
-        held_out = model.matrix(X.iloc[validation], y[validation], ref=binned)
+        train, validation = model.matrices(rows.train, parts[0])
         trial, followed = model.fit(
             config,
-            binned,
+            train,
+            follow={"validation": validation},
             seed=seed,
             device=device,
-            validation=held_out,
             early_stopping_rounds=early_stopping_rounds,
         )
         found["best_n_estimators"] = trial.best_iteration + 1
         curves["validation_log_loss"] = followed["validation"]
         config = config | {"n_estimators": trial.best_iteration + 1}
-    booster, followed = model.fit(config, model.matrix(X, y), seed=seed, device=device)
+    everything = model.matrix(rows.train.X, rows.train.y)
+    booster, followed = model.fit(config, everything, seed=seed, device=device)
     curves["train_log_loss"] = followed["train"]
     return booster, found | {"fit_seconds": time.perf_counter() - start}, curves
 
 
-def log(run, booster, rows, config, found, curves, register: str = "none") -> dict[str, float]:
+def log(
+    run, booster, rows, config, found, curves, register: str = "none", note: str = ""
+) -> dict[str, float]:
     """Meet the test rows, once, and log model, plots and numbers.
+
+    Args:
+        found, curves: as ``fit`` returns them.
+        note: Markdown that goes below the run's description.
 
     Returns:
         The test metrics by name.
@@ -120,7 +129,7 @@ def log(run, booster, rows, config, found, curves, register: str = "none") -> di
         curves,
         plots.figures(rows.test.y, probability, importance, curves, _where(rows)),
         {"importance.csv": importance},
-        {"model.digest": tracking.model_digest(booster), tracking.DESCRIPTION: description},
+        {"model.digest": tracking.model_digest(booster), tracking.DESCRIPTION: description + note},
     )
     if register != "none":  # last: a version stands for a run that is complete
         tracking.register_model(info.model_uri, register, description)

@@ -1,11 +1,15 @@
 """The nouns of the project.
 
-``table``, ``hyperparameters``, ``data``, ``synthetic``, ``model``, ``evaluation`` and ``plots``
-know nothing of MLflow; ``served`` is the code that travels inside a logged model; ``tracking``
-talks to the store; ``cli`` is what the command lines share, and
-``interruption`` what signals do.
+``table``, ``hyperparameters``, ``grid``, ``data``, ``synthetic``, ``model``, ``search``,
+``evaluation`` and ``plots`` know nothing of MLflow; ``served`` is the code that travels inside a
+logged model; ``tracking`` and ``children`` talk to the store; ``cli`` is what the command lines
+share, ``interruption`` what signals do, and ``process`` who is still alive.
 """
 
 
 class UserError(Exception):
     """A slip of the user's: one or two plain lines say what was found and what to do."""
+
+
+class WorkFailed(Exception):
+    """The work itself failed, for a reason that one line tells."""

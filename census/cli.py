@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from census import UserError, interruption
+from census import UserError, WorkFailed, interruption
 from census.hyperparameters import HYPERPARAMETERS
 
 
@@ -37,9 +37,16 @@ class Command(click.Command):
 
 
 class Whole(click.IntRange):
-    """A whole number within bounds."""
+    """A whole number within bounds, or a word in its place, which gives None."""
 
     name = "integer"
+
+    def __init__(self, low: int, high: int | None = None, word: str | None = None):
+        super().__init__(low, high)
+        self.word = word
+
+    def convert(self, value, param, ctx) -> int | None:
+        return None if value == self.word else super().convert(value, param, ctx)
 
 
 class Real(click.FloatRange):
@@ -54,20 +61,44 @@ class Real(click.FloatRange):
         return number
 
 
+class Several(click.ParamType):
+    """Values of one kind, separated by commas."""
+
+    def __init__(self, kind: click.ParamType):
+        self.kind, self.name = kind, f"{kind.name}s"
+
+    def convert(self, value, param, ctx) -> tuple:
+        if isinstance(value, tuple):
+            return value
+        entries = value.split(",")
+        if not all(entry.strip() for entry in entries):
+            self.fail(f"{value!r} has an empty entry; expected {self.name} like 3,6,9.", param, ctx)
+        return tuple(self.kind.convert(entry.strip(), param, ctx) for entry in entries)
+
+
 def option(name: str, kind: click.ParamType | None, default, meaning: str) -> Callable:
     """An option whose help says what it means and what its default is."""
     return click.option(f"--{name}", type=kind, default=default, show_default=True, help=meaning)
 
 
-def hyperparameter_options(command: Callable) -> Callable:
-    """Add one option for each hyper-parameter."""
+def hyperparameter_options(command: Callable, lists: bool = False) -> Callable:
+    """Add one option for each hyper-parameter: for a number, or for a list of them."""
     for p in reversed(HYPERPARAMETERS):
         whole = isinstance(p.default, int)
         kind = Whole(int(p.low), p.high) if whole else Real(p.low, p.high, min_open=p.low_excluded)
-        command = option(p.name, kind, p.default, f"{p.meaning[0].upper()}{p.meaning[1:]}.")(
-            command
+        meaning = f"{p.meaning[0].upper()}{p.meaning[1:]}."
+        add = (
+            option(p.name, Several(kind), ",".join(map(str, p.grid or (p.default,))), meaning)
+            if lists
+            else option(p.name, kind, p.default, meaning)
         )
+        command = add(command)
     return command
+
+
+def hyperparameter_lists(command: Callable) -> Callable:
+    """Add one option for each hyper-parameter that takes a list of values."""
+    return hyperparameter_options(command, lists=True)
 
 
 def common_options(command: Callable) -> Callable:
@@ -99,6 +130,9 @@ def run(command: click.Command) -> None:
             is_click = isinstance(error, click.ClickException)
             _tell("error", error.format_message() if is_click else str(error))
             sys.exit(2)
+        if isinstance(error, WorkFailed):
+            _tell("error", str(error))
+            sys.exit(1)
         _tell("error", f"{type(error).__name__}: {error}")
         raise
 

@@ -4,6 +4,17 @@ import numpy as np
 from sklearn import metrics
 
 
+def core_scores(
+    y_true: np.ndarray, probability: np.ndarray, threshold: float = 0.5
+) -> dict[str, float]:
+    """The metrics that a search may choose by; arguments as of ``scores``."""
+    return {
+        "log_loss": metrics.log_loss(y_true, probability),
+        "accuracy": metrics.accuracy_score(y_true, probability >= threshold),
+        "roc_auc": metrics.roc_auc_score(y_true, probability),
+    }
+
+
 def scores(y_true: np.ndarray, probability: np.ndarray, threshold: float = 0.5) -> dict[str, float]:
     """The metrics of a split, by the field's names.
 
@@ -12,14 +23,10 @@ def scores(y_true: np.ndarray, probability: np.ndarray, threshold: float = 0.5) 
         probability: of label 1, shape (n_samples,).
         threshold: from this probability on, a row counts as predicted positive.
     """
-    y_pred = probability >= threshold
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        y_true, y_pred, average="binary", zero_division=0.0
+        y_true, probability >= threshold, average="binary", zero_division=0.0
     )
-    return {
-        "accuracy": metrics.accuracy_score(y_true, y_pred),
-        "roc_auc": metrics.roc_auc_score(y_true, probability),
-        "log_loss": metrics.log_loss(y_true, probability),
+    return core_scores(y_true, probability, threshold) | {
         "average_precision": metrics.average_precision_score(y_true, probability),
         "f1": f1,
         "precision": precision,

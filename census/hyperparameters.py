@@ -5,7 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """One number that XGBoost takes, under XGBoost's name; ``low`` itself may be excluded."""
+    """One number that XGBoost takes, under XGBoost's name.
+
+    Attributes:
+        low, high: what it may be; ``low`` itself may be excluded.
+        grid: what a sweep tries unless it is told; nothing: the default.
+    """
 
     name: str
     default: int | float
@@ -13,12 +18,23 @@ class Hyperparameter:
     low: float = 0.0
     high: float | None = None
     low_excluded: bool = False
+    grid: tuple = ()
 
 
 HYPERPARAMETERS = (
-    Hyperparameter("learning_rate", 0.1, "share of each tree's step that is taken", 0, 1, True),
-    Hyperparameter("max_depth", 3, "splits from a tree's root to a leaf", 1, 30),
-    Hyperparameter("n_estimators", 100, "trees, one a boosting round", 1, 100_000),
+    Hyperparameter(
+        "learning_rate",
+        0.1,
+        "share of each tree's step that is taken",
+        0,
+        1,
+        low_excluded=True,
+        grid=(0.05, 0.1, 0.3),
+    ),
+    Hyperparameter("max_depth", 3, "splits from a tree's root to a leaf", 1, 30, grid=(3, 6, 9)),
+    Hyperparameter(
+        "n_estimators", 100, "trees, one a boosting round", 1, 100_000, grid=(100, 200, 300)
+    ),
     Hyperparameter("subsample", 1.0, "share of the rows drawn for each tree", 0, 1, True),
     Hyperparameter("colsample_bytree", 1.0, "share of the columns drawn for each tree", 0, 1, True),
     Hyperparameter("min_child_weight", 1.0, "least sum of row weights (hessian) in a leaf"),

@@ -4,6 +4,7 @@ Categories are XGBoost's own: a split sends a set of categories left, and the vo
 the model file. The README says what else was tried.
 """
 
+import threading
 import warnings
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import xgboost
 
 from census import UserError, table
+from census.data import Split
 
 VALIDATION_SHARE = 0.2
 
@@ -20,27 +22,47 @@ def matrix(X: pd.DataFrame, y: np.ndarray, ref: xgboost.QuantileDMatrix | None =
     return xgboost.QuantileDMatrix(X, y, enable_categorical=True, ref=ref)
 
 
+def matrices(split: Split, part: tuple[np.ndarray, np.ndarray]):
+    """Binned rows to train on and to validate on, by the row numbers of ``validation_splits``."""
+    (X, y), (X_validation, y_validation) = ((split.X.iloc[rows], split.y[rows]) for rows in part)
+    train = matrix(X, y)
+    return train, matrix(X_validation, y_validation, ref=train)
+
+
+class _Stop(xgboost.callback.TrainingCallback):
+    """Ends a fit after the round in hand, once somebody asked for it."""
+
+    def __init__(self, asked: threading.Event):
+        self.asked = asked
+
+    def after_iteration(self, model, epoch, evals_log) -> bool:
+        return self.asked.is_set()
+
+
 def fit(
     hyperparameters: dict[str, int | float],
     train: xgboost.QuantileDMatrix,
     *,
+    follow: dict[str, xgboost.QuantileDMatrix] | None = None,
     seed: int = 0,
     device: str = "cpu",
     n_jobs: int | None = None,
-    validation: xgboost.QuantileDMatrix | None = None,
     early_stopping_rounds: int = 0,
+    stop: threading.Event | None = None,
 ) -> tuple[xgboost.Booster, dict[str, list[float]]]:
     """Fit a booster; the same input gives the same bytes, whatever ``n_jobs``.
 
     Args:
         hyperparameters: values by name, as in ``hyperparameters.DEFAULTS``.
         n_jobs: threads; None takes all.
-        validation: rows to follow the log loss on, beside the training rows.
-        early_stopping_rounds: with ``validation``, stop after this many rounds without a better
-            log loss; ``booster.best_iteration`` is the best round, counted from 0. 0 never stops.
+        follow: rows to follow the log loss on, by name; None: the training rows, as ``train``.
+        early_stopping_rounds: stop after this many rounds without a better log loss on the last
+            of ``follow``; ``booster.best_iteration`` is the best round, counted from 0. 0 never
+            stops.
+        stop: once set, the fit ends after the round in hand.
 
     Returns:
-        The booster, and the log loss after each round under ``train`` and ``validation``.
+        The booster, and the log loss after each round by the names of ``follow``.
     """
     parameters = dict(hyperparameters)
     rounds = parameters.pop("n_estimators")
@@ -53,15 +75,16 @@ def fit(
     }
     if n_jobs:
         parameters["nthread"] = n_jobs
-    followed = {"train": train} | ({"validation": validation} if validation is not None else {})
+    follow = follow or {"train": train}
     curves: dict[str, dict[str, list[float]]] = {}
     booster = xgboost.train(
         parameters,
         train,
         rounds,
-        evals=[(rows, name) for name, rows in followed.items()],
+        evals=[(rows, name) for name, rows in follow.items()],
         evals_result=curves,
         early_stopping_rounds=early_stopping_rounds or None,
+        callbacks=[_Stop(stop)] if stop else None,
         verbose_eval=False,
     )
     booster.set_attr(label=table.LABEL, negative=table.NEGATIVE, positive=table.POSITIVE)
@@ -83,22 +106,28 @@ def require_device(device: str) -> None:
         raise UserError(f"device: expected a GPU for {device}, XGBoost found none; use device=cpu")
 
 
-def validation_split(y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers of the stratified 80 % to train on and 20 % to validate on.
+def validation_splits(
+    y: np.ndarray, seed: int, folds: int = 1
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Stratified row numbers to train on and to validate on.
+
+    Args:
+        folds: 1 holds 20 % of the rows out, once; k >= 2 holds each row out in one of k folds.
 
     Raises:
-        UserError: a label has too few rows to stand in both parts.
+        UserError: a label has too few rows to stand in every part.
     """
-    from sklearn.model_selection import train_test_split
+    from sklearn.model_selection import StratifiedKFold, train_test_split
 
-    if (fewest := np.bincount(y).min()) < 1 / VALIDATION_SHARE:
-        raise UserError(
-            f"data: a validation split needs at least {1 / VALIDATION_SHARE:.0f} training rows of "
-            f"each label, got {fewest}"
-        )
-    return train_test_split(
-        np.arange(len(y)), test_size=VALIDATION_SHARE, stratify=y, random_state=seed
-    )
+    needed = folds if folds > 1 else round(1 / VALIDATION_SHARE)
+    if (fewest := np.bincount(y).min()) < needed:
+        what = "a validation split needs" if folds == 1 else f"{folds} folds need"
+        raise UserError(f"data: {what} at least {needed} training rows of each label, got {fewest}")
+    if folds > 1:
+        return [*StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y)]
+    numbers = np.arange(len(y))
+    parts = train_test_split(numbers, test_size=VALIDATION_SHARE, stratify=y, random_state=seed)
+    return [tuple(parts)]
 
 
 def importance(booster: xgboost.Booster) -> pd.DataFrame:

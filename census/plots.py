@@ -1,4 +1,4 @@
-"""Pictures of one model on one split; every function returns a matplotlib figure."""
+"""Pictures of one model on one split, and of a sweep; functions return matplotlib figures."""
 
 import matplotlib
 
@@ -9,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from sklearn import metrics
 
 from census import table
@@ -134,6 +135,71 @@ def log_loss_curves(curves: dict[str, list[float]]) -> Figure:
     for (name, values), color in zip(curves.items(), (BLUE, ORANGE), strict=False):
         axes.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=2, label=name)
     axes.legend()
+    return figure
+
+
+def heat_map(
+    outcomes: pd.DataFrame, varied: list[str], metric: str, less_is_better: bool
+) -> Figure:
+    """A metric over a grid: one cell a point, dark where it is good, the best one framed.
+
+    Args:
+        outcomes: one line a point, best first: hyper-parameters and the metric.
+        varied: the hyper-parameters that are not the same everywhere.
+    """
+    sizes = outcomes[varied].nunique().sort_values(ascending=False, kind="stable")
+    axes_of: tuple[list[str], list[str]] = ([], [])
+    for name in sizes.index:  # what has most values first, to the axis that has fewer cells
+        min(axes_of, key=lambda names: sizes[names].prod()).append(name)
+    down, across = (names or [""] for names in axes_of)
+    cells = outcomes.assign(**{"": ""}).pivot_table(metric, down, across, sort=True)
+    annotated = cells.size <= 200
+    height, width = (
+        np.clip(n * per + 1.6, 3.2, 16) for n, per in zip(cells.shape, (0.36, 0.7), strict=True)
+    )
+    figure = Figure(figsize=(width + 1.6, height), layout="constrained")
+    axes = figure.add_subplot()
+    sns.heatmap(
+        cells,
+        annot=annotated,
+        fmt=".4f",
+        cmap="Blues_r" if less_is_better else "Blues",
+        robust=True,  # one absurd point would make all others look alike
+        linewidths=0.5 if annotated else 0,
+        ax=axes,
+        cbar_kws={"label": metric},
+    )
+    best = outcomes.assign(**{"": ""}).iloc[0]
+    row, column = (
+        index.get_loc(tuple(best[names]) if len(names) > 1 else best[names[0]])
+        for index, names in ((cells.index, down), (cells.columns, across))
+    )
+    axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=ORANGE, linewidth=2.5))
+    axes.tick_params(axis="y", rotation=0)
+    axes.set(title=f"{metric}: best {best[metric]:.4f}", xlabel=", ".join(across))
+    axes.set_ylabel(", ".join(down))
+    return figure
+
+
+def sweep_curves(curves: list[tuple[str, np.ndarray]], others: list[np.ndarray]) -> Figure:
+    """Validation log loss by boosting round: the best points named, each ending in a dot.
+
+    Args:
+        curves: label and values of the best points, best first.
+        others: values of the rest.
+    """
+    figure, axes = _new("Validation log loss by boosting round", "trees", "log loss", width=8)
+    for values in others:
+        axes.plot(np.arange(1, len(values) + 1), values, color=GREY, linewidth=0.7, alpha=0.5)
+    colors = sns.color_palette("viridis", len(curves))
+    for (label, values), color in reversed([*zip(curves, colors, strict=True)]):
+        axes.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=1.8, label=label)
+        axes.plot(len(values), values[-1], "o", color=color)
+    low = min(values.min() for _, values in curves)
+    spread = max(values[len(values) // 10 :].max() for _, values in curves) - low
+    axes.set_ylim(low - 0.05 * spread, low + 1.05 * spread)  # the first rounds fall from far above
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(handles[::-1], labels[::-1], title="best first")
     return figure
 
 

@@ -23,12 +23,13 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 from mlflow.utils import name_utils
 
-from census import UserError, interruption, served, table
+from census import UserError, WorkFailed, interruption, process, served, table
 from census.data import Census, Split
 
 MODEL = "model"  # the logged model's name: runs:/<run id>/model
 DATASET = "census-income"
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
+PROCESS = "process"  # the tag that says who writes a run, so that a dead writer's can be ended
 BATCH = 1000  # metrics that the store takes in one call
 EXAMPLE_ROWS = 5
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "xgboost")  # what census/served.py imports
@@ -51,7 +52,7 @@ def start_run(name: str) -> Iterator[Run]:
     try:
         with interruption.held_off():
             own_name = None if resumed else os.environ.get("MLFLOW_RUN_NAME", name)
-            run = mlflow.start_run(run_name=own_name)
+            run = mlflow.start_run(run_name=own_name, tags={PROCESS: process.identity()})
             if resumed and _is_generated(run.info.run_name or ""):
                 mlflow.set_tag("mlflow.runName", name)
         yield run
@@ -77,7 +78,8 @@ def _is_generated(name: str) -> bool:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    kind = "" if isinstance(error, WorkFailed) else f"{type(error).__name__}: "
+    return " ".join(f"{kind}{error}".split())
 
 
 def explain(run_id: str, tag: str, line: str) -> None:
@@ -85,20 +87,25 @@ def explain(run_id: str, tag: str, line: str) -> None:
 
     What ended it may be the store itself: then this gives up soon, and says so.
     """
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "5"
-    tags = [RunTag(tag, line[:5000]), RunTag(DESCRIPTION, f"**{tag}**: {line[:5000]}")]
+    lose_patience()
+    line, client = line[:2000], mlflow.MlflowClient()
     try:
-        mlflow.MlflowClient().log_batch(run_id, tags=tags)
+        told = client.get_run(run_id).data.tags.get(DESCRIPTION, "")
+        note = told if line in told else f"**{tag}**: {line}\n\n{told}"
+        client.log_batch(run_id, tags=[RunTag(tag, line), RunTag(DESCRIPTION, note)])
     except Exception as error:
         print(f"not written on the run: {_one_line(error)[:500]}", file=sys.stderr)
 
 
-@interruption.held_off()
-def log_setting(run: Run, typed: dict[str, str], rows: Census, device: str) -> None:
-    """Log what decides the result, before the work starts: parameters, data, versions."""
-    client, run_id = mlflow.MlflowClient(), run.info.run_id
-    tags = {
+def lose_patience() -> None:
+    """From now on, do not wait for a tracking server that does not answer."""
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "5"
+
+
+def record(rows: Census, device: str) -> dict[str, str]:
+    """Tags that say what decided a result: data, device, machine and versions."""
+    return {
         "data.origin": rows.origin,
         "data.digest": rows.digest,
         "data.source": rows.source,
@@ -107,18 +114,26 @@ def log_setting(run: Run, typed: dict[str, str], rows: Census, device: str) -> N
         "version.python": platform.python_version(),
         **{f"version.{name}": version(name) for name in REQUIREMENTS},
     }
+
+
+@interruption.held_off()
+def log_setting(
+    run: Run, typed: dict[str, str], rows: Census, device: str, tags: dict[str, str] | None = None
+) -> None:
+    """Log what decides the result, before the work starts: parameters, data, versions, ``tags``."""
+    client, run_id = mlflow.MlflowClient(), run.info.run_id
     client.log_batch(
         run_id,
         params=[Param(k, v) for k, v in typed.items() if k not in run.data.params],
-        tags=[RunTag(key, value) for key, value in tags.items()],
+        tags=[RunTag(k, v) for k, v in (record(rows, device) | (tags or {})).items()],
     )
     client.log_inputs(
         run_id,
-        [_dataset_input(rows, rows.train, "training"), _dataset_input(rows, rows.test, "test")],
+        [dataset_input(rows, rows.train, "training"), dataset_input(rows, rows.test, "test")],
     )
 
 
-def _dataset_input(rows: Census, split: Split, context: str) -> DatasetInput:
+def dataset_input(rows: Census, split: Split, context: str) -> DatasetInput:
     """A split's lineage. ``mlflow.data.from_pandas`` would spend 0.35 s on each one's profile."""
     kind, source = {
         "uci": ("http", {"url": table.ADDRESSES[0] + split.name}),
@@ -216,7 +231,7 @@ def log_results(
         scores: of the test rows, by the metric's name.
         metrics: other numbers, by name.
         curves: values by boosting round, by the metric's name.
-        figures, tables: by the artifact's path.
+        figures, tables: as for ``log_files``.
     """
     client, run_id, now = mlflow.MlflowClient(), run.info.run_id, int(time.time() * 1000)
     name, digest = _dataset(rows, rows.test)
@@ -227,16 +242,33 @@ def log_results(
         for key, values in curves.items()
         for step, value in enumerate(values, start=1)
     ]
+    log_files(run, figures, tables)
+    log_points(run_id, points)
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+@interruption.held_off()
+def log_files(run: Run, figures: dict[str, Figure], tables: dict[str, pd.DataFrame]) -> None:
+    """Log pictures and CSV files, by the artifact's path."""
     with tempfile.TemporaryDirectory() as folder:
         for path, figure in figures.items():
             (Path(folder) / path).parent.mkdir(exist_ok=True)
             figure.savefig(Path(folder) / path, dpi=110)
         for path, frame in tables.items():
             frame.to_csv(Path(folder) / path, index=False)
-        client.log_artifacts(run_id, folder)
+        mlflow.MlflowClient().log_artifacts(run.info.run_id, folder)
+
+
+@interruption.held_off()
+def log_table(run: Run, frame: pd.DataFrame, path: str) -> None:
+    """Log a table that MLflow's page shows as one."""
+    mlflow.MlflowClient().log_table(run.info.run_id, frame, path)
+
+
+def log_points(run_id: str, points: list[Metric]) -> None:
+    """Log metrics, as many in a call as the store takes."""
     for start in range(0, len(points), BATCH):
-        client.log_batch(run_id, points[start : start + BATCH])
-    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        mlflow.MlflowClient().log_batch(run_id, points[start : start + BATCH])
 
 
 def model_digest(booster: xgboost.Booster) -> str:

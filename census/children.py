@@ -1,0 +1,222 @@
+"""The child runs of a sweep in the MLflow store: written, found again, adopted, ended."""
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import mlflow
+import numpy as np
+import xgboost
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from census import UserError, interruption, process, tracking
+from census.data import Census
+from census.grid import Point
+from census.search import Outcome
+
+RESULT_VERSION = 1  # to be raised when the code would give another result for the same point
+
+PARENT = "mlflow.parentRunId"
+CONFIG, SIZE = "sweep.config", "sweep.points"
+BEST, RESUMED_FROM = "sweep.best_run_id", "sweep.resumed_from"
+CONTEXT = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit")
+VALIDATION = "validation_"
+PAGE = 1000  # runs that the store gives in one call
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all points of a sweep have in common."""
+
+    rows: Census
+    device: str
+    seed: int
+    folds: int
+
+    def digest(self, point: Point) -> str:
+        """SHA-256 of everything that decides the result of a point."""
+        decisive = {
+            "hyperparameters": point,
+            "rows": self.rows.train.digest,
+            "folds": self.folds,
+            "seed": self.seed,
+            "device": self.device,
+            "xgboost": xgboost.__version__,
+            "version": RESULT_VERSION,
+        }
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+@interruption.held_off()
+def begin(parent: Run, setting: Setting, point: Point, name: str) -> str:
+    """Make the child run of a point, RUNNING; returns its id."""
+    client = mlflow.MlflowClient()
+    tags = {key: parent.data.tags[key] for key in CONTEXT if key in parent.data.tags}
+    tags |= {PARENT: parent.info.run_id, CONFIG: setting.digest(point)}
+    tags |= tracking.record(setting.rows, setting.device)
+    run_id = client.create_run(parent.info.experiment_id, tags=tags, run_name=name).info.run_id
+    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in point.items()])
+    client.log_inputs(
+        run_id, [tracking.dataset_input(setting.rows, setting.rows.train, "training")]
+    )
+    return run_id
+
+
+@interruption.held_off()
+def finish(outcome: Outcome) -> None:
+    """Write what a point gave and end its run, FINISHED or FAILED."""
+    client = mlflow.MlflowClient()
+    if outcome.error:
+        line = outcome.error[:5000]
+        tags = [RunTag("error", line), RunTag(tracking.DESCRIPTION, f"**error**: {line}")]
+        client.log_batch(outcome.run_id, tags=tags)
+        client.set_terminated(outcome.run_id, "FAILED")
+        return
+    now, rounds = int(time.time() * 1000), len(outcome.curve)
+    points = [Metric(VALIDATION + k, v, now, rounds) for k, v in outcome.metrics.items()]
+    points += [  # the last round's is among the metrics
+        Metric(f"{VALIDATION}log_loss", float(value), now, step)
+        for step, value in enumerate(outcome.curve[:-1], start=1)
+    ]
+    tracking.log_points(outcome.run_id, points)
+    client.set_terminated(outcome.run_id, "FINISHED")
+
+
+@interruption.held_off()
+def tag_best(parent: Run, run_id: str) -> None:
+    """Name the chosen child on its parent."""
+    mlflow.MlflowClient().set_tag(parent.info.run_id, BEST, run_id)
+
+
+def curve(run_id: str) -> np.ndarray:
+    """The validation log loss of a child run after each round, shape (n_estimators,)."""
+    history = mlflow.MlflowClient().get_metric_history(run_id, f"{VALIDATION}log_loss")
+    return np.array([point.value for point in sorted(history, key=lambda point: point.step)])
+
+
+@contextmanager
+def none_left_running(parent: Run) -> Iterator[None]:
+    """However the body ends, no child of ``parent`` reads RUNNING afterwards.
+
+    After an undisturbed one that is a child that the store made twice, because its first answer
+    got lost on the way.
+    """
+    reason = "made twice"
+    try:
+        yield
+    except BaseException as error:
+        number = interruption.caught()
+        reason = number.name if number else type(error).__name__
+        tracking.lose_patience()
+        raise
+    finally:
+        with interruption.held_off(then_raise=False):
+            try:
+                for child in _search(parent, f"tags.`{PARENT}` = '{parent.info.run_id}'"):
+                    _kill(child, reason)
+            except Exception as error:
+                print(f"not ended: {str(error)[:500]}", file=sys.stderr)
+
+
+@interruption.held_off()
+def mend(parent: Run) -> list[str]:
+    """End the runs of the experiment that read RUNNING and whose process is certainly gone.
+
+    Returns:
+        Ids of other runs that read RUNNING and are no child of any.
+    """
+    others = []
+    for run in _search(parent, status="RUNNING"):
+        author = _parent_of(run) or run
+        if author.info.run_id == parent.info.run_id:
+            continue
+        if process.is_gone(author.data.tags.get(tracking.PROCESS, "")):
+            _kill(run, "its process was gone")
+        elif author is run:
+            others.append(run.info.run_id)
+    return others
+
+
+def require_resumable(resume: str) -> None:
+    """Raise ``UserError`` unless ``resume`` is auto, never or the run id of a sweep."""
+    if resume in ("auto", "never"):
+        return
+    try:
+        with interruption.held_off():
+            found = SIZE in mlflow.MlflowClient().get_run(resume).data.tags
+    except MlflowException:
+        found = False
+    if not found:
+        raise UserError(
+            f"resume: expected auto, never or the run id of a sweep, got {resume!r}, which is none "
+            f"in {mlflow.get_tracking_uri()}"
+        )
+
+
+@interruption.held_off()
+def resume(parent: Run, setting: Setting, points: list[Point], how: str) -> list[Outcome]:
+    """What FINISHED children of earlier sweeps already hold.
+
+    Children of a sweep that did not finish move to ``parent``; those of a finished one, of one
+    that still runs and of another experiment stay where they are.
+    """
+    if how == "never":
+        return []
+    digests = {setting.digest(point): point for point in points}
+    client, where, only = mlflow.MlflowClient(), parent, None
+    if how != "auto":
+        where = client.get_run(how)
+        only = {how, *where.data.tags.get(RESUMED_FROM, how).split(",")}
+    earlier, outcomes = {}, {}
+    for child in _search(where, f"tags.`{CONFIG}` != ''", "FINISHED"):
+        of, digest = child.data.tags.get(PARENT, ""), child.data.tags[CONFIG]
+        if digest not in digests or digest in outcomes or (only and of not in only):
+            continue
+        if of not in earlier:
+            earlier[of] = _parent_of(child)
+        ended = earlier[of] is None or earlier[of].info.status in ("FAILED", "KILLED")
+        adopted = ended and where.info.experiment_id == parent.info.experiment_id
+        if adopted:
+            client.set_tag(child.info.run_id, PARENT, parent.info.run_id)
+        outcomes[digest] = Outcome(
+            digests[digest],
+            {name.removeprefix(VALIDATION): value for name, value in child.data.metrics.items()},
+            run_id=child.info.run_id,
+            source="adopted" if adopted else "reused",
+        )
+    if outcomes:
+        client.set_tag(parent.info.run_id, RESUMED_FROM, ",".join(earlier)[:5000])
+    return [*outcomes.values()]
+
+
+def _search(where: Run, condition: str = "", status: str = "RUNNING") -> list[Run]:
+    """All runs with a status in the experiment of a run, the oldest first."""
+    condition = f"attributes.status = '{status}'" + (f" and {condition}" if condition else "")
+    experiments, order = [where.info.experiment_id], ["attributes.start_time ASC"]
+    client, found, token = mlflow.MlflowClient(), [], None
+    while True:
+        page = client.search_runs(
+            experiments, condition, max_results=PAGE, order_by=order, page_token=token
+        )
+        found += page
+        if not (token := page.token):
+            return found
+
+
+def _parent_of(run: Run) -> Run | None:
+    """The parent; None if there is none."""
+    try:
+        return mlflow.MlflowClient().get_run(run.data.tags.get(PARENT, ""))
+    except MlflowException:
+        return None
+
+
+def _kill(run: Run, reason: str) -> None:
+    client = mlflow.MlflowClient()
+    client.set_tag(run.info.run_id, "ended_by", reason)
+    client.set_terminated(run.info.run_id, "KILLED")

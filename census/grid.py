@@ -1,0 +1,55 @@
+"""A grid of hyper-parameters: its points, those that one fit serves, and the best of them."""
+
+import math
+from collections.abc import Iterable
+from itertools import product
+
+from census import UserError
+
+METRICS = {"log_loss": 1, "accuracy": -1, "roc_auc": -1}  # 1: less is better
+
+Point = dict[str, int | float]
+
+
+def points(lists: dict[str, tuple], max_points: int) -> list[Point]:
+    """Every combination of the values, each once.
+
+    Raises:
+        UserError: there are more than ``max_points``.
+    """
+    values = [tuple(dict.fromkeys(several)) for several in lists.values()]
+    if (size := math.prod(map(len, values))) > max_points:
+        raise UserError(
+            f"max_points: the grid has {size:,} points, more than {max_points:,}; "
+            "shorten a list or raise max_points"
+        )
+    return [dict(zip(lists, combination, strict=True)) for combination in product(*values)]
+
+
+def varied(points: Iterable[Point]) -> list[str]:
+    """The hyper-parameters that are not the same everywhere."""
+    points = [*points]
+    return [name for name in points[0] if len({point[name] for point in points}) > 1]
+
+
+def shared_fits(points: Iterable[Point]) -> list[list[Point]]:
+    """Points that differ only in ``n_estimators``, together, fewest trees first; most work first.
+
+    Boosting is sequential: the first trees of a long fit are the trees of a short one.
+    """
+    fits: dict[tuple, list[Point]] = {}
+    for point in sorted(points, key=lambda point: point["n_estimators"]):
+        shape = tuple(value for name, value in point.items() if name != "n_estimators")
+        fits.setdefault(shape, []).append(point)
+    return sorted(fits.values(), key=work, reverse=True)
+
+
+def work(fit: list[Point]) -> int:
+    """How long a shared fit takes, in no unit: measured, a round is linear in the depth."""
+    return fit[-1]["n_estimators"] * (3 + fit[-1]["max_depth"])
+
+
+def preference(point: Point, score: float, metric: str) -> tuple:
+    """A key to sort by, best first; of equal scores the model with room for fewer leaves."""
+    leaves = point["n_estimators"] * 2 ** point["max_depth"]
+    return METRICS[metric] * score, leaves, *point.values()

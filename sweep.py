@@ -1,0 +1,211 @@
+"""Judge a grid of configurations on validation rows, one child run each; make the best a model.
+
+mlflow run . -e sweep
+python sweep.py --max_depth 3,6,9 --learning_rate 0.05,0.1 --n_estimators 200,400 --folds 5
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import click
+from tqdm import tqdm
+
+import train
+from census import WorkFailed, cli, grid, interruption
+
+SHOWN = 10  # points in the run's description, and curves with a name
+
+
+@click.command(cls=cli.Command, help=__doc__)
+@cli.hyperparameter_lists
+@cli.option("metric", click.Choice([*grid.METRICS]), "log_loss", "What chooses the best point.")
+@cli.option(
+    "folds",
+    cli.Whole(1),
+    1,
+    "1 holds a fifth of the training rows out, k holds out each of k folds in turn.",
+)
+@cli.option("max_points", cli.Whole(1), 10_000, "A larger grid is refused.")
+@cli.option("max_failures", cli.Whole(0), 0, "So many points may fail; with more the sweep fails.")
+@cli.option(
+    "workers", cli.Whole(1, word="auto"), "auto", "Fits at a time; auto: one for each core."
+)
+@cli.option(
+    "resume",
+    None,
+    "auto",
+    "Whose finished points are not computed again: auto (those of any sweep in the experiment), "
+    "never, or a sweep's run id.",
+)
+@cli.common_options
+@click.pass_context
+def main(ctx, metric, folds, max_points, max_failures, workers, resume, **rest) -> None:
+    seed, data, device, register = (rest.pop(k) for k in ("seed", "data", "device", "register"))
+    points = grid.points(rest, max_points)
+    with interruption.held_off():
+        from census import children, model, search, tracking
+        from census import data as census_data
+
+    rows = census_data.load(data)
+    model.require_device(device)
+    if register != "none":
+        tracking.require_registrable(register, rows)
+    parts = model.validation_splits(rows.train.y, seed, folds)
+    children.require_resumable(resume)
+    train.announce(rows)
+    click.echo(f"grid   {len(points):,} points from {len(grid.shared_fits(points)):,} fits")
+    setting = children.Setting(rows, device, seed, folds)
+    name = f"sweep of {len(points):,} points"
+    with tracking.start_run(f"synthetic {name}" if rows.origin == "synthetic" else name) as run:
+        typed = ctx.meta["typed"]
+        tracking.log_setting(run, typed, rows, device, {children.SIZE: str(len(points))})
+        outcomes, seconds = explore(run, setting, points, parts, metric, workers, resume)
+        baseline = search.constant(rows.train.y, parts)
+        show(run, outcomes, baseline, metric)
+        failed = [outcome.error for outcome in outcomes if outcome.error]
+        reason = f"{len(failed)} of {len(points)} points failed: {failed[-1]}" if failed else ""
+        if len(failed) == len(points):
+            raise WorkFailed(reason)
+        passed = len(failed) <= max_failures
+        register = register if passed else "none"
+        conclude(run, setting, outcomes, baseline, metric, seconds, register)
+        if not passed:
+            raise WorkFailed(f"{reason} (max_failures={max_failures})")
+
+
+def explore(run, setting, points, parts, metric: str, workers: int | None, resume: str):
+    """Judge every point that no earlier sweep has judged, each in a child run.
+
+    Args:
+        run: the parent.
+        parts: as ``model.validation_splits`` gives them.
+
+    Returns:
+        All outcomes, ranked, and the seconds from the first fit to the last child's end.
+    """
+    from census import children, model, search
+
+    for other in children.mend(run):
+        click.echo(f"note   run {other} reads RUNNING and may be alive: left alone")
+    outcomes = children.resume(run, setting, points, resume)
+    known = [outcome.point for outcome in outcomes]
+    if known:
+        click.echo(f"resume {len(known):,} points are known from earlier sweeps")
+    fits = grid.shared_fits(point for point in points if point not in known)
+    if not fits:
+        return search.ranked(outcomes, metric), 0.0
+    start, run_ids = time.perf_counter(), {}
+
+    def begin(fit) -> None:
+        for point in fit:
+            name = train.run_name(point, setting.rows)
+            run_ids[tuple(point.values())] = children.begin(run, setting, point, name)
+
+    workers, n_jobs = search.split_of_cores(len(fits) * len(parts), workers, setting.device)
+    folds = [model.matrices(setting.rows.train, part) for part in parts]
+    options = {"seed": setting.seed, "device": setting.device, "n_jobs": n_jobs}
+    with (
+        children.none_left_running(run),
+        closing(search.judged(fits, folds, workers, begin, **options)) as judged,
+        progress(len(points), fits, metric) as advance,
+    ):
+        for of_fit in judged:
+            for outcome in of_fit:
+                outcome.run_id = run_ids[tuple(outcome.point.values())]
+                children.finish(outcome)
+            outcomes += of_fit
+            advance(of_fit, search.ranked(outcomes, metric)[0], len(outcomes))
+    seconds = time.perf_counter() - start
+    click.echo(f"search {seconds:.1f} s; fits at a time: {workers}, threads for each: {n_jobs}")
+    return search.ranked(outcomes, metric), seconds
+
+
+@contextmanager
+def progress(n_points: int, fits, metric: str) -> Iterator[Callable]:
+    """A bar in a terminal, elsewhere a line whenever a tenth of the work is done."""
+    total, start, worked = sum(map(grid.work, fits)), time.monotonic(), 0
+    bar_format = "       {percentage:3.0f}% |{bar}| {desc}, {remaining} left"
+
+    def advance(of_fit, best, n_done: int) -> None:
+        nonlocal worked
+        before, worked = worked, worked + grid.work([outcome.point for outcome in of_fit])
+        line = f"{n_done:,} of {n_points:,} points"
+        if not best.error:
+            line += f", best {metric} {best.metrics[metric]:.4f}"
+        bar.set_description_str(line, refresh=False)
+        bar.update(worked - before)
+        if bar.disable and 10 * before // total < 10 * worked // total:
+            left = tqdm.format_interval((time.monotonic() - start) * (total / worked - 1))
+            click.echo(f"       {line}, {left} left", err=True)
+
+    with tqdm(total=total, bar_format=bar_format, disable=None, leave=False) as bar:
+        yield advance
+
+
+def show(run, outcomes, baseline: dict[str, float], metric: str) -> None:
+    """Log the table of all points, and pictures of it."""
+    from census import children, plots, search, tracking
+
+    board = search.leaderboard(outcomes, baseline, metric)
+    done = [outcome for outcome in outcomes if not outcome.error]
+    figures = {}
+    if done:
+        for outcome in done[:SHOWN]:
+            if outcome.curve is None:
+                outcome.curve = children.curve(outcome.run_id)
+        curves = [(train.shape(outcome.point), outcome.curve) for outcome in done[:SHOWN]]
+        others = [outcome.curve for outcome in done[SHOWN:] if outcome.curve is not None]
+        points = [outcome.point for outcome in done]
+        less = grid.METRICS[metric] > 0
+        cells = board[board["run_id"].isin([outcome.run_id for outcome in done])]
+        figures = {
+            "plots/sweep.png": plots.heat_map(
+                cells, grid.varied(points), f"validation_{metric}", less
+            ),
+            "plots/sweep_curves.png": plots.sweep_curves(curves, others),
+        }
+    tracking.log_files(run, figures, {"sweep.csv": board})
+    tracking.log_table(run, board, "sweep.json")
+
+
+def conclude(run, setting, outcomes, baseline, metric: str, seconds: float, register: str) -> None:
+    """Refit the best point on all training rows and log it as ``train.py`` would."""
+    from census import children
+
+    rows, best = setting.rows, outcomes[0]
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in best.metrics.items())
+    click.echo(f"best   {train.shape(best.point)}: validation {shown}")
+    click.echo(f"       ({metric} of a constant answer: {baseline[metric]:.4f}; run {best.run_id})")
+    booster, found, curves = train.fit(best.point, rows, setting.seed, setting.device)
+    curves["validation_log_loss"] = best.curve
+    found |= {f"validation_{k}": v for k, v in best.metrics.items() if k != "log_loss"}
+    found["search_seconds"] = seconds
+    children.tag_best(run, best.run_id)
+    note = leaderboard(run, setting, outcomes, baseline, metric)
+    scores = train.log(run, booster, rows, best.point, found, curves, register, note)
+    train.report(run, rows, scores)
+
+
+def leaderboard(run, setting, outcomes, baseline: dict[str, float], metric: str) -> str:
+    """The best points in Markdown, each with a link to its run."""
+    experiment = run.info.experiment_id
+    how = f"{setting.folds} folds" if setting.folds > 1 else "a fifth held out"
+    lines = [
+        f"\n**The best of {len(outcomes):,} points** by validation {metric} ({how}):\n",
+        f"| | {' | '.join(baseline)} | run |",
+        "| --- " * (len(baseline) + 2) + "|",
+    ]
+    lines += [
+        f"| {train.shape(outcome.point)} | "
+        + " | ".join(f"{outcome.metrics[name]:.4f}" for name in baseline)
+        + f" | [{outcome.run_id}](#/experiments/{experiment}/runs/{outcome.run_id}) |"
+        for outcome in outcomes[:SHOWN]
+        if not outcome.error
+    ]
+    constant = " | ".join(f"{baseline[name]:.4f}" for name in baseline)
+    return "\n".join([*lines, f"| a constant answer | {constant} | |", ""])
+
+
+if __name__ == "__main__":
+    cli.run(main)
