@@ -14,7 +14,7 @@ from tqdm import tqdm
 import train
 from census import WorkFailed, cli, grid, interruption
 
-SHOWN = 10  # points in the run's description, and curves with a name
+SHOWN, DRAWN = 10, 5  # points in the run's description, and curves in colour
 
 
 @click.command(cls=cli.Command, help=__doc__)
@@ -54,9 +54,11 @@ def main(ctx, metric, folds, max_points, max_failures, workers, resume, **rest) 
     parts = model.validation_splits(rows.train.y, seed, folds)
     children.require_resumable(resume)
     train.announce(rows)
-    click.echo(f"grid   {len(points):,} points from {len(grid.shared_fits(points)):,} fits")
+    click.echo(
+        f"grid   points: {len(points):,}, fits they share: {len(grid.shared_fits(points)):,}"
+    )
     setting = children.Setting(rows, device, seed, folds)
-    name = f"sweep of {len(points):,} points"
+    name = f"sweep of {len(points):,} point{'s' if len(points) > 1 else ''}"
     with tracking.start_run(f"synthetic {name}" if rows.origin == "synthetic" else name) as run:
         typed = ctx.meta["typed"]
         tracking.log_setting(run, typed, rows, device, {children.SIZE: str(len(points))})
@@ -95,7 +97,7 @@ def explore(run, setting, points, parts, metric: str, workers: int | None, resum
     fits = grid.shared_fits(point for point in points if point not in known)
     if not fits:
         return search.ranked(outcomes, metric), 0.0
-    start, run_ids = time.perf_counter(), {}
+    run_ids, best = {}, search.ranked(outcomes, metric)
 
     def begin(fit) -> None:
         for point in fit:
@@ -105,17 +107,18 @@ def explore(run, setting, points, parts, metric: str, workers: int | None, resum
     workers, n_jobs = search.split_of_cores(len(fits) * len(parts), workers, setting.device)
     folds = [model.matrices(setting.rows.train, part) for part in parts]
     options = {"seed": setting.seed, "device": setting.device, "n_jobs": n_jobs}
+    start = time.perf_counter()
     with (
         children.none_left_running(run),
         closing(search.judged(fits, folds, workers, begin, **options)) as judged,
         progress(len(points), fits, metric) as advance,
     ):
-        for of_fit in judged:
-            for outcome in of_fit:
-                outcome.run_id = run_ids[tuple(outcome.point.values())]
-                children.finish(outcome)
-            outcomes += of_fit
-            advance(of_fit, search.ranked(outcomes, metric)[0], len(outcomes))
+        for outcome in judged:
+            outcome.run_id = run_ids[tuple(outcome.point.values())]
+            children.finish(outcome)
+            outcomes.append(outcome)
+            best = search.ranked([*best[:1], outcome], metric)
+            advance(outcome.point, best[0], len(outcomes))
     seconds = time.perf_counter() - start
     click.echo(f"search {seconds:.1f} s; fits at a time: {workers}, threads for each: {n_jobs}")
     return search.ranked(outcomes, metric), seconds
@@ -124,12 +127,13 @@ def explore(run, setting, points, parts, metric: str, workers: int | None, resum
 @contextmanager
 def progress(n_points: int, fits, metric: str) -> Iterator[Callable]:
     """A bar in a terminal, elsewhere a line whenever a tenth of the work is done."""
-    total, start, worked = sum(map(grid.work, fits)), time.monotonic(), 0
+    work, start, worked = grid.work(fits), time.monotonic(), 0
+    total = sum(work.values())
     bar_format = "       {percentage:3.0f}% |{bar}| {desc}, {remaining} left"
 
-    def advance(of_fit, best, n_done: int) -> None:
+    def advance(point, best, n_done: int) -> None:
         nonlocal worked
-        before, worked = worked, worked + grid.work([outcome.point for outcome in of_fit])
+        before, worked = worked, worked + work[tuple(point.values())]
         line = f"{n_done:,} of {n_points:,} points"
         if not best.error:
             line += f", best {metric} {best.metrics[metric]:.4f}"
@@ -151,11 +155,11 @@ def show(run, outcomes, baseline: dict[str, float], metric: str) -> None:
     done = [outcome for outcome in outcomes if not outcome.error]
     figures = {}
     if done:
-        for outcome in done[:SHOWN]:
+        for outcome in done[:DRAWN]:
             if outcome.curve is None:
                 outcome.curve = children.curve(outcome.run_id)
-        curves = [(train.shape(outcome.point), outcome.curve) for outcome in done[:SHOWN]]
-        others = [outcome.curve for outcome in done[SHOWN:] if outcome.curve is not None]
+        curves = [(train.shape(outcome.point), outcome.curve) for outcome in done[:DRAWN]]
+        others = [outcome.curve for outcome in done[DRAWN:] if outcome.curve is not None]
         points = [outcome.point for outcome in done]
         less = grid.METRICS[metric] > 0
         cells = board[board["run_id"].isin([outcome.run_id for outcome in done])]
@@ -174,9 +178,9 @@ def conclude(run, setting, outcomes, baseline, metric: str, seconds: float, regi
     from census import children
 
     rows, best = setting.rows, outcomes[0]
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in best.metrics.items())
-    click.echo(f"best   {train.shape(best.point)}: validation {shown}")
-    click.echo(f"       ({metric} of a constant answer: {baseline[metric]:.4f}; run {best.run_id})")
+    shown = ", ".join(f"{name} {figure(best.metrics, name)}" for name in grid.METRICS)
+    click.echo(f"best   {train.shape(best.point)}, run {best.run_id}")
+    click.echo(f"       validation {shown}; {metric} of a constant answer {baseline[metric]:.4f}")
     booster, found, curves = train.fit(best.point, rows, setting.seed, setting.device)
     curves["validation_log_loss"] = best.curve
     found |= {f"validation_{k}": v for k, v in best.metrics.items() if k != "log_loss"}
@@ -193,18 +197,24 @@ def leaderboard(run, setting, outcomes, baseline: dict[str, float], metric: str)
     how = f"{setting.folds} folds" if setting.folds > 1 else "a fifth held out"
     lines = [
         f"\n**The best of {len(outcomes):,} points** by validation {metric} ({how}):\n",
-        f"| | {' | '.join(baseline)} | run |",
-        "| --- " * (len(baseline) + 2) + "|",
+        f"| | {' | '.join(grid.METRICS)} | run |",
+        "| --- " * (len(grid.METRICS) + 2) + "|",
     ]
     lines += [
         f"| {train.shape(outcome.point)} | "
-        + " | ".join(f"{outcome.metrics[name]:.4f}" for name in baseline)
+        + " | ".join(figure(outcome.metrics, name) for name in grid.METRICS)
         + f" | [{outcome.run_id}](#/experiments/{experiment}/runs/{outcome.run_id}) |"
         for outcome in outcomes[:SHOWN]
         if not outcome.error
     ]
-    constant = " | ".join(f"{baseline[name]:.4f}" for name in baseline)
+    constant = " | ".join(figure(baseline, name) for name in grid.METRICS)
     return "\n".join([*lines, f"| a constant answer | {constant} | |", ""])
+
+
+def figure(metrics: dict[str, float], name: str) -> str:
+    """A metric and, where it is a mean over folds, their standard deviation."""
+    deviation = f" (sd {metrics[f'{name}_std']:.4f})" if f"{name}_std" in metrics else ""
+    return f"{metrics[name]:.4f}{deviation}"
 
 
 if __name__ == "__main__":

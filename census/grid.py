@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from itertools import product
 
 from census import UserError
+from census.hyperparameters import DEFAULTS
 
 METRICS = {"log_loss": 1, "accuracy": -1, "roc_auc": -1}  # 1: less is better
 
@@ -12,18 +13,18 @@ Point = dict[str, int | float]
 
 
 def points(lists: dict[str, tuple], max_points: int) -> list[Point]:
-    """Every combination of the values, each once.
+    """Every combination of the values of all hyper-parameters, each once.
 
     Raises:
         UserError: there are more than ``max_points``.
     """
-    values = [tuple(dict.fromkeys(several)) for several in lists.values()]
+    values = [tuple(dict.fromkeys(lists[name])) for name in DEFAULTS]
     if (size := math.prod(map(len, values))) > max_points:
         raise UserError(
             f"max_points: the grid has {size:,} points, more than {max_points:,}; "
             "shorten a list or raise max_points"
         )
-    return [dict(zip(lists, combination, strict=True)) for combination in product(*values)]
+    return [dict(zip(DEFAULTS, combination, strict=True)) for combination in product(*values)]
 
 
 def varied(points: Iterable[Point]) -> list[str]:
@@ -41,12 +42,19 @@ def shared_fits(points: Iterable[Point]) -> list[list[Point]]:
     for point in sorted(points, key=lambda point: point["n_estimators"]):
         shape = tuple(value for name, value in point.items() if name != "n_estimators")
         fits.setdefault(shape, []).append(point)
-    return sorted(fits.values(), key=work, reverse=True)
+    return sorted(fits.values(), key=lambda fit: sum(work([fit]).values()), reverse=True)
 
 
-def work(fit: list[Point]) -> int:
-    """How long a shared fit takes, in no unit: measured, a round is linear in the depth."""
-    return fit[-1]["n_estimators"] * (3 + fit[-1]["max_depth"])
+def work(fits: Iterable[list[Point]]) -> dict[tuple, int]:
+    """What each point adds to its shared fit, by its values, in no unit.
+
+    Measured: the time of a round is linear in the depth, and a stump's is not much less.
+    """
+    return {
+        tuple(point.values()): (point["n_estimators"] - trees) * (3 + point["max_depth"])
+        for fit in fits
+        for point, trees in zip(fit, [0] + [p["n_estimators"] for p in fit[:-1]], strict=True)
+    }
 
 
 def preference(point: Point, score: float, metric: str) -> tuple:

@@ -4,8 +4,8 @@ Categories are XGBoost's own: a split sends a set of categories left, and the vo
 the model file. The README says what else was tried.
 """
 
-import threading
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -29,14 +29,16 @@ def matrices(split: Split, part: tuple[np.ndarray, np.ndarray]):
     return train, matrix(X_validation, y_validation, ref=train)
 
 
-class _Stop(xgboost.callback.TrainingCallback):
-    """Ends a fit after the round in hand, once somebody asked for it."""
-
-    def __init__(self, asked: threading.Event):
-        self.asked = asked
+class _AfterRound(xgboost.callback.TrainingCallback):
+    def __init__(self, call: Callable):
+        self.call = call
 
     def after_iteration(self, model, epoch, evals_log) -> bool:
-        return self.asked.is_set()
+        return self.call(model, _log_loss(evals_log))
+
+
+def _log_loss(curves: dict[str, dict[str, list[float]]]) -> dict[str, list[float]]:
+    return {name: curve["logloss"] for name, curve in curves.items()}
 
 
 def fit(
@@ -48,7 +50,7 @@ def fit(
     device: str = "cpu",
     n_jobs: int | None = None,
     early_stopping_rounds: int = 0,
-    stop: threading.Event | None = None,
+    after_round: Callable[[xgboost.Booster, dict[str, list[float]]], bool] | None = None,
 ) -> tuple[xgboost.Booster, dict[str, list[float]]]:
     """Fit a booster; the same input gives the same bytes, whatever ``n_jobs``.
 
@@ -59,7 +61,7 @@ def fit(
         early_stopping_rounds: stop after this many rounds without a better log loss on the last
             of ``follow``; ``booster.best_iteration`` is the best round, counted from 0. 0 never
             stops.
-        stop: once set, the fit ends after the round in hand.
+        after_round: is called with the booster and the curves so far; True ends the fit.
 
     Returns:
         The booster, and the log loss after each round by the names of ``follow``.
@@ -84,11 +86,11 @@ def fit(
         evals=[(rows, name) for name, rows in follow.items()],
         evals_result=curves,
         early_stopping_rounds=early_stopping_rounds or None,
-        callbacks=[_Stop(stop)] if stop else None,
+        callbacks=[_AfterRound(after_round)] if after_round else None,
         verbose_eval=False,
     )
     booster.set_attr(label=table.LABEL, negative=table.NEGATIVE, positive=table.POSITIVE)
-    return booster, {name: curve["logloss"] for name, curve in curves.items()}
+    return booster, _log_loss(curves)
 
 
 def require_device(device: str) -> None:

@@ -16,6 +16,7 @@ from census import table
 
 BLUE, ORANGE, GREY = "#2a6f97", "#e07a2f", "#8d99ae"
 CALIBRATION_BINS = 10
+SEPARATOR = " · "
 
 
 def figures(
@@ -148,11 +149,15 @@ def heat_map(
         varied: the hyper-parameters that are not the same everywhere.
     """
     sizes = outcomes[varied].nunique().sort_values(ascending=False, kind="stable")
-    axes_of: tuple[list[str], list[str]] = ([], [])
+    down: list[str] = []
+    across: list[str] = []
     for name in sizes.index:  # what has most values first, to the axis that has fewer cells
-        min(axes_of, key=lambda names: sizes[names].prod()).append(name)
-    down, across = (names or [""] for names in axes_of)
-    cells = outcomes.assign(**{"": ""}).pivot_table(metric, down, across, sort=True)
+        min(down, across, key=lambda names: sizes[names].prod()).append(name)
+    down, across = down or [""], across or [" "]
+    outcomes = outcomes.assign(**{"": "", " ": ""})
+    cells = outcomes.pivot_table(metric, down, across)
+    # the worse part would take most of the colours, and readers look for the better one
+    bounds = np.nanquantile(cells, (0, 0.8) if less_is_better else (0.2, 1))
     annotated = cells.size <= 200
     height, width = (
         np.clip(n * per + 1.6, 3.2, 16) for n, per in zip(cells.shape, (0.36, 0.7), strict=True)
@@ -164,21 +169,31 @@ def heat_map(
         annot=annotated,
         fmt=".4f",
         cmap="Blues_r" if less_is_better else "Blues",
-        robust=True,  # one absurd point would make all others look alike
+        vmin=bounds[0],
+        vmax=bounds[1],
         linewidths=0.5 if annotated else 0,
         ax=axes,
+        xticklabels=_ticks(cells.columns),
+        yticklabels=_ticks(cells.index),
         cbar_kws={"label": metric},
     )
-    best = outcomes.assign(**{"": ""}).iloc[0]
+    best = outcomes.iloc[0]
     row, column = (
         index.get_loc(tuple(best[names]) if len(names) > 1 else best[names[0]])
         for index, names in ((cells.index, down), (cells.columns, across))
     )
     axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=ORANGE, linewidth=2.5))
     axes.tick_params(axis="y", rotation=0)
-    axes.set(title=f"{metric}: best {best[metric]:.4f}", xlabel=", ".join(across))
-    axes.set_ylabel(", ".join(down))
+    title = f"{metric} of each point, best {best[metric]:.4f}"
+    axes.set(title=title, xlabel=SEPARATOR.join(across), ylabel=SEPARATOR.join(down))
     return figure
+
+
+def _ticks(index: pd.Index) -> list[str] | str:
+    """The values of each row or column of cells, where there is room to read them."""
+    if len(index) > 60:
+        return "auto"
+    return [SEPARATOR.join(map(str, v)) if isinstance(v, tuple) else str(v) for v in index]
 
 
 def sweep_curves(curves: list[tuple[str, np.ndarray]], others: list[np.ndarray]) -> Figure:
@@ -191,7 +206,7 @@ def sweep_curves(curves: list[tuple[str, np.ndarray]], others: list[np.ndarray])
     figure, axes = _new("Validation log loss by boosting round", "trees", "log loss", width=8)
     for values in others:
         axes.plot(np.arange(1, len(values) + 1), values, color=GREY, linewidth=0.7, alpha=0.5)
-    colors = sns.color_palette("viridis", len(curves))
+    colors = sns.color_palette("colorblind", len(curves))
     for (label, values), color in reversed([*zip(curves, colors, strict=True)]):
         axes.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=1.8, label=label)
         axes.plot(len(values), values[-1], "o", color=color)

@@ -1,9 +1,12 @@
 """Points of a grid judged on validation rows: many fits at a time, one fit for many points."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
 
 import joblib
 import numpy as np
@@ -11,6 +14,9 @@ import pandas as pd
 
 from census import evaluation, grid, model
 from census.grid import Point
+
+# Fits ask for Python's lock every round; they must not wait 5 ms for the thread that writes.
+SWITCH_SECONDS = 0.0002
 
 
 @dataclass
@@ -55,61 +61,80 @@ def judged(
     workers: int,
     begin: Callable[[list[Point]], None],
     **settings,
-) -> Iterator[list[Outcome]]:
-    """Fit and judge; the outcomes of one shared fit at a time, as they come.
+) -> Iterator[Outcome]:
+    """Fit and judge; outcomes as they come, a point's as soon as its trees are grown.
 
     Args:
         fits: as ``grid.shared_fits`` gives them.
         folds: binned rows to train on and to validate on, as ``model.matrices`` gives them.
         workers: fits at a time. They share the binned rows and the process: XGBoost does not
             hold Python's lock while it trains.
-        begin: is told of a shared fit before its work starts.
+        begin: is told of a shared fit when its work starts.
         settings: for ``model.fit``.
     """
-    stop, waiting, tasks, working = threading.Event(), iter(fits), {}, {}
+    sys.setswitchinterval(SWITCH_SECONDS)
+    news, stop, begun, found = SimpleQueue(), threading.Event(), set(), {}
     pool = ThreadPoolExecutor(workers)
     try:
-        while True:
-            # one more than can run, so that none waits for what the caller does with an outcome
-            while len(working) <= workers and (fit := next(waiting, None)):
-                begin(fit)
-                own = [pool.submit(_judge, fit, *fold, stop=stop, **settings) for fold in folds]
-                tasks |= dict.fromkeys(own, id(fit))
-                working[id(fit)] = fit, own
-            if not working:
-                return
-            done, _ = wait(tasks, return_when=FIRST_COMPLETED)
-            for key in {tasks.pop(task) for task in done} & working.keys():
-                fit, own = working[key]
-                if all(task.done() for task in own):
-                    del working[key]
-                    yield _outcomes(fit, own)
+        for number, fit in enumerate(fits):
+            for fold, matrices in enumerate(folds):
+                pool.submit(
+                    _judge, fit, matrices, partial(_tell, news, number, fold), stop, settings
+                )
+        for _ in range(sum(len(fit) + 1 for fit in fits) * len(folds)):
+            number, fold, n_trees, result = news.get()
+            if number not in begun:
+                begun.add(number)
+                begin(fits[number])
+            of_point = found.setdefault((number, n_trees), {})
+            of_point[fold] = result
+            if n_trees and len(of_point) == len(folds):
+                point = next(p for p in fits[number] if p["n_estimators"] == n_trees)
+                yield _outcome(point, [of_point[fold] for fold in range(len(folds))])
+                del found[number, n_trees]
     finally:
         stop.set()
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _judge(fit: list[Point], train, validation, **settings) -> list[tuple[dict, np.ndarray]]:
-    """Metrics and curve of each point of a shared fit, on one fold: a prefix of its trees."""
-    booster, curves = model.fit(fit[-1], train, follow={"validation": validation}, **settings)
-    y, found = validation.get_label(), []
-    for n_trees in (point["n_estimators"] for point in fit):
-        probability = booster.predict(validation, iteration_range=(0, n_trees))
-        scores = evaluation.core_scores(y, probability)
-        curve = np.array(curves["validation"][:n_trees])
-        curve[-1] = scores["log_loss"]  # the same but for rounding; one number, one value
-        found.append((scores, curve))
-    return found
+def _tell(news: SimpleQueue, number: int, fold: int, n_trees: int, result) -> None:
+    news.put((number, fold, n_trees, result))
 
 
-def _outcomes(fit: list[Point], tasks: list) -> list[Outcome]:
+def _judge(
+    fit: list[Point], matrices: tuple, tell: Callable, stop: threading.Event, settings: dict
+) -> None:
+    """Tell of the beginning of a shared fit on one fold, and of each of its points.
+
+    A point is judged when the fit has as many trees as it asks for: XGBoost keeps the predictions
+    of the validation rows up to date for the curve, so they cost nothing then.
+    """
+    tell(0, None)
+    train, validation = matrices
+    y, waiting = validation.get_label(), {point["n_estimators"] for point in fit}
+
+    def after_round(booster, curves) -> bool:
+        curve = curves["validation"]
+        if (n_trees := len(curve)) in waiting:
+            scores = evaluation.core_scores(y, booster.predict(validation))
+            # the same but for rounding: one number, one value
+            tell(n_trees, (scores, np.array([*curve[:-1], scores["log_loss"]])))
+            waiting.remove(n_trees)
+        return stop.is_set()
+
     try:
-        folds = [task.result() for task in tasks]
+        follow = {"validation": validation}
+        model.fit(fit[-1], train, follow=follow, after_round=after_round, **settings)
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return [Outcome(point, error=reason) for point in fit]
-    by_point = zip(*folds, strict=True)
-    return [Outcome(point, *_over_folds(of)) for point, of in zip(fit, by_point, strict=True)]
+        for n_trees in waiting:
+            tell(n_trees, error)
+
+
+def _outcome(point: Point, folds: list) -> Outcome:
+    for error in folds:
+        if isinstance(error, Exception):
+            return Outcome(point, error=" ".join(f"{type(error).__name__}: {error}".split()))
+    return Outcome(point, *_over_folds(folds))
 
 
 def _over_folds(found) -> tuple[dict[str, float], np.ndarray]:
@@ -150,4 +175,6 @@ def leaderboard(outcomes: list[Outcome], baseline: dict[str, float], metric: str
     lines.insert(better, {"source": "constant", **baseline, "run_id": "", "error": ""})
     names = [*outcomes[0].point, *baseline]
     frame = pd.DataFrame(lines)[["source", *names, "run_id", "error"]]
+    whole = [name for name, value in outcomes[0].point.items() if isinstance(value, int)]
+    frame = frame.astype(dict.fromkeys(whole, "Int64"))  # the constant answer has none
     return frame.rename(columns={name: f"validation_{name}" for name in baseline})
