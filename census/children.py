@@ -190,7 +190,7 @@ def resume(parent: Run, setting: Setting, points: list[Point], how: str) -> list
             source="adopted" if adopted else "reused",
         )
     if outcomes:
-        client.set_tag(parent.info.run_id, RESUMED_FROM, ",".join(earlier)[:5000])
+        client.set_tag(parent.info.run_id, RESUMED_FROM, ",".join(filter(None, earlier))[:5000])
     return [*outcomes.values()]
 
 

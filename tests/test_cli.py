@@ -5,11 +5,12 @@ import re
 import pytest
 import yaml
 
+import sweep
 import train
 from tests.conftest import PROJECT
 
 MLPROJECT = yaml.safe_load((PROJECT / "MLproject").read_text())
-COMMANDS = {"main": train.main}
+COMMANDS = {"main": train.main, "sweep": sweep.main}
 
 
 @pytest.mark.parametrize("name", MLPROJECT["entry_points"])
@@ -33,7 +34,7 @@ def test_no_default_needs_quotes(entry):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--max_detph", "6"], "error: No such option '--max_detph'. Did you mean '--max_depth'?"),
+        (["--max_detph", "6"], "error: No such option '--max_detph'. (Did you mean one of: '--max"),
         (
             ["--max_depth", "six"],
             "error: Invalid value for '--max_depth': 'six' is not a valid integer",
@@ -96,6 +97,38 @@ def test_a_slip_is_one_line_status_2_and_no_run(run_command, tmp_path, arguments
     assert not (tmp_path / "mlflow.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--max_depth", ""], "error: Invalid value for '--max_depth': '' has an empty entry; exp"),
+        (["--max_depth", "3,,6"], "error: Invalid value for '--max_depth': '3,,6' has an empty en"),
+        (["--max_depth", "3,six"], "error: Invalid value for '--max_depth': 'six' is not a valid"),
+        (["--n_estimators", "0"], "error: Invalid value for '--n_estimators': 0 is not in the ran"),
+        (["--subsample", "0.5,nan"], "error: Invalid value for '--subsample': 'nan' is not a numb"),
+        (["--metric", "auc"], "error: Invalid value for '--metric': 'auc' is not one of 'log_loss"),
+        (["--max_detph", "6"], "error: No such option '--max_detph'. (Did you mean one of: '--max"),
+        (["--folds", "0"], "error: Invalid value for '--folds': 0 is not in the range x>=1."),
+        (["--workers", "many"], "error: Invalid value for '--workers': 'many' is not a valid int"),
+        (["--max_points", "26"], "error: max_points: the grid has 27 points, more than 26; short"),
+        (
+            ["--learning_rate", ",".join(f"0.{n}" for n in range(100, 999)), "--max_points=2000",
+             "--gamma", ",".join(map(str, range(5000)))],
+            "error: max_points: the grid has 40,455,000 points, more than 2,000; shorten a list",
+        ),
+        (["--data", "synthetic:100", "--folds", "90"], "error: data: 90 folds need at least 90 t"),
+    ],
+)  # fmt: skip
+def test_a_slip_in_a_sweep_is_one_line_status_2_and_no_run(
+    run_command, tmp_path, arguments, message
+):
+    done = run_command("python", PROJECT / "sweep.py", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "mlflow.db").exists()
+
+
 @pytest.mark.parametrize("path", ["~nosuchuser", "x" * 300, "loop", "file", "folders"])
 def test_a_path_that_cannot_be_read_is_one_line(run_command, tmp_path, path):
     (tmp_path / "loop").symlink_to("loop")
@@ -112,5 +145,6 @@ def test_a_path_that_cannot_be_read_is_one_line(run_command, tmp_path, path):
 def test_help_says_what_every_number_means(run_command):
     text = run_command("python", PROJECT / "train.py", "--help").stdout
     assert "splits from a tree's root to a leaf".capitalize() in " ".join(text.split())
-    for option in train.main.params:
-        assert option.help, option.name
+    for command in COMMANDS.values():
+        for option in command.params:
+            assert option.help, option.name

@@ -1,0 +1,179 @@
+"""The child runs of a sweep: found again, adopted, ended; and whose are left alone."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import mlflow
+import numpy as np
+import pytest
+
+from census import UserError, children, data, process, tracking
+from census.hyperparameters import DEFAULTS
+from census.search import Outcome
+from tests.conftest import PROJECT
+
+POINTS = [DEFAULTS | {"max_depth": depth} for depth in (1, 2, 3)]
+
+
+@pytest.fixture
+def setting(synthetic_folder):
+    return children.Setting(data.load(str(synthetic_folder)), "cpu", seed=0, folds=1)
+
+
+@pytest.fixture
+def parent():
+    """A new run that reads RUNNING; written by this process or by the one given."""
+
+    def start(author=None):
+        tags = {children.SIZE: "3", tracking.PROCESS: author or process.identity()}
+        return mlflow.MlflowClient().create_run("0", tags=tags)
+
+    mlflow.search_runs()
+    return start
+
+
+@pytest.fixture
+def dead():
+    """The identity of a process that is gone."""
+    tell = "from census import process; print(process.identity())"
+    command = [sys.executable, "-c", tell]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True).stdout.strip()
+
+
+def child(parent, setting, point, loss=0.5, finished=True):
+    run_id = children.begin(parent, setting, point, "a name")
+    if finished:
+        metrics = {"log_loss": loss, "accuracy": 0.8, "roc_auc": 0.9}
+        children.finish(Outcome(point, metrics, np.array([0.7, 0.6, loss]), run_id=run_id))
+    return run_id
+
+
+def get(run_id):
+    return mlflow.MlflowClient().get_run(run_id)
+
+
+def test_a_child_holds_what_decided_its_result_and_what_came_of_it(setting, parent):
+    run = parent()
+    found = get(child(run, setting, POINTS[1], loss=0.4))
+    assert found.info.status == "FINISHED"
+    assert found.data.params == {name: str(value) for name, value in POINTS[1].items()}
+    assert found.data.metrics == {
+        "validation_log_loss": 0.4, "validation_accuracy": 0.8, "validation_roc_auc": 0.9,
+    }  # fmt: skip
+    assert children.curve(found.info.run_id).tolist() == [0.7, 0.6, 0.4]
+    tags = found.data.tags
+    assert tags["mlflow.parentRunId"] == run.info.run_id
+    assert tags["sweep.config"] == setting.digest(POINTS[1])
+    assert tags["data.digest"] == setting.rows.digest
+    assert tags["version.xgboost"] == "3.2.0"
+    assert [i.tags[0].value for i in found.inputs.dataset_inputs] == ["training"]
+
+
+def test_the_digest_changes_with_everything_that_decides_and_with_nothing_else(setting):
+    point, rows = POINTS[0], setting.rows
+    digests = [setting.digest(point)] + [
+        replace(setting, **change).digest(point)
+        for change in (
+            {"device": "cuda"}, {"seed": 1}, {"folds": 3},
+            {"rows": replace(rows, train=replace(rows.train, digest="another"))},
+        )
+    ] + [setting.digest(point | {"gamma": 0.5})]  # fmt: skip
+    assert len(set(digests)) == 6
+    other_test = replace(setting, rows=replace(rows, test=replace(rows.test, digest="another")))
+    assert other_test.digest(dict(reversed(point.items()))) == digests[0]
+
+
+def test_a_curve_longer_than_a_batch_is_whole(setting, parent):
+    run_id = children.begin(parent(), setting, POINTS[0], "long")
+    curve = np.linspace(1, 0, 2500)
+    children.finish(Outcome(POINTS[0], {"log_loss": 0.0}, curve, run_id=run_id))
+    assert children.curve(run_id).tolist() == curve.tolist()
+
+
+def test_children_of_a_dead_sweep_are_adopted_and_its_running_runs_end(setting, parent, dead):
+    crashed = parent(dead)
+    done = child(crashed, setting, POINTS[0], loss=0.3)
+    open_ = child(crashed, setting, POINTS[1], finished=False)
+    new = parent()
+    assert children.mend(new) == []
+    (outcome,) = children.resume(new, setting, POINTS, "auto")
+    assert (outcome.run_id, outcome.source) == (done, "adopted")
+    assert outcome.point == POINTS[0]
+    assert outcome.metrics == {"log_loss": 0.3, "accuracy": 0.8, "roc_auc": 0.9}
+    assert get(done).data.tags["mlflow.parentRunId"] == new.info.run_id
+    for run_id in (crashed.info.run_id, open_):
+        assert get(run_id).info.status == "KILLED"
+        assert get(run_id).data.tags["ended_by"] == "its process was gone"
+    assert get(new.info.run_id).info.status == "RUNNING"
+    assert get(new.info.run_id).data.tags["sweep.resumed_from"] == crashed.info.run_id
+
+
+def test_children_of_a_finished_sweep_stay_where_they_are(setting, parent):
+    finished = parent()
+    done = child(finished, setting, POINTS[0])
+    mlflow.MlflowClient().set_terminated(finished.info.run_id)
+    (outcome,) = children.resume(parent(), setting, POINTS, "auto")
+    assert (outcome.run_id, outcome.source) == (done, "reused")
+    assert get(done).data.tags["mlflow.parentRunId"] == finished.info.run_id
+
+
+def test_a_run_that_may_be_alive_is_listed_and_not_touched(setting, parent):
+    here = process.identity()
+    elsewhere = "elsewhere " + here.split(" ", 1)[1]
+    runs = [parent(here), parent(elsewhere), parent("")]
+    open_ = [child(run, setting, POINTS[0], finished=False) for run in runs]
+    done = child(runs[1], setting, POINTS[1])
+    new = parent()
+    assert children.mend(new) == [run.info.run_id for run in runs]
+    assert {get(run_id).info.status for run_id in open_} == {"RUNNING"}
+    (outcome,) = children.resume(new, setting, POINTS, "auto")
+    assert (outcome.run_id, outcome.source) == (done, "reused")
+
+
+def test_only_the_named_sweep_and_what_it_resumed_is_continued(setting, parent):
+    client = mlflow.MlflowClient()
+    first, second, third = parent(), parent(), parent()
+    known = [child(first, setting, POINTS[0]), child(second, setting, POINTS[1])]
+    child(third, setting, POINTS[2])
+    client.set_tag(second.info.run_id, children.RESUMED_FROM, first.info.run_id)
+    for run in (first, second, third):
+        client.set_terminated(run.info.run_id)
+    found = children.resume(parent(), setting, POINTS, second.info.run_id)
+    assert [outcome.run_id for outcome in found] == known
+    assert children.resume(parent(), setting, POINTS, "never") == []
+
+
+def test_a_sweep_of_another_experiment_lends_its_children(setting, parent):
+    client = mlflow.MlflowClient()
+    other = client.create_run(client.create_experiment("other"), tags={children.SIZE: "3"})
+    done = child(other, setting, POINTS[0])
+    client.set_terminated(other.info.run_id, "KILLED")
+    assert children.resume(parent(), setting, POINTS, "auto") == []
+    (outcome,) = children.resume(parent(), setting, POINTS, other.info.run_id)
+    assert (outcome.run_id, outcome.source) == (done, "reused")
+    assert get(done).data.tags["mlflow.parentRunId"] == other.info.run_id
+
+
+def test_only_a_sweep_can_be_resumed(parent):
+    for how in ("auto", "never", parent().info.run_id):
+        children.require_resumable(how)
+    no_sweep = mlflow.MlflowClient().create_run("0").info.run_id
+    for how in (no_sweep, "0" * 32, "always"):
+        with pytest.raises(UserError, match="resume: expected auto, never or the run id of a sw"):
+            children.require_resumable(how)
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError])
+def test_no_child_is_left_running_however_a_sweep_goes_on(setting, parent, error):
+    run, other = parent(), parent()
+    lost, foreign = (child(r, setting, POINTS[0], finished=False) for r in (run, other))
+    done = child(run, setting, POINTS[1])
+    try:
+        with children.none_left_running(run):
+            if error:
+                raise error
+    except RuntimeError:
+        pass
+    assert [get(i).info.status for i in (lost, foreign, done)] == ["KILLED", "RUNNING", "FINISHED"]
+    assert get(lost).data.tags["ended_by"] == ("RuntimeError" if error else "made twice")

@@ -1,0 +1,53 @@
+"""A grid: its points, the fits they share, and which of two is better."""
+
+import pytest
+
+from census import UserError, grid
+from census.hyperparameters import DEFAULTS
+
+
+def lists(**values):
+    return {name: (default,) for name, default in DEFAULTS.items()} | values
+
+
+def point(**values):
+    return DEFAULTS | values
+
+
+def test_points_are_the_product_and_duplicates_collapse():
+    points = grid.points(lists(max_depth=(3, 6, 3), gamma=(0.0, 1.0)), max_points=4)
+    assert points == [
+        point(max_depth=3, gamma=0.0),
+        point(max_depth=3, gamma=1.0),
+        point(max_depth=6, gamma=0.0),
+        point(max_depth=6, gamma=1.0),
+    ]
+    assert grid.varied(points) == ["max_depth", "gamma"]
+
+
+def test_a_grid_that_is_too_large_is_refused_before_it_is_made():
+    with pytest.raises(UserError, match=r"the grid has 1,000,000,000,000 points, more than 10"):
+        grid.points(lists(gamma=range(10**6), reg_alpha=range(10**6)), max_points=10)
+
+
+def test_points_that_differ_only_in_trees_share_a_fit_and_most_work_comes_first():
+    points = grid.points(lists(max_depth=(2, 9), n_estimators=(30, 10, 20)), max_points=6)
+    assert grid.shared_fits(points) == [
+        [point(max_depth=9, n_estimators=n) for n in (10, 20, 30)],
+        [point(max_depth=2, n_estimators=n) for n in (10, 20, 30)],
+    ]
+
+
+def test_the_work_of_a_shared_fit_is_that_of_its_longest_point():
+    short, long = point(n_estimators=10), point(n_estimators=30)
+    together = sum(grid.work([[short, long]]).values())
+    assert together == sum(grid.work([[long]]).values())
+
+
+@pytest.mark.parametrize(("metric", "better", "worse"), [
+    ("log_loss", 0.2, 0.3), ("accuracy", 0.9, 0.8), ("roc_auc", 0.9, 0.8),
+])  # fmt: skip
+def test_every_metric_knows_its_direction_and_ties_go_to_the_smaller_model(metric, better, worse):
+    large, small = point(max_depth=6, n_estimators=50), point(max_depth=3, n_estimators=100)
+    assert grid.preference(large, better, metric) < grid.preference(small, worse, metric)
+    assert grid.preference(small, better, metric) < grid.preference(large, better, metric)

@@ -1,0 +1,139 @@
+"""Judging points: one fit for many, many at a time, and no point drags another down."""
+
+import time
+
+import numpy as np
+import pytest
+
+from census import evaluation, grid, model, search
+from census.hyperparameters import DEFAULTS
+from census.served import Encoder
+
+LISTS = {name: (default,) for name, default in DEFAULTS.items()} | {
+    "max_depth": (2, 4),
+    "n_estimators": (5, 12, 20),
+}
+SAMPLED = {"subsample": (0.6,), "colsample_bytree": (0.7,)}
+
+
+def judge(rows, points, folds=1, workers=2, seed=0, **settings):
+    parts = model.validation_splits(rows.train.y, seed, folds)
+    matrices = [model.matrices(rows.train, part) for part in parts]
+    begun = []
+    outcomes = search.judged(
+        grid.shared_fits(points), matrices, workers, begun.append, seed=seed, **settings
+    )
+    return parts, begun, list(outcomes)
+
+
+@pytest.mark.parametrize("sampling", [{}, SAMPLED], ids=["plain", "sampled"])
+@pytest.mark.parametrize("folds", [1, 3])
+def test_a_prefix_of_a_shared_fit_is_a_fit_of_its_own(rows, sampling, folds):
+    """Exactly; each point's reference is fitted alone, on matrices of its own, all cores."""
+    points = grid.points(LISTS | sampling, 100)
+    parts, begun, outcomes = judge(rows, points, folds, seed=3, n_jobs=1)
+    assert len(begun) == 2
+    assert len(outcomes) == 6
+    for outcome in outcomes:
+        alone, curves = [], []
+        for train, held_out in parts:
+            X, y = rows.train.X, rows.train.y
+            binned = model.matrix(X.iloc[train], y[train])
+            validation = model.matrix(X.iloc[held_out], y[held_out], ref=binned)
+            booster, followed = model.fit(outcome.point, binned, follow={"v": validation}, seed=3)
+            probability = booster.inplace_predict(Encoder(booster)(X.iloc[held_out]))
+            alone.append(evaluation.core_scores(y[held_out], probability))
+            curves.append([*followed["v"][:-1], alone[-1]["log_loss"]])
+        for name in grid.METRICS:
+            values = [scores[name] for scores in alone]
+            assert outcome.metrics[name] == np.mean(values), name
+            if folds > 1:
+                assert outcome.metrics[f"{name}_std"] == pytest.approx(np.std(values, ddof=1))
+        assert np.array_equal(outcome.curve, np.mean(curves, axis=0))
+
+
+def test_workers_and_threads_change_nothing(rows):
+    points = grid.points(LISTS | SAMPLED, 100)
+    found = [
+        {o.point["max_depth"] * 100 + o.point["n_estimators"]: (o.metrics, o.curve.tolist())
+         for o in judge(rows, points, workers=workers, n_jobs=threads)[2]}
+        for workers, threads in ((1, 2), (2, 1), (3, 1))
+    ]  # fmt: skip
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_point_that_fails_leaves_the_others_and_tells_why(rows, monkeypatch):
+    """Trees up to the failure are as good as ever; the other fit does not notice."""
+    original = model.fit
+
+    def fails_late(config, train, *, after_round, **settings):
+        def bomb(booster, curves):
+            if config["max_depth"] == 4 and len(curves["validation"]) == 15:
+                raise MemoryError("no room\nfor a histogram")
+            return after_round(booster, curves)
+
+        return original(config, train, after_round=bomb, **settings)
+
+    monkeypatch.setattr(model, "fit", fails_late)
+    points = grid.points(LISTS, 100)
+    for folds in (1, 2):
+        _, _, outcomes = judge(rows, points, folds)
+        failed = [(o.point["max_depth"], o.point["n_estimators"], o.error)
+                  for o in outcomes if o.error]  # fmt: skip
+        assert failed == [(4, 20, "MemoryError: no room for a histogram")]
+        assert len(outcomes) == 6
+        assert [o.error is None for o in search.ranked(outcomes, "log_loss")] == [True] * 5 + [
+            False
+        ]
+
+
+def test_leaving_early_stops_the_fits_in_hand(rows):
+    points = grid.points(LISTS | {"n_estimators": (1, 100_000)}, 100)
+    matrices = [model.matrices(rows.train, model.validation_splits(rows.train.y, 0)[0])]
+    judged = search.judged(grid.shared_fits(points), matrices, 2, lambda fit: None)
+    start = time.perf_counter()
+    next(judged)
+    judged.close()
+    assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize(("cores", "n_fits", "wanted", "device", "expected"), [
+    (2, 9, None, "cpu", (2, 1)),
+    (16, 9, None, "cpu", (9, 1)),
+    (16, 4, None, "cpu", (4, 4)),
+    (16, 9, 2, "cpu", (2, 8)),
+    (2, 9, 8, "cpu", (8, 1)),
+    (2, 1, None, "cpu", (1, 2)),
+    (16, 9, None, "cuda", (1, 16)),
+])  # fmt: skip
+def test_cores_are_split_between_fits_and_threads(
+    monkeypatch, cores, n_fits, wanted, device, expected
+):
+    monkeypatch.setattr(search.joblib, "cpu_count", lambda: cores)
+    assert search.split_of_cores(n_fits, wanted, device) == expected
+
+
+def test_the_constant_answer_is_the_training_share():
+    """By hand: 3 of 4 training rows are positive, and one of the two held out."""
+    y = np.array([1, 1, 1, 0, 1, 0])
+    found = search.constant(y, [(np.arange(4), np.array([4, 5]))])
+    assert found["accuracy"] == 0.5
+    assert found["roc_auc"] == 0.5
+    assert found["log_loss"] == pytest.approx(-(np.log(0.75) + np.log(0.25)) / 2)
+
+
+def test_the_leaderboard_is_sorted_and_has_the_constant_answer_where_it_belongs():
+    def outcome(depth, loss, error=None):
+        metrics = {} if error else {"log_loss": loss, "accuracy": 1 - loss, "roc_auc": 0.5}
+        return search.Outcome(DEFAULTS | {"max_depth": depth}, metrics, error=error, run_id="r")
+
+    outcomes = [outcome(2, 0.7), outcome(3, 0.0, "broken"), outcome(4, 0.3), outcome(5, 0.3)]
+    ranked = search.ranked(outcomes, "log_loss")
+    baseline = {"log_loss": 0.5, "accuracy": 0.7, "roc_auc": 0.5}
+    board = search.leaderboard(ranked, baseline, "log_loss")
+    assert board["max_depth"].tolist()[:2] == [4, 5]
+    assert board["validation_log_loss"].tolist()[:4] == [0.3, 0.3, 0.5, 0.7]
+    assert board["source"].tolist() == ["computed", "computed", "constant", "computed", "computed"]
+    assert board["error"].tolist() == ["", "", "", "", "broken"]
+    nothing = search.leaderboard([outcome(3, 0.0, "broken")], baseline, "accuracy")
+    assert nothing["validation_accuracy"].tolist()[0] == 0.7

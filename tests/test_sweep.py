@@ -1,0 +1,351 @@
+"""A sweep, from the command line to the store: chosen honestly, resumed, and never half done."""
+
+import random
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+
+import mlflow
+import pandas as pd
+import pytest
+
+from census import children, synthetic, table, tracking
+from census.hyperparameters import DEFAULTS
+from tests.conftest import PROJECT, REAL
+from tests.servers import free_port, running
+from tests.test_train import PLOTS, TEST_METRICS, artifacts
+
+SWEEP = ["python", PROJECT / "sweep.py"]
+SMALL = ["--max_depth", "2,3", "--learning_rate", "0.1,0.3", "--n_estimators", "5,10"]
+LONG = ["--max_depth", "2,3,4", "--learning_rate", "0.1,0.3", "--n_estimators", "150,300"]
+
+
+def search(condition):
+    return mlflow.MlflowClient().search_runs(["0"], condition, max_results=1000)
+
+
+def sweeps():
+    """Parents, the newest first."""
+    return search(f"tags.`{children.SIZE}` != ''")
+
+
+def children_of(run, status="FINISHED"):
+    of = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
+    return search(f"{of} and attributes.status = '{status}'")
+
+
+def board(run):
+    path = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="sweep.csv")
+    return pd.read_csv(path, keep_default_na=False)
+
+
+@contextmanager
+def started(arguments, log):
+    """A sweep in the background, surely gone afterwards; yields it and what it printed so far."""
+    with log.open("w") as output:
+        command = [str(word) for word in [*SWEEP, *arguments]]
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(condition, seconds=60):
+    for _ in range(seconds * 20):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"did not happen in {seconds} s")
+
+
+def test_a_sweep_leaves_children_a_table_and_a_model(run_command, synthetic_folder):
+    options = ["--data", synthetic_folder, "--reg_lambda", "1,1.0,01"]
+    done = run_command(*SWEEP, *SMALL, *options)
+    assert done.returncode == 0, done.stderr
+    (run,) = sweeps()
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "synthetic sweep of 8 points"
+    assert run.data.params["max_depth"] == "2,3"
+    assert run.data.params["reg_lambda"] == "1,1.0,01"
+    assert run.data.params["metric"] == "log_loss"
+    found = children_of(run)
+    assert len(found) == 8
+    assert {c.info.run_name for c in found} == {
+        f"synthetic depth={d} rate={r} trees={n}"
+        for d in (2, 3)
+        for r in (0.1, 0.3)
+        for n in (5, 10)
+    }
+    for child in found:
+        assert set(child.data.params) == set(DEFAULTS)
+        assert set(child.data.metrics) == {
+            "validation_log_loss", "validation_accuracy", "validation_roc_auc",
+        }  # fmt: skip
+        history = mlflow.MlflowClient().get_metric_history(child.info.run_id, "validation_log_loss")
+        rounds = int(child.data.params["n_estimators"])
+        assert sorted(point.step for point in history) == [*range(1, rounds + 1)]
+    best = min(found, key=lambda child: child.data.metrics["validation_log_loss"])
+    assert run.data.tags["sweep.best_run_id"] == best.info.run_id
+    assert set(run.data.metrics) == TEST_METRICS | {
+        "train_log_loss", "validation_log_loss", "validation_accuracy", "validation_roc_auc",
+        "fit_seconds", "peak_memory_mb", "search_seconds",
+    }  # fmt: skip
+    assert run.data.metrics["validation_log_loss"] == best.data.metrics["validation_log_loss"]
+    assert artifacts(run) == {
+        "importance.png", "importance.csv", "sweep.csv", "sweep.json", "plots",
+        "plots/sweep.png", "plots/sweep_curves.png", *(f"plots/{name}.png" for name in PLOTS),
+    }  # fmt: skip
+    lines = board(run)
+    assert lines["validation_log_loss"].is_monotonic_increasing
+    assert lines["run_id"][0] == best.info.run_id
+    assert set(lines["run_id"]) == {child.info.run_id for child in found} | {""}
+    assert lines["source"].tolist().count("constant") == 1
+    shown = mlflow.load_table("sweep.json", run_ids=[run.info.run_id])
+    assert shown["run_id"].tolist() == lines["run_id"].tolist()
+    note = run.data.tags[tracking.DESCRIPTION]
+    assert f"(#/experiments/0/runs/{best.info.run_id})" in note
+    assert "a constant answer" in note
+    assert "grid   points: 8, fits they share: 4" in done.stdout
+    assert "8 of 8 points, best log_loss" in done.stderr
+    assert run.info.run_id in done.stdout
+
+
+def test_the_winner_is_the_model_that_train_makes_of_its_configuration(
+    run_command, synthetic_folder
+):
+    """Same bytes, same test metrics: the sweep adds nothing to them and takes nothing away."""
+    options = ["--data", synthetic_folder, "--seed", 4, "--subsample", "0.7"]
+    done = run_command(*SWEEP, *SMALL, *options, "--metric", "accuracy", "--folds", 3)
+    assert done.returncode == 0, done.stderr
+    (sweep,) = sweeps()
+    best = mlflow.get_run(sweep.data.tags["sweep.best_run_id"])
+    assert set(best.data.metrics) >= {"validation_accuracy", "validation_accuracy_std"}
+    found = children_of(sweep)
+    assert best.data.metrics["validation_accuracy"] == max(
+        child.data.metrics["validation_accuracy"] for child in found
+    )
+    config = [f"--{name}={value}" for name, value in best.data.params.items()]
+    command = ["python", PROJECT / "train.py", *config, "--data", synthetic_folder, "--seed", 4]
+    assert run_command(*command).returncode == 0
+    (single,) = search("params.early_stopping_rounds = '0'")
+    assert single.data.tags["model.digest"] == sweep.data.tags["model.digest"]
+    for name in TEST_METRICS:
+        assert single.data.metrics[name] == sweep.data.metrics[name], name
+
+
+def test_the_test_rows_cannot_change_the_winner(run_command, synthetic_folder, tmp_path):
+    """Other test rows with every label turned round: same children, same winner, same bytes."""
+    (tmp_path / "turned").mkdir()
+    train, test = ((synthetic_folder / name).read_text() for name in table.DIGESTS)
+    turned = test.replace(">50K", "LESS").replace("<=50K", ">50K").replace("LESS", "<=50K")
+    (tmp_path / "turned" / table.TRAIN).write_text(train)
+    (tmp_path / "turned" / table.TEST).write_text(turned)
+    for folder in (synthetic_folder, tmp_path / "turned"):
+        done = run_command(*SWEEP, *SMALL, "--data", folder, "--resume", "never")
+        assert done.returncode == 0, done.stderr
+    second, first = sweeps()
+    assert first.data.metrics["accuracy"] == pytest.approx(1 - second.data.metrics["accuracy"])
+    assert first.data.tags["model.digest"] == second.data.tags["model.digest"]
+    configs = [
+        {child.data.tags["sweep.config"]: child.data.metrics for child in children_of(run)}
+        for run in (first, second)
+    ]
+    assert configs[0] == configs[1]
+    best = [mlflow.get_run(run.data.tags["sweep.best_run_id"]) for run in (first, second)]
+    assert best[0].data.params == best[1].data.params
+
+
+def test_what_is_known_is_not_computed_again(run_command, synthetic_folder):
+    base = ["--data", synthetic_folder, "--learning_rate", "0.3", "--n_estimators", "5,10"]
+    assert run_command(*SWEEP, *base, "--max_depth", 2).returncode == 0
+    done = run_command(*SWEEP, *base, "--max_depth", "2,3")
+    assert done.returncode == 0, done.stderr
+    assert "resume 2 points are known from earlier sweeps" in done.stdout
+    second, first = sweeps()
+    assert len(children_of(first)) == len(children_of(second)) == 2
+    lines = board(second)
+    assert set(lines[lines["source"] == "reused"]["run_id"]) == {
+        child.info.run_id for child in children_of(first)
+    }
+    assert second.data.tags["sweep.resumed_from"] == first.info.run_id
+    done = run_command(*SWEEP, *base, "--max_depth", "2,3", "--resume", second.info.run_id)
+    assert done.returncode == 0, done.stderr
+    third = sweeps()[0]
+    assert len(children_of(third)) == 0
+    assert third.data.tags["model.digest"] == second.data.tags["model.digest"]
+    for name in TEST_METRICS:
+        assert third.data.metrics[name] == second.data.metrics[name]
+
+
+@pytest.mark.real
+def test_the_default_grid_on_the_real_files(run_command, monkeypatch):
+    """What the README shows: 27 points, and a winner no worse than the 2018 sample's best."""
+    monkeypatch.setenv("CENSUS_DATA_DIR", str(REAL))
+    done = run_command(*SWEEP, "--register", "census")
+    assert done.returncode == 0, done.stderr
+    (run,) = sweeps()
+    assert len(children_of(run)) == 27
+    best = mlflow.get_run(run.data.tags["sweep.best_run_id"])
+    assert best.info.run_name == "depth=6 rate=0.05 trees=300"
+    assert best.data.metrics["validation_log_loss"] == pytest.approx(0.2790, abs=1e-4)
+    assert run.data.metrics["accuracy"] >= 0.8735
+    assert mlflow.MlflowClient().get_model_version("census", "1").run_id == run.info.run_id
+
+
+# A sweep in which the fits of one depth fail.
+BROKEN = """
+import sys
+sys.path.insert(0, {project!r})
+import sweep
+from census import cli, model
+original = model.fit
+
+def fit(config, *args, **kwargs):
+    if config["max_depth"] in {depths}:
+        raise MemoryError("no room")
+    return original(config, *args, **kwargs)
+
+model.fit = fit
+cli.run(sweep.main)
+"""
+
+
+@pytest.mark.parametrize(("depths", "max_failures", "status"), [
+    ((2,), 0, "FAILED"), ((2,), 4, "FINISHED"), ((2, 3), 8, "FAILED"),
+])  # fmt: skip
+def test_points_that_fail(run_command, tmp_path, synthetic_folder, depths, max_failures, status):
+    """The sweep goes on; how many may fail decides its end, and whether it may register."""
+    for name in table.DIGESTS:  # without the marker: registrable rows
+        text = (synthetic_folder / name).read_text().removeprefix(f"{synthetic.MARKER}\n")
+        (tmp_path / name).write_text(text)
+    code = BROKEN.format(project=str(PROJECT), depths=depths)
+    options = ["--data", tmp_path, "--max_failures", max_failures, "--register", "census"]
+    done = run_command("python", "-c", code, *SMALL, *options)
+    assert done.returncode == (1 if status == "FAILED" else 0), done.stderr
+    assert "Traceback" not in done.stderr
+    (run,) = sweeps()
+    failed = children_of(run, "FAILED")
+    assert run.info.status == status
+    assert len(failed) == 4 * len(depths)
+    assert {child.data.tags["error"] for child in failed} == {"MemoryError: no room"}
+    assert (board(run)["error"] == "MemoryError: no room").sum() == 4 * len(depths)
+    registered = mlflow.MlflowClient().search_registered_models()
+    assert len(registered) == (status == "FINISHED")
+    if status == "FAILED":
+        reason = f"{len(failed)} of 8 points failed: MemoryError: no room"
+        assert run.data.tags["error"].startswith(reason)
+        assert done.stderr.rstrip().splitlines()[-1].startswith(f"error: {reason}")
+        assert reason in run.data.tags[tracking.DESCRIPTION]
+    if len(depths) == 1:  # there is a winner, and a model of it
+        assert set(run.data.metrics) >= TEST_METRICS
+        assert "The best of 8 points" in run.data.tags[tracking.DESCRIPTION]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_children_in_flight_within_seconds(number, tmp_path, synthetic_folder):
+    mlflow.search_runs()
+    endless = ["--max_depth", "2,3", "--learning_rate", "0.1", "--n_estimators", "5,50000"]
+    log = tmp_path / "log"
+    with started([*endless, "--data", synthetic_folder], log) as process:
+        wait_for(lambda: len(search("attributes.status = 'FINISHED'")) == 2)
+        process.send_signal(number)
+        assert process.wait(15) == 128 + number
+    (run,) = sweeps()
+    assert run.info.status == "KILLED"
+    assert len(children_of(run)) == len(children_of(run, "KILLED")) == 2
+    assert {c.data.tags["ended_by"] for c in children_of(run, "KILLED")} == {number.name}
+    assert not search("attributes.status = 'RUNNING'")
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_again_and_again_a_sweep_ends_as_if_nothing_had_happened(
+    run_command, tmp_path, synthetic_folder, kills
+):
+    """SIGKILL at random moments: exactly the grid, none twice, none RUNNING, the same model."""
+    mlflow.search_runs()
+    arguments = [*LONG, "--data", synthetic_folder, "--subsample", "0.8"]
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    moments = random.Random(seed)
+    killed, log = 0, tmp_path / "log"
+    for _ in range(kills):
+        with started(arguments, log) as process:
+            wait_for(lambda: "grid" in log.read_text())
+            time.sleep(moments.uniform(0, 2))
+            killed += process.poll() is None
+    assert killed >= kills / 2, "the kills came too late to mean anything"
+    done = run_command(*SWEEP, *arguments)
+    assert done.returncode == 0, done.stderr
+    last = sweeps()[0]
+    assert not search("attributes.status = 'RUNNING'")
+    whole = search(f"attributes.status = 'FINISHED' and tags.`{children.CONFIG}` != ''")
+    assert len(whole) == 12
+    assert len({child.data.tags["sweep.config"] for child in whole}) == 12
+    table_of = board(last)
+    assert sorted(table_of["run_id"]) == sorted(["", *(child.info.run_id for child in whole)])
+
+    undisturbed = run_command(*SWEEP, *arguments, "--resume", "never")
+    assert undisturbed.returncode == 0
+    reference = sweeps()[0]
+    assert reference.data.tags["model.digest"] == last.data.tags["model.digest"]
+    metrics = {c.data.tags["sweep.config"]: c.data.metrics for c in children_of(reference)}
+    assert {c.data.tags["sweep.config"]: c.data.metrics for c in whole} == metrics
+    best = [mlflow.get_run(r.data.tags["sweep.best_run_id"]).data for r in (last, reference)]
+    assert best[0].params == best[1].params
+
+
+def test_two_sweeps_at_once_on_one_store(tmp_path, synthetic_folder):
+    mlflow.search_runs()
+    arguments = [*LONG, "--data", synthetic_folder, "--resume", "never"]
+    logs = [tmp_path / "one", tmp_path / "two"]
+    with started(arguments, logs[0]) as one, started(arguments, logs[1]) as two:
+        assert [one.wait(120), two.wait(120)] == [0, 0], [log.read_text() for log in logs]
+    runs = sweeps()
+    assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
+    assert [len(children_of(run)) for run in runs] == [12, 12]
+    assert len({run.data.tags["model.digest"] for run in runs}) == 1
+    assert not search("attributes.status = 'RUNNING'")
+
+
+@pytest.mark.slow
+def test_a_tracking_server_may_be_away_for_a_while(tmp_path, synthetic_folder, monkeypatch):
+    """15 seconds without an answer, in the middle: nothing lost, none twice, none RUNNING."""
+    port = free_port()
+    command = [
+        "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{tmp_path}/server.db",
+        "--artifacts-destination", f"{tmp_path}/artifacts",
+    ]  # fmt: skip
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    with running(command, port, tmp_path / "first.log", "/health"):
+        sweep = started([*LONG, "--data", synthetic_folder], tmp_path / "log")
+        process = sweep.__enter__()
+        wait_for(lambda: len(search("attributes.status = 'FINISHED'")) >= 2)
+    try:
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(15)
+        with running(command, port, tmp_path / "second.log", "/health"):
+            assert process.wait(180) == 0, (tmp_path / "log").read_text()
+            (run,) = sweeps()
+            assert run.info.status == "FINISHED"
+            assert len(children_of(run)) == 12
+            assert len({c.data.tags["sweep.config"] for c in children_of(run)}) == 12
+            assert not search("attributes.status = 'RUNNING'")
+            assert len(board(run)) == 13
+    finally:
+        sweep.__exit__(None, None, None)
+
+
+def test_an_empty_grid_of_ideas_is_one_point(run_command, synthetic_folder):
+    """Every list of one value: a sweep still has a child, a table and a picture."""
+    options = ["--max_depth", 2, "--learning_rate", 0.3, "--n_estimators", 5]
+    done = run_command(*SWEEP, *options, "--data", synthetic_folder)
+    assert done.returncode == 0, done.stderr
+    (run,) = sweeps()
+    assert run.info.run_name == "synthetic sweep of 1 point"
+    assert "plots/sweep.png" in artifacts(run)
+    assert len(children_of(run)) == 1
