@@ -61,9 +61,7 @@ def begin(parent: Run, setting: Setting, point: Point, name: str) -> str:
     tags |= tracking.record(setting.rows, setting.device)
     run_id = client.create_run(parent.info.experiment_id, tags=tags, run_name=name).info.run_id
     client.log_batch(run_id, params=[Param(key, str(value)) for key, value in point.items()])
-    client.log_inputs(
-        run_id, [tracking.dataset_input(setting.rows, setting.rows.train, "training")]
-    )
+    tracking.log_inputs(run_id, setting.rows, training=setting.rows.train)
     return run_id
 
 
