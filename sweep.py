@@ -91,10 +91,10 @@ def explore(run, setting, points, parts, metric: str, workers: int | None, resum
     for other in children.mend(run):
         click.echo(f"note   run {other} reads RUNNING and may be alive: left alone")
     outcomes = children.resume(run, setting, points, resume)
-    known = [outcome.point for outcome in outcomes]
+    known = {grid.key(outcome.point) for outcome in outcomes}
     if known:
         click.echo(f"resume {len(known):,} points are known from earlier sweeps")
-    fits = grid.shared_fits(point for point in points if point not in known)
+    fits = grid.shared_fits(point for point in points if grid.key(point) not in known)
     if not fits:
         return search.ranked(outcomes, metric), 0.0
     run_ids, best = {}, search.ranked(outcomes, metric)
@@ -102,7 +102,7 @@ def explore(run, setting, points, parts, metric: str, workers: int | None, resum
     def begin(fit) -> None:
         for point in fit:
             name = train.run_name(point, setting.rows)
-            run_ids[tuple(point.values())] = children.begin(run, setting, point, name)
+            run_ids[grid.key(point)] = children.begin(run, setting, point, name)
 
     workers, n_jobs = search.split_of_cores(len(fits) * len(parts), workers, setting.device)
     folds = [model.matrices(setting.rows.train, part) for part in parts]
@@ -114,7 +114,7 @@ def explore(run, setting, points, parts, metric: str, workers: int | None, resum
         progress(len(points), fits, metric) as advance,
     ):
         for outcome in judged:
-            outcome.run_id = run_ids[tuple(outcome.point.values())]
+            outcome.run_id = run_ids[grid.key(outcome.point)]
             children.finish(outcome)
             outcomes.append(outcome)
             best = search.ranked([*best[:1], outcome], metric)
@@ -133,7 +133,7 @@ def progress(n_points: int, fits, metric: str) -> Iterator[Callable]:
 
     def advance(point, best, n_done: int) -> None:
         nonlocal worked
-        before, worked = worked, worked + work[tuple(point.values())]
+        before, worked = worked, worked + work[grid.key(point)]
         line = f"{n_done:,} of {n_points:,} points"
         if not best.error:
             line += f", best {metric} {best.metrics[metric]:.4f}"
@@ -143,7 +143,8 @@ def progress(n_points: int, fits, metric: str) -> Iterator[Callable]:
             left = tqdm.format_interval((time.monotonic() - start) * (total / worked - 1))
             click.echo(f"       {line}, {left} left", err=True)
 
-    with tqdm(total=total, bar_format=bar_format, disable=None, leave=False) as bar:
+    desc = f"0 of {n_points:,} points"
+    with tqdm(desc=desc, total=total, bar_format=bar_format, disable=None, leave=False) as bar:
         yield advance
 
 

@@ -130,7 +130,7 @@ def mend(parent: Run) -> list[str]:
     """
     others = []
     for run in _search(parent, status="RUNNING"):
-        author = _parent_of(run) or run
+        author = _get(run.data.tags.get(PARENT, "")) or run
         if author.info.run_id == parent.info.run_id:
             continue
         if process.is_gone(author.data.tags.get(tracking.PROCESS, "")):
@@ -144,12 +144,9 @@ def require_resumable(resume: str) -> None:
     """Raise ``UserError`` unless ``resume`` is auto, never or the run id of a sweep."""
     if resume in ("auto", "never"):
         return
-    try:
-        with interruption.held_off():
-            found = SIZE in mlflow.MlflowClient().get_run(resume).data.tags
-    except MlflowException:
-        found = False
-    if not found:
+    with interruption.held_off():
+        run = _get(resume)
+    if not run or SIZE not in run.data.tags:
         raise UserError(
             f"resume: expected auto, never or the run id of a sweep, got {resume!r}, which is none "
             f"in {mlflow.get_tracking_uri()}"
@@ -176,7 +173,7 @@ def resume(parent: Run, setting: Setting, points: list[Point], how: str) -> list
         if digest not in digests or digest in outcomes or (only and of not in only):
             continue
         if of not in earlier:
-            earlier[of] = _parent_of(child)
+            earlier[of] = _get(of)
         ended = earlier[of] is None or earlier[of].info.status in ("FAILED", "KILLED")
         adopted = ended and where.info.experiment_id == parent.info.experiment_id
         if adopted:
@@ -206,12 +203,14 @@ def _search(where: Run, condition: str = "", status: str = "RUNNING") -> list[Ru
             return found
 
 
-def _parent_of(run: Run) -> Run | None:
-    """The parent; None if there is none."""
+def _get(run_id: str) -> Run | None:
+    """The run; None if there is none."""
     try:
-        return mlflow.MlflowClient().get_run(run.data.tags.get(PARENT, ""))
-    except MlflowException:
-        return None
+        return mlflow.MlflowClient().get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
 
 
 def _kill(run: Run, reason: str) -> None:

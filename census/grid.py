@@ -27,6 +27,11 @@ def points(lists: dict[str, tuple], max_points: int) -> list[Point]:
     return [dict(zip(DEFAULTS, combination, strict=True)) for combination in product(*values)]
 
 
+def key(point: Point) -> tuple:
+    """What tells a point of a grid from the others."""
+    return tuple(point.values())
+
+
 def varied(points: Iterable[Point]) -> list[str]:
     """The hyper-parameters that are not the same everywhere."""
     points = [*points]
@@ -51,7 +56,7 @@ def work(fits: Iterable[list[Point]]) -> dict[tuple, int]:
     Measured: the time of a round is linear in the depth, and a stump's is not much less.
     """
     return {
-        tuple(point.values()): (point["n_estimators"] - trees) * (3 + point["max_depth"])
+        key(point): (point["n_estimators"] - trees) * (3 + point["max_depth"])
         for fit in fits
         for point, trees in zip(fit, [0] + [p["n_estimators"] for p in fit[:-1]], strict=True)
     }
@@ -60,4 +65,4 @@ def work(fits: Iterable[list[Point]]) -> dict[tuple, int]:
 def preference(point: Point, score: float, metric: str) -> tuple:
     """A key to sort by, best first; of equal scores the model with room for fewer leaves."""
     leaves = point["n_estimators"] * 2 ** point["max_depth"]
-    return METRICS[metric] * score, leaves, *point.values()
+    return METRICS[metric] * score, leaves, key(point)

@@ -76,6 +76,32 @@ def test_a_slip_fails_the_run_with_its_reason(run_command, project, parameter, r
     assert reason in run.data.tags[tracking.DESCRIPTION]
 
 
+def test_a_sweep_nests_its_children_under_the_run_of_mlflow(run_command, project):
+    lists = ["max_depth=2,3", "learning_rate=1e-1,0.3", "n_estimators=5", "data=synthetic:500"]
+    options = [word for p in lists for word in ("-P", p)]
+    done = run_command(*RUN, "-e", "sweep", "--run-name", "mine", *options, project)
+    assert done.returncode == 0, done.stderr
+    runs = mlflow.search_runs(output_format="list")
+    (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    assert (parent.info.run_name, parent.info.status) == ("mine", "FINISHED")
+    assert [f"{k}={parent.data.params[k]}" for k in ("max_depth", "learning_rate")] == lists[:2]
+    assert set(parent.data.metrics) >= TEST_METRICS
+    children = [run for run in runs if run is not parent]
+    assert len(children) == 4
+    for child in children:
+        assert child.info.status == "FINISHED"
+        assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert child.data.tags["mlflow.source.name"] == parent.data.tags["mlflow.source.name"]
+
+
+def test_a_slip_in_a_sweep_makes_no_child(run_command, project):
+    done = run_command(*RUN, "-e", "sweep", "-P", "max_depth=3,,6", project)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert the_run().info.status == "FAILED"
+    assert "'3,,6' has an empty entry" in the_run().data.tags["error"]
+
+
 def test_offline_and_without_files_the_run_is_synthetic_and_loud(run_command, project, monkeypatch):
     """All addresses are unreachable through a proxy that nobody runs."""
     for name in ("http_proxy", "https_proxy"):

@@ -2,6 +2,8 @@
 
 import re
 
+import sweep
+import train
 from census import hyperparameters
 from tests.conftest import PROJECT
 
@@ -26,7 +28,10 @@ def test_the_table_of_parameters_is_complete_and_has_the_defaults():
         documented |= dict(zip(names, defaults * (len(names) // len(defaults)), strict=True))
     for name, default in hyperparameters.DEFAULTS.items():
         assert documented[name] == str(default), name
-    assert set(documented) >= {"early_stopping_rounds", "seed", "data", "device", "register"}
+    for command in (train.main, sweep.main):
+        for option in command.params:
+            if option.name not in hyperparameters.DEFAULTS:
+                assert documented[option.name] == str(option.default), option.name
 
 
 def test_the_tree_lists_every_file_that_a_reader_opens():
