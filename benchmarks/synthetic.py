@@ -68,7 +68,7 @@ def main(rows: int | None) -> None:
     if rows:
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
-            synthetic.write(Path(folder), rows, progress=True)
+            synthetic.write(Path(folder), rows)
             seconds = time.perf_counter() - start
             size = sum(path.stat().st_size for path in Path(folder).iterdir())
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

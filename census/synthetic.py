@@ -8,9 +8,7 @@ the label its probability. Trees, counts and booster are the recipe in ``data/``
     python -m census.synthetic FOLDER --rows 10000000
 """
 
-from collections.abc import Callable, Iterator
 from functools import cache
-from itertools import count
 from pathlib import Path
 
 import click
@@ -28,59 +26,54 @@ DEFAULT_ROWS = 32_561  # as many as adult.data has
 CHUNK = 65_536  # rows drawn at a time: each chunk has its own stream of random numbers
 
 
-def write(folder: Path, n_rows: int, seed: int = 0, progress: bool = False) -> None:
+def write(folder: Path, n_rows: int, seed: int = 0) -> None:
     """Write ``n_rows`` training rows and half as many test rows, in the UCI dialect.
 
     The rows depend on ``seed`` alone: fewer rows are the first of more. Memory is bounded by one
     chunk, whatever ``n_rows``.
     """
     sizes = {table.TRAIN: n_rows, table.TEST: n_rows // 2}
-    with tqdm(total=sum(sizes.values()), unit=" rows", disable=not progress) as bar:
+    with tqdm(total=sum(sizes.values()), unit=" rows", disable=None, delay=1) as bar:
         for stream, (name, size) in enumerate(sizes.items()):
-            suffix = table.LABEL_SUFFIX if name == table.TEST else ""
-            with (folder / name).open("wb") as file:
-                file.write(f"{MARKER}\n".encode())
-                for lines in _chunks(size, seed, stream, suffix):
-                    file.write(pc.binary_join(pa.array([lines.to_pylist()]), "\n")[0].as_buffer())
-                    file.write(b"\n")
-                    bar.update(len(lines))
+            end = f"{table.LABEL_SUFFIX}\n" if name == table.TEST else "\n"
+            with (folder / name).open("w", encoding="utf-8", newline="\n") as file:
+                file.write(f"{MARKER}\n")
+                for chunk, start in enumerate(range(0, size, CHUNK)):
+                    rng = np.random.Generator(np.random.PCG64([seed, stream, chunk]))
+                    rows = _draw(rng, min(CHUNK, size - start))
+                    file.writelines(row + end for row in rows.to_pylist())
+                    bar.update(len(rows))
 
 
-def _chunks(n_rows: int, seed: int, stream: int, suffix: str) -> Iterator[pa.Array]:
-    for chunk in count():
-        size = min(CHUNK, n_rows - chunk * CHUNK)
-        if size <= 0:
-            return
-        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, stream, chunk])))
-        yield _draw(lambda size=size, rng=rng: rng.random(CHUNK)[:size], size, suffix)
-
-
-def _draw(uniform: Callable[[], np.ndarray], size: int, suffix: str) -> pa.Array:
-    """``size`` lines, from numbers (size,) in [0, 1) that each call of ``uniform`` draws anew."""
+def _draw(rng: np.random.Generator, size: int) -> pa.Array:
+    """The first ``size`` rows (size,) of a chunk, as text."""
     recipe, booster = _recipe()
     codes = np.empty((size, len(table.FEATURES)), np.int16)
     fields = []
     for position, name in enumerate(table.FEATURES):
-        nodes, entries, counts, values = (
-            recipe[f"{name}.{part}"] for part in ("nodes", "entries", "counts", "values")
+        nodes, entries, counts, values, widths = (
+            recipe.get(f"{name}.{part}")
+            for part in ("nodes", "entries", "counts", "values", "widths")
         )
-        leaf = _descend(nodes, codes)
-        ends = counts.cumsum(dtype=np.int64)  # of each entry; a leaf's entries stand together
-        first, last = nodes[leaf, 2], nodes[leaf, 3]
+        _, _, first, last = nodes[_descend(nodes, codes)].T  # of the leaf's entries
+        ends = counts.cumsum(dtype=np.int64)
         start = ends[first] - counts[first]
-        pick = start + (uniform() * (ends[last] - start)).astype(np.int64)
-        code = entries[np.searchsorted(ends, pick, side="right")].astype(np.int64)
+        pick = start + (_uniform(rng, size) * (ends[last] - start)).astype(np.int64)
+        code = entries[np.searchsorted(ends, pick, side="right")]
         codes[:, position] = code
-        if f"{name}.widths" in recipe:  # a bin: any whole number in it
-            number = values[code] + (uniform() * recipe[f"{name}.widths"][code]).astype(int)
-            fields.append(pa.array(number).cast(pa.string()))
-        else:
-            fields.append(pa.array(values.astype(str)).take(pa.array(code)))
+        found = values[code]
+        if widths is not None:  # the value opens a bin: any whole number in it
+            found = found + (_uniform(rng, size) * widths[code]).astype(int)
+        fields.append(pa.array(found).cast(pa.string()))
     margin = booster.inplace_predict(codes.astype(np.float32), predict_type="margin")
-    positive = uniform() < 1 / (1 + np.exp(-margin.astype(np.float64)))
-    labels = pa.array([table.NEGATIVE + suffix, table.POSITIVE + suffix])
-    fields.append(labels.take(pa.array(positive.astype(np.int8))))
+    positive = _uniform(rng, size) < 1 / (1 + np.exp(-margin.astype(np.float64)))
+    fields.append(pa.array(np.where(positive, table.POSITIVE, table.NEGATIVE)))
     return pc.binary_join_element_wise(*fields, ", ")
+
+
+def _uniform(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Numbers (size,) in [0, 1), the same ones however many rows of the chunk are wanted."""
+    return rng.random(CHUNK)[:size]
 
 
 def _descend(nodes: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -90,13 +83,10 @@ def _descend(nodes: np.ndarray, codes: np.ndarray) -> np.ndarray:
     feature -1, and its first and last entry in place of children.
     """
     at = np.zeros(len(codes), np.int64)
-    rows = np.arange(len(codes))
-    while len(rows):
+    rows = np.arange(len(codes))  # those not yet in a leaf
+    while len(rows := rows[nodes[at[rows], 0] >= 0]):
         feature, threshold, left, right = nodes[at[rows]].T
-        inner = feature >= 0
-        rows = rows[inner]
-        goes_left = codes[rows, feature[inner]] <= threshold[inner]
-        at[rows] = np.where(goes_left, left[inner], right[inner])
+        at[rows] = np.where(codes[rows, feature] <= threshold, left, right)
     return at
 
 
@@ -106,8 +96,7 @@ def _recipe() -> tuple[dict, object]:
 
     with np.load(RECIPE) as archive:
         recipe = dict(archive)
-    booster = xgboost.Booster(model_file=bytearray(recipe.pop("booster").tobytes()))
-    return recipe, booster
+    return recipe, xgboost.Booster(model_file=bytearray(recipe["booster"]))
 
 
 @click.command(help=__doc__.split("\n\n")[0])
@@ -122,7 +111,7 @@ def _recipe() -> tuple[dict, object]:
 @click.option("--seed", default=0, show_default=True, help="Other seed, other rows.")
 def main(folder: Path, rows: int, seed: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder, rows, seed, progress=True)
+    write(folder, rows, seed)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def test_no_default_needs_quotes(entry):
             "error: Invalid value for '--learning_rate': '1e-50' is",
         ),
         (["--max_depth", "3", "--max-depth", "6"], "error: max_depth is given twice."),
-        (["--data", "synthetic:9"], "error: data: expected at least 100 synthetic rows, got 9"),
+        (["--data", "synthetic:9"], "error: data: expected synthetic:N with N from 100 to 9"),
         (
             ["--data", "synthetic:200", "--register", "x"],
             "error: register: a model trained on synthe",
