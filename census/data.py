@@ -164,7 +164,7 @@ def _labels(path: Path, fields: pd.Series) -> np.ndarray:
 def _values(path: Path, fields: pd.Series) -> np.ndarray | pd.Categorical:
     if fields.name in table.NUMERIC:
         numbers = pd.to_numeric(fields, errors="coerce")
-        finite = numbers.abs() <= np.finfo(np.float32).max
+        finite = (numbers.abs() <= np.finfo(np.float32).max) & (fields.dtype != bool)
         _refuse(path, fields[fields.notna() & ~finite], "a number")
         return numbers.to_numpy(np.float32)
     words = fields.str.strip()

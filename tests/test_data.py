@@ -66,6 +66,13 @@ def test_spaces_line_ends_and_full_stops_do_not_matter(tmp_path, change):
     assert a.y.tolist() == b.y.tolist()
 
 
+def test_a_numeric_column_of_truth_values_is_refused(tmp_path):
+    """Not read as 1 and 0."""
+    path = write(tmp_path, ROW.replace("39", "True"), RICH.replace("52", "False", 1))
+    with pytest.raises(UserError, match=r"line \d+, age: expected a number, got 'True'"):
+        data.read(path)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
