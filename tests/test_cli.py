@@ -34,7 +34,7 @@ def test_no_default_needs_quotes(entry):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--max_detph", "6"], "error: No such option '--max_detph'. (Did you mean one of: '--max"),
+        (["--max_detph", "6"], "error: No such option '--max_detph'. Did you mean '--max_depth'?"),
         (
             ["--max_depth", "six"],
             "error: Invalid value for '--max_depth': 'six' is not a valid integer",

@@ -57,13 +57,12 @@ def test_the_curve_is_the_log_loss_of_each_prefix(rows):
 
 
 def test_early_stopping_keeps_the_best_round_of_the_validation_rows(rows):
-    X, y = rows.train.X, rows.train.y
-    train, held_out = model.validation_split(y, seed=0)
-    binned = model.matrix(X.iloc[train], y[train])
+    (part,) = model.validation_splits(rows.train.y, seed=0)
+    train, validation = model.matrices(rows.train, part)
     booster, curves = model.fit(
         SMALL | {"n_estimators": 500, "learning_rate": 0.5},
-        binned,
-        validation=model.matrix(X.iloc[held_out], y[held_out], ref=binned),
+        train,
+        follow={"train": train, "validation": validation},
         early_stopping_rounds=5,
     )
     assert len(curves["validation"]) < 500
@@ -73,19 +72,32 @@ def test_early_stopping_keeps_the_best_round_of_the_validation_rows(rows):
 
 def test_the_validation_split_is_stratified_seeded_and_a_fifth(rows):
     y = rows.train.y
-    train, held_out = model.validation_split(y, seed=0)
+    ((train, held_out),) = model.validation_splits(y, seed=0)
     assert len(held_out) == pytest.approx(len(y) / 5, abs=1)
     assert sorted([*train, *held_out]) == list(range(len(y)))
     assert y[train].mean() == pytest.approx(y[held_out].mean(), abs=1e-3)
-    assert np.array_equal(train, model.validation_split(y, seed=0)[0])
-    assert not np.array_equal(train, model.validation_split(y, seed=1)[0])
+    assert np.array_equal(train, model.validation_splits(y, seed=0)[0][0])
+    assert not np.array_equal(train, model.validation_splits(y, seed=1)[0][0])
+
+
+@pytest.mark.parametrize("folds", [2, 5])
+def test_folds_hold_every_row_out_once_and_are_stratified(rows, folds):
+    y = rows.train.y
+    parts = model.validation_splits(y, 0, folds)
+    assert sorted(np.concatenate([held_out for _, held_out in parts])) == list(range(len(y)))
+    for train, held_out in parts:
+        assert not set(train) & set(held_out)
+        assert len(train) + len(held_out) == len(y)
+        assert y[held_out].mean() == pytest.approx(y.mean(), abs=2e-3)
 
 
 def test_a_validation_split_needs_rows_of_both_labels():
     for y in ([0, 1], [0] * 50 + [1] * 4):
         with pytest.raises(UserError, match="at least 5 training rows of each label, got"):
-            model.validation_split(np.array(y), seed=0)
-    train, held_out = model.validation_split(np.array([0] * 5 + [1] * 5), seed=0)
+            model.validation_splits(np.array(y), seed=0)
+    with pytest.raises(UserError, match="7 folds need at least 7 training rows of each label, got"):
+        model.validation_splits(np.array([0] * 50 + [1] * 6), 0, folds=7)
+    ((_, held_out),) = model.validation_splits(np.array([0] * 5 + [1] * 5), seed=0)
     assert len(held_out) == 2
 
 
