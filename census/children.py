@@ -60,7 +60,8 @@ def begin(parent: Run, setting: Setting, point: Point, name: str) -> str:
     tags |= {PARENT: parent.info.run_id, CONFIG: setting.digest(point)}
     tags |= tracking.record(setting.rows, setting.device)
     run_id = client.create_run(parent.info.experiment_id, tags=tags, run_name=name).info.run_id
-    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in point.items()])
+    params = point | {"seed": setting.seed, "folds": setting.folds}
+    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
     tracking.log_inputs(run_id, setting.rows, training=setting.rows.train)
     return run_id
 
