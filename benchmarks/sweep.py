@@ -87,8 +87,11 @@ def bare_loop():
     return lambda: {point: judge(point, train, validation) for point in POINTS}
 
 
-def shared_bare_loop():
-    train, validation = binned(*split())
+def shared_bare_loop(bin_validation: bool = True):
+    parts = split()
+    train, validation = binned(*parts)
+    if not bin_validation:  # as our sweep does it
+        validation = xgboost.DMatrix(*parts[1], enable_categorical=True)
     y = validation.get_label()
 
     def fit(shape) -> dict:
@@ -220,6 +223,7 @@ def project_child() -> None:
 
 ROWS = {  # label, function, prefix of the metrics in the store or None where nothing is tracked
     "floor": ("the floor: shared bare loop, no tracking", shared_bare_loop, None),
+    "unbinned": ("the same, validation rows unbinned", partial(shared_bare_loop, False), None),
     "ours": ("ours: python sweep.py", None, "validation_"),
     "bare": ("bare loop, no tracking", bare_loop, None),
     "optuna-parallel": ("Optuna + MLflowCallback, n_jobs=cores", partial(optuna_grid, CORES), ""),
