@@ -7,6 +7,7 @@ python sweep.py --max_depth 3,6,9 --learning_rate 0.05,0.1 --n_estimators 200,40
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 
 import click
 from tqdm import tqdm
@@ -18,7 +19,7 @@ SHOWN, DRAWN = 10, 5  # points in the run's description, and curves in colour
 
 
 @click.command(cls=cli.Command, help=__doc__)
-@cli.hyperparameter_lists
+@partial(cli.hyperparameter_options, lists=True)
 @cli.option("metric", click.Choice([*grid.METRICS]), "log_loss", "What chooses the best point.")
 @cli.option(
     "folds",
