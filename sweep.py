@@ -177,7 +177,7 @@ def show(run, outcomes, baseline: dict[str, float], metric: str) -> None:
 
 def conclude(run, setting, outcomes, baseline, metric: str, seconds: float, register: str) -> None:
     """Refit the best point on all training rows and log it as ``train.py`` would."""
-    from census import children
+    from census import children, tracking
 
     rows, best = setting.rows, outcomes[0]
     shown = ", ".join(f"{name} {figure(best.metrics, name)}" for name in grid.METRICS)
@@ -187,7 +187,7 @@ def conclude(run, setting, outcomes, baseline, metric: str, seconds: float, regi
     curves["validation_log_loss"] = best.curve
     found |= {f"validation_{k}": v for k, v in best.metrics.items() if k != "log_loss"}
     found["search_seconds"] = seconds
-    children.tag_best(run, best.run_id)
+    tracking.log_tags(run, {children.BEST: best.run_id})
     note = leaderboard(run, setting, outcomes, baseline, metric)
     scores = train.log(run, booster, rows, best.point, found, curves, register, note)
     train.report(run, rows, scores)

@@ -12,7 +12,6 @@ import mlflow
 import numpy as np
 import xgboost
 from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException
 
 from census import UserError, interruption, process, tracking
 from census.data import Census
@@ -60,7 +59,8 @@ def begin(parent: Run, setting: Setting, point: Point, name: str) -> str:
     tags |= {PARENT: parent.info.run_id, CONFIG: setting.digest(point)}
     tags |= tracking.record(setting.rows, setting.device)
     run_id = client.create_run(parent.info.experiment_id, tags=tags, run_name=name).info.run_id
-    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in point.items()])
+    params = point | {"seed": setting.seed, "folds": setting.folds}
+    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
     tracking.log_inputs(run_id, setting.rows, training=setting.rows.train)
     return run_id
 
@@ -85,16 +85,9 @@ def finish(outcome: Outcome) -> None:
     client.set_terminated(outcome.run_id, "FINISHED")
 
 
-@interruption.held_off()
-def tag_best(parent: Run, run_id: str) -> None:
-    """Name the chosen child on its parent."""
-    mlflow.MlflowClient().set_tag(parent.info.run_id, BEST, run_id)
-
-
 def curve(run_id: str) -> np.ndarray:
     """The validation log loss of a child run after each round, shape (n_estimators,)."""
-    history = mlflow.MlflowClient().get_metric_history(run_id, f"{VALIDATION}log_loss")
-    return np.array([point.value for point in sorted(history, key=lambda point: point.step)])
+    return np.array(tracking.recorded(tracking.find_run(run_id), f"{VALIDATION}log_loss", []))
 
 
 @contextmanager
@@ -130,7 +123,7 @@ def mend(parent: Run) -> list[str]:
     """
     others = []
     for run in _search(parent, status="RUNNING"):
-        author = _get(run.data.tags.get(PARENT, "")) or run
+        author = tracking.find_run(run.data.tags.get(PARENT, "")) or run
         if author.info.run_id == parent.info.run_id:
             continue
         if process.is_gone(author.data.tags.get(tracking.PROCESS, "")):
@@ -145,11 +138,11 @@ def require_resumable(resume: str) -> None:
     if resume in ("auto", "never"):
         return
     with interruption.held_off():
-        run = _get(resume)
+        run = tracking.find_run(resume)
     if not run or SIZE not in run.data.tags:
         raise UserError(
             f"resume: expected auto, never or the run id of a sweep, got {resume!r}, which is none "
-            f"in {mlflow.get_tracking_uri()}"
+            f"in {tracking.store()}"
         )
 
 
@@ -173,7 +166,7 @@ def resume(parent: Run, setting: Setting, points: list[Point], how: str) -> list
         if digest not in digests or digest in outcomes or (only and of not in only):
             continue
         if of not in earlier:
-            earlier[of] = _get(of)
+            earlier[of] = tracking.find_run(of)
         ended = earlier[of] is None or earlier[of].info.status in ("FAILED", "KILLED")
         adopted = ended and where.info.experiment_id == parent.info.experiment_id
         if adopted:
@@ -201,16 +194,6 @@ def _search(where: Run, condition: str = "", status: str = "RUNNING") -> list[Ru
         found += page
         if not (token := page.token):
             return found
-
-
-def _get(run_id: str) -> Run | None:
-    """The run; None if there is none."""
-    try:
-        return mlflow.MlflowClient().get_run(run_id)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
 
 
 def _kill(run: Run, reason: str) -> None:

@@ -77,8 +77,9 @@ class Several(click.ParamType):
 
 
 def option(name: str, kind: click.ParamType | None, default, meaning: str) -> Callable:
-    """An option whose help says what it means and what its default is."""
-    return click.option(f"--{name}", type=kind, default=default, show_default=True, help=meaning)
+    """An option whose help says what it means and what its default is; without one, required."""
+    given = {"required": True} if default is None else {"default": default, "show_default": True}
+    return click.option(f"--{name}", type=kind, help=meaning, **given)
 
 
 def hyperparameter_options(command: Callable, lists: bool = False) -> Callable:

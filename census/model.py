@@ -17,16 +17,19 @@ from census.data import Split
 VALIDATION_SHARE = 0.2
 
 
-def matrix(X: pd.DataFrame, y: np.ndarray, ref: xgboost.QuantileDMatrix | None = None):
-    """The binned rows that ``fit`` trains on; rows to validate on take the bins of ``ref``."""
-    return xgboost.QuantileDMatrix(X, y, enable_categorical=True, ref=ref)
+def matrix(X: pd.DataFrame, y: np.ndarray) -> xgboost.QuantileDMatrix:
+    """The binned rows that ``fit`` trains on."""
+    return xgboost.QuantileDMatrix(X, y, enable_categorical=True)
 
 
 def matrices(split: Split, part: tuple[np.ndarray, np.ndarray]):
-    """Binned rows to train on and to validate on, by the row numbers of ``validation_splits``."""
+    """Rows to train on, binned, and to validate on, by the numbers of ``validation_splits``.
+
+    The rows to validate on are not binned: following the log loss on them gives the same numbers
+    and takes half the time.
+    """
     (X, y), (X_validation, y_validation) = ((split.X.iloc[rows], split.y[rows]) for rows in part)
-    train = matrix(X, y)
-    return train, matrix(X_validation, y_validation, ref=train)
+    return matrix(X, y), xgboost.DMatrix(X_validation, y_validation, enable_categorical=True)
 
 
 class _AfterRound(xgboost.callback.TrainingCallback):
@@ -45,7 +48,7 @@ def fit(
     hyperparameters: dict[str, int | float],
     train: xgboost.QuantileDMatrix,
     *,
-    follow: dict[str, xgboost.QuantileDMatrix] | None = None,
+    follow: dict[str, xgboost.DMatrix] | None = None,
     seed: int = 0,
     device: str = "cpu",
     n_jobs: int | None = None,

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from sklearn import metrics
@@ -146,6 +147,7 @@ def heat_map(
     annotated = cells.size <= 200
     height, width = np.clip(np.multiply(cells.shape, (0.36, 0.7)) + 1.6, 3.2, 16)
     figure = Figure(figsize=(width + 1.6, height), layout="constrained")
+    FigureCanvasAgg(figure)  # or seaborn would make one for each label that it measures: 0.3 GB
     axes = figure.add_subplot()
     sns.heatmap(
         cells,

@@ -244,7 +244,7 @@ def log_results(
         curves: values by boosting round, by the metric's name.
         figures, tables: as for ``log_files``.
     """
-    client, run_id, now = mlflow.MlflowClient(), run.info.run_id, int(time.time() * 1000)
+    run_id, now = run.info.run_id, int(time.time() * 1000)
     name, digest = _dataset(rows, rows.test)
     points = [Metric(k, v, now, 0, model_id, name, digest, run_id) for k, v in scores.items()]
     points += [Metric(k, v, now, 0) for k, v in metrics.items()]
@@ -255,7 +255,7 @@ def log_results(
     ]
     log_files(run, figures, tables)
     log_points(run_id, points)
-    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    log_tags(run, tags)
 
 
 @interruption.held_off()
@@ -295,9 +295,42 @@ def peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
+def find_run(run_id: str) -> Run | None:
+    """The run; None if the store has none of that id."""
+    try:
+        return mlflow.MlflowClient().get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+@interruption.held_off()
+def recorded(run: Run, name: str, like: str | float | list[float]) -> str | float | list | None:
+    """What a run holds under a name: a tag, a table's text, a metric or, like a list, a curve."""
+    client = mlflow.MlflowClient()
+    if isinstance(like, list):
+        history = client.get_metric_history(run.info.run_id, name)
+        return [point.value for point in sorted(history, key=lambda point: point.step)]
+    if name.endswith(".csv"):
+        return mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/{name}")
+    return run.data.tags.get(name) if isinstance(like, str) else run.data.metrics.get(name)
+
+
+def log_tags(run: Run, tags: dict[str, str]) -> None:
+    """Log tags in one call."""
+    client = mlflow.MlflowClient()
+    client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def store() -> str:
+    """The address of the tracking store."""
+    return mlflow.get_tracking_uri()
+
+
 def where_to_look() -> str:
     """The command or address that shows the runs of this store."""
-    uri = mlflow.get_tracking_uri()
+    uri = store()
     return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
 
 

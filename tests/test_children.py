@@ -57,7 +57,8 @@ def test_a_child_holds_what_decided_its_result_and_what_came_of_it(setting, pare
     run = parent()
     found = get(child(run, setting, POINTS[1], loss=0.4))
     assert found.info.status == "FINISHED"
-    assert found.data.params == {name: str(value) for name, value in POINTS[1].items()}
+    params = POINTS[1] | {"seed": 0, "folds": 1}
+    assert found.data.params == {name: str(value) for name, value in params.items()}
     assert found.data.metrics == {
         "validation_log_loss": 0.4, "validation_accuracy": 0.8, "validation_roc_auc": 0.9,
     }  # fmt: skip

@@ -5,20 +5,27 @@ import re
 import pytest
 import yaml
 
+import reproduce
 import sweep
 import train
 from tests.conftest import PROJECT
 
 MLPROJECT = yaml.safe_load((PROJECT / "MLproject").read_text())
-COMMANDS = {"main": train.main, "sweep": sweep.main}
+COMMANDS = {"main": train.main, "sweep": sweep.main, "reproduce": reproduce.main}
 
 
 @pytest.mark.parametrize("name", MLPROJECT["entry_points"])
 def test_mlproject_and_command_line_agree(name):
     """Same parameters, same defaults as text, and each one passed on under its own name."""
     entry = MLPROJECT["entry_points"][name]
-    declared = {key: str(value["default"]) for key, value in entry["parameters"].items()}
-    options = {option.name: str(option.default) for option in COMMANDS[name].params}
+    declared = {
+        key: str(value["default"]) if "default" in value else "required"
+        for key, value in entry["parameters"].items()
+    }
+    options = {
+        option.name: "required" if option.required else str(option.default)
+        for option in COMMANDS[name].params
+    }
     assert declared == options
     passed = dict(re.findall(r"--(\w+) \{(\w+)\}", entry["command"]))
     assert passed == {key: key for key in declared}
@@ -28,7 +35,7 @@ def test_mlproject_and_command_line_agree(name):
 def test_no_default_needs_quotes(entry):
     """MLflow records the shell-quoted text."""
     for value in entry["parameters"].values():
-        assert re.fullmatch(r"[\w.:/,-]+", str(value["default"]))
+        assert re.fullmatch(r"[\w.:/,-]+", str(value.get("default", "required")))
 
 
 @pytest.mark.parametrize(

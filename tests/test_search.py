@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+import xgboost
 
 from census import evaluation, grid, model, search
 from census.hyperparameters import DEFAULTS
@@ -39,7 +40,9 @@ def test_a_prefix_of_a_shared_fit_is_a_fit_of_its_own(rows, sampling, folds):
         for train, held_out in parts:
             X, y = rows.train.X, rows.train.y
             binned = model.matrix(X.iloc[train], y[train])
-            validation = model.matrix(X.iloc[held_out], y[held_out], ref=binned)
+            validation = xgboost.QuantileDMatrix(
+                X.iloc[held_out], y[held_out], ref=binned, enable_categorical=True
+            )
             booster, followed = model.fit(outcome.point, binned, follow={"v": validation}, seed=3)
             probability = booster.inplace_predict(Encoder(booster)(X.iloc[held_out]))
             alone.append(evaluation.core_scores(y[held_out], probability))

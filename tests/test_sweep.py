@@ -80,7 +80,7 @@ def test_a_sweep_leaves_children_a_table_and_a_model(run_command, synthetic_fold
         for n in (5, 10)
     }
     for child in found:
-        assert set(child.data.params) == set(DEFAULTS)
+        assert set(child.data.params) == {*DEFAULTS, "seed", "folds"}
         assert set(child.data.metrics) == {
             "validation_log_loss", "validation_accuracy", "validation_roc_auc",
         }  # fmt: skip
@@ -127,8 +127,8 @@ def test_the_winner_is_the_model_that_train_makes_of_its_configuration(
     assert best.data.metrics["validation_accuracy"] == max(
         child.data.metrics["validation_accuracy"] for child in found
     )
-    config = [f"--{name}={value}" for name, value in best.data.params.items()]
-    command = ["python", PROJECT / "train.py", *config, "--data", synthetic_folder, "--seed", 4]
+    config = [f"--{name}={best.data.params[name]}" for name in [*DEFAULTS, "seed"]]
+    command = ["python", PROJECT / "train.py", *config, "--data", synthetic_folder]
     assert run_command(*command).returncode == 0
     (single,) = search("params.early_stopping_rounds = '0'")
     assert single.data.tags["model.digest"] == sweep.data.tags["model.digest"]

@@ -1,0 +1,414 @@
+"""The sweep of 27 points beside its peers and its floor, in turn, after a round that warms up.
+
+All rows train the same points on the sweep's own 80 % of `adult.data` and judge them on the other
+20 % by log loss, accuracy and AUC; ours and the floor follow the log loss by round as well. Peers
+are written as their documentation shows; where one of their settings is much faster than the
+default, it is a row of its own. Every row runs in a fresh process on a fresh SQLite store that
+needs no migration, and is timed from the start of the search to the end of the last child run.
+Imports, load and binning are not counted, except where a pattern repeats them for each point:
+scikit-learn and Ray bin the rows, and `mlflow.projects.run` does all of it in a process of its own;
+three of these are run, and scaled. Results are read back from the stores, and must agree.
+
+    uv pip install -r requirements-dev.txt -r benchmarks/requirements.txt
+    CENSUS_DATA_DIR=<folder of the real files> python -m benchmarks.sweep --rounds 3
+
+With `--scale` it measures our command alone, on 300 and on 3,000 points of small trees.
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import product
+from pathlib import Path
+from statistics import median
+
+import click
+import joblib
+import xgboost
+
+from census.evaluation import core_scores
+
+PROJECT = Path(__file__).resolve().parent.parent
+DEPTHS, RATES, SIZES = (3, 6, 9), (0.05, 0.1, 0.3), (100, 200, 300)
+GRID = {"max_depth": DEPTHS, "learning_rate": RATES, "n_estimators": SIZES}
+POINTS = [*product(*GRID.values())]
+MIDDLE = [(6, rate, 200) for rate in RATES]  # as much work as the mean point
+TOLERANCES = {"log_loss": 1e-4, "accuracy": 1e-3, "roc_auc": 1e-3}
+CORES = joblib.cpu_count()
+SCALES = {300: 50, 3000: 500}  # points, and their learning rates: times 3 depths and 2 sizes
+MLPROJECT = """\
+name: hyperparam
+entry_points:
+  train:
+    parameters: {max_depth: int, learning_rate: float, n_estimators: int}
+    command: "python train.py {max_depth} {learning_rate} {n_estimators}"
+"""
+
+
+def split():
+    """The rows to train on and those to validate on, each as X and y."""
+    from census import data, model
+
+    rows = data.load("uci").train
+    parts = model.validation_splits(rows.y, seed=0)[0]
+    return [(rows.X.iloc[part], rows.y[part]) for part in parts]
+
+
+def binned(train, validation):
+    matrix = xgboost.QuantileDMatrix(*train, enable_categorical=True)
+    return matrix, xgboost.QuantileDMatrix(*validation, enable_categorical=True, ref=matrix)
+
+
+def settings(depth: int, rate: float, nthread: int) -> dict:
+    fixed = {"objective": "binary:logistic", "tree_method": "hist", "seed": 0}
+    return fixed | {"max_depth": depth, "learning_rate": rate, "nthread": nthread}
+
+
+def judge(point, train, validation, nthread: int = CORES) -> dict[str, float]:
+    """Fit one point, and its metrics."""
+    depth, rate, size = point
+    booster = xgboost.train(settings(depth, rate, nthread), train, size)
+    return core_scores(validation.get_label(), booster.predict(validation))
+
+
+# Each row's function prepares, and returns the search that is timed.
+
+
+def bare_loop():
+    train, validation = binned(*split())
+    return lambda: {point: judge(point, train, validation) for point in POINTS}
+
+
+def shared_bare_loop(bin_validation: bool = True):
+    parts = split()
+    train, validation = binned(*parts)
+    if not bin_validation:  # as our sweep does it
+        validation = xgboost.DMatrix(*parts[1], enable_categorical=True)
+    y = validation.get_label()
+
+    def fit(shape) -> dict:
+        parameters = settings(*shape, nthread=1) | {"eval_metric": "logloss"}
+        evals, curves = [(validation, "validation")], {}
+        booster = xgboost.train(
+            parameters, train, max(SIZES), evals=evals, evals_result=curves, verbose_eval=False
+        )
+        answers = {n: booster.predict(validation, iteration_range=(0, n)) for n in SIZES}
+        return {(*shape, n): core_scores(y, answer) for n, answer in answers.items()}
+
+    def search() -> dict:
+        longest_first = sorted(product(DEPTHS, RATES), reverse=True)
+        with ThreadPoolExecutor(CORES) as pool:
+            return dict(pair for found in pool.map(fit, longest_first) for pair in found.items())
+
+    return search
+
+
+def optuna_grid(n_jobs: int = 1):
+    """Sources of the pattern.
+
+    https://optuna.readthedocs.io/en/stable/reference/samplers/generated/optuna.samplers.GridSampler.html
+    https://optuna-integration.readthedocs.io/en/v3.6.0/reference/generated/optuna_integration.MLflowCallback.html
+    https://github.com/optuna/optuna/pull/4097 (the callback with n_jobs)
+    """
+    import optuna
+    from optuna_integration import MLflowCallback
+
+    train, validation = binned(*split())
+
+    def objective(trial):
+        point = [trial.suggest_categorical(name, values) for name, values in GRID.items()]
+        scores = judge(point, train, validation, CORES // n_jobs)
+        return [scores[name] for name in TOLERANCES]
+
+    sampler = optuna.samplers.GridSampler(GRID, seed=0)
+    directions = ["minimize", "maximize", "maximize"]
+    study = optuna.create_study(sampler=sampler, directions=directions)
+    callback = MLflowCallback(os.environ["MLFLOW_TRACKING_URI"], metric_name=[*TOLERANCES])
+    return partial(study.optimize, objective, len(POINTS), n_jobs=n_jobs, callbacks=[callback])
+
+
+def grid_search_cv():
+    """Sources of the pattern; n_jobs=1 with all threads for each fit is slower.
+
+    https://mlflow.org/docs/latest/api_reference/python_api/mlflow.sklearn.html
+    https://xgboost.readthedocs.io/en/release_3.2.0/python/examples/sklearn_parallel.html
+    """
+    import mlflow
+    import numpy as np
+    import pandas as pd
+    from sklearn.model_selection import GridSearchCV
+
+    (X, y), (X_validation, y_validation) = split()
+    n, n_all = len(y), len(y) + len(y_validation)
+    mlflow.sklearn.autolog(max_tuning_runs=None, log_models=False)
+    search = GridSearchCV(
+        xgboost.XGBClassifier(tree_method="hist", enable_categorical=True, seed=0, n_jobs=1),
+        GRID,
+        scoring={"log_loss": "neg_log_loss", "accuracy": "accuracy", "roc_auc": "roc_auc"},
+        refit=False,
+        cv=[(np.arange(n), np.arange(n, n_all))],
+        n_jobs=-1,
+    )
+    rows = pd.concat([X, X_validation]), np.concatenate([y, y_validation])
+    return partial(search.fit, *rows)
+
+
+def ray_trial(config, train, validation) -> None:
+    from ray import tune
+
+    tune.report(judge([config[name] for name in GRID], *binned(train, validation), nthread=1))
+
+
+def ray_tune(reuse_actors: bool = False):
+    """Sources of the pattern; to report once a trial is the cheapest way that they show.
+
+    https://docs.ray.io/en/latest/tune/examples/tune-mlflow.html
+    https://docs.ray.io/en/latest/tune/api/trainable.html
+    https://docs.ray.io/en/latest/tune/api/doc/ray.tune.with_parameters.html
+    """
+    import ray
+    from ray import tune
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+    train, validation = split()
+    ray.init("local", num_cpus=CORES, include_dashboard=False)
+    callback = MLflowLoggerCallback(os.environ["MLFLOW_TRACKING_URI"], experiment_name="grid")
+    return tune.Tuner(
+        tune.with_parameters(ray_trial, train=train, validation=validation),
+        param_space={name: tune.grid_search(values) for name, values in GRID.items()},
+        tune_config=tune.TuneConfig(reuse_actors=reuse_actors),
+        run_config=tune.RunConfig("grid", storage_path=str(Path.cwd()), callbacks=[callback]),
+    ).fit
+
+
+def projects():
+    """Source of the pattern; one child at a time is its default.
+
+    https://github.com/mlflow/mlflow/blob/master/examples/hyperparam/search_random.py
+    """
+    import mlflow
+
+    Path("MLproject").write_text(MLPROJECT)
+    Path("train.py").write_text("from benchmarks import sweep\n\nsweep.project_child()\n")
+    parent = mlflow.start_run()  # and its children find it; it ends with the process
+
+    def search() -> None:
+        for point in MIDDLE:
+            mlflow.projects.run(
+                ".",
+                "train",
+                parameters=dict(zip(GRID, point, strict=True)),
+                experiment_id=parent.info.experiment_id,
+                env_manager="local",
+            )
+
+    return search
+
+
+def project_child() -> None:
+    import mlflow
+
+    depth, rate, size = sys.argv[1:]
+    with mlflow.start_run():
+        mlflow.log_metrics(judge((int(depth), float(rate), int(size)), *binned(*split())))
+
+
+ROWS = {  # label, function, prefix of the metrics in the store or None where nothing is tracked
+    "floor": ("the floor: shared bare loop, no tracking", shared_bare_loop, None),
+    "unbinned": ("the same, validation rows unbinned", partial(shared_bare_loop, False), None),
+    "ours": ("ours: python sweep.py", None, "validation_"),
+    "bare": ("bare loop, no tracking", bare_loop, None),
+    "optuna-parallel": ("Optuna + MLflowCallback, n_jobs=cores", partial(optuna_grid, CORES), ""),
+    "optuna": ("Optuna + MLflowCallback", optuna_grid, ""),
+    "sklearn": ("GridSearchCV + autolog, n_jobs=-1", grid_search_cv, "mean_test_"),
+    "ray-reuse": ("Ray Tune + MLflowLoggerCallback, reuse_actors", partial(ray_tune, True), ""),
+    "ray": ("Ray Tune + MLflowLoggerCallback", ray_tune, ""),
+    "projects": ("mlflow.projects.run per child (3 runs, scaled)", projects, ""),
+}
+
+
+def inside(name: str) -> None:
+    """Measure a row, in the process that was started for it."""
+    _, prepare, prefix = ROWS[name]
+    search = prepare()
+    start = time.perf_counter()
+    found = search()
+    seconds = time.perf_counter() - start
+    pairs = [] if prefix is not None else [*found.items()]
+    Path("result.json").write_text(json.dumps([seconds, pairs]))
+
+
+def run(command: list[str], folder: Path) -> float:
+    """Seconds of a command in ``folder``, where it has a store of its own."""
+    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    start = time.perf_counter()
+    with (folder / "log").open("w") as log:
+        done = subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    if done.returncode:
+        sys.exit(f"{command} failed:\n{(folder / 'log').read_text()[-5000:]}")
+    return time.perf_counter() - start
+
+
+def stored(folder: Path, n_points: int) -> tuple[list, list]:
+    """The runs of the points, all FINISHED and none missing, and the other runs."""
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, max_results=10_000)
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags] or runs
+    ended = Counter(run.info.status for run in children)
+    if ended != {"FINISHED": n_points}:
+        sys.exit(f"expected {n_points} FINISHED runs, got {dict(ended)}")
+    return children, [run for run in runs if run not in children]
+
+
+def ours(folder: Path, n_points: int, **lists) -> dict[str, float]:
+    """Figures of our command; ``seconds`` are those of the search."""
+    command = [sys.executable, str(PROJECT / "sweep.py"), "--data", "uci", "--resume", "never"]
+    command += [f"--{name}={','.join(map(str, values))}" for name, values in lists.items()]
+    whole = run(command, folder)
+    _, [parent] = stored(folder, n_points)
+    in_run = (parent.info.end_time - parent.info.start_time) / 1000
+    search, memory = (parent.data.metrics[key] for key in ("search_seconds", "peak_memory_mb"))
+    after = {"refit, plots and model, s": in_run - search, "peak memory, MB": memory}
+    return {"seconds": search, "whole command, s": whole} | after
+
+
+def scaled(n_points: int, folder: Path) -> dict[str, float]:
+    """Figures of our command on trees so small that what a point costs beside them is seen."""
+    n = SCALES[n_points]
+    rates = [round((i + 1) / 2 / n, 3) for i in range(n)]
+    return ours(folder, n_points, max_depth=(1, 2, 3), learning_rate=rates, n_estimators=(5, 10))
+
+
+def measured(name: str, folder: Path, reference: dict) -> dict[str, float]:
+    """Figures of a row, from a fresh process; its metrics must agree with the reference."""
+    prefix, points = ROWS[name][2], MIDDLE if name == "projects" else POINTS
+    if name == "ours":
+        figures = ours(folder, len(points), **GRID)
+    else:
+        run([sys.executable, "-c", f"from benchmarks import sweep; sweep.inside('{name}')"], folder)
+        seconds, pairs = json.loads((folder / "result.json").read_text())
+        figures = {"seconds": seconds * len(POINTS) / len(points)}
+        found = {tuple(point): scores for point, scores in pairs}
+    if prefix is not None:
+        found = {
+            tuple(float(child.data.params[key]) for key in GRID): {
+                metric: abs(child.data.metrics[prefix + metric]) for metric in TOLERANCES
+            }
+            for child in stored(folder, len(points))[0]
+        }
+    if sorted(found) != points:
+        sys.exit(f"{name}: not the same points: {sorted(found)}")
+    for point, metric in product(points, TOLERANCES):
+        value, due = found[point][metric], reference.setdefault(point, found[point])[metric]
+        if not abs(value - due) <= TOLERANCES[metric]:
+            sys.exit(f"{name}: {metric} of {point} is {value}, that of the floor {due}")
+    return figures
+
+
+def ratios(table: dict, above, below) -> list[float]:
+    return [a / b for a, b in zip(table[above]["seconds"], table[below]["seconds"], strict=True)]
+
+
+def show(label: str, values: list[float], remark: str = "") -> None:
+    ends = f"from {min(values):,.2f} to {max(values):,.2f}"
+    print(f"  {label:50}{median(values):10,.2f}   {ends:26}{remark}".rstrip())
+
+
+def plot(table: dict, rounds: int):
+    """Bars of the medians, the fastest on top, with lines from the least to the most."""
+    from matplotlib.figure import Figure
+
+    from census.plots import BLUE, GREY, ORANGE
+
+    names = sorted(table, key=lambda name: -median(table[name]["seconds"]))
+    figure = Figure(figsize=(10, 0.42 * len(names) + 1.2), layout="constrained")
+    axes = figure.add_subplot(xscale="log", axisbelow=True)
+    for place, name in enumerate(names):
+        values, times = table[name]["seconds"], median(ratios(table, name, "ours"))
+        colour = BLUE if name == "ours" else GREY if ROWS[name][2] is None else ORANGE
+        axes.barh(place, median(values), 0.7, color=colour)
+        axes.plot([min(values), max(values)], [place] * 2, "|-", color="#222222", linewidth=1.2)
+        text = f"  {median(values):.1f} s" + (f"   {times:.3g} × ours" if name != "ours" else "")
+        axes.text(max(values), place, text, va="center")
+    most = max(max(figures["seconds"]) for figures in table.values())
+    ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tick < 2 * most]
+    axes.set(xlim=(1, 6 * most), title=f"{len(POINTS)} points on {CORES} cores, {rounds} rounds")
+    axes.set_xlabel("seconds from the first fit to the end of the last child run: median and range")
+    axes.set_xticks(ticks, ticks)
+    axes.set_yticks(range(len(names)), [ROWS[name][0] for name in names])
+    axes.tick_params(which="both", length=0)
+    axes.grid(axis="x", color="#e8ebf0")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    return figure
+
+
+@click.command(help=__doc__)
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="For JSON and plot.")
+@click.option("--only", multiple=True, type=click.Choice([*ROWS]), help="Ours and the floor stay.")
+@click.option("--scale", is_flag=True, help="Our command alone, by number of points.")
+def main(rounds: int, out: Path | None, only: tuple[str, ...], scale: bool) -> None:
+    if "CENSUS_DATA_DIR" not in os.environ:
+        sys.exit("set CENSUS_DATA_DIR to the folder of the real files")
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        del os.environ[name]
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a user has his bytecode
+    os.environ["CENSUS_DATA_DIR"] = str(Path(os.environ["CENSUS_DATA_DIR"]).resolve())
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    os.environ["PYTHONPATH"] = str(PROJECT)
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "RAY_USAGE_STATS_ENABLED": "0"}
+    chosen = [name for name in ROWS if name in ("floor", "ours", *(only or ROWS))]
+    cases, table = [*SCALES] if scale else chosen, {}
+    with tempfile.TemporaryDirectory() as name:
+        empty = Path(name) / "empty"
+        empty.mkdir()
+        touch = "import mlflow; mlflow.MlflowClient().search_experiments()"
+        run([sys.executable, "-c", touch], empty)
+        for number in range(rounds + 1):
+            reference: dict = {}
+            for case in cases:
+                folder = Path(name) / f"{case}-{number}"
+                shutil.copytree(empty, folder)
+                figures = scaled(case, folder) if scale else measured(case, folder, reference)
+                shutil.rmtree(folder)
+                print(f"round {number}: {case} {figures['seconds']:.2f} s", file=sys.stderr)
+                for key, value in figures.items() if number else ():  # round 0 warms up
+                    table.setdefault(case, {}).setdefault(key, []).append(value)
+    print(f"{rounds} rounds on {CORES} cores, {platform.machine()}; median and range")
+    for case, figures in table.items():
+        times = "" if scale else f"{median(ratios(table, case, 'ours')):.2f} times ours"
+        show(f"{case:,} points, s" if scale else f"{ROWS[case][0]}, s", figures["seconds"], times)
+        for key in [*figures][1:]:
+            show(f"  {key}", figures[key])
+    if scale:
+        (few, less), (many, more) = table.items()
+        by_point = [ratio * few / many for ratio in ratios(table, many, few)]
+        show(f"seconds a point, {many:,} to {few:,}", by_point)
+        memory = zip(more["peak memory, MB"], less["peak memory, MB"], strict=True)
+        growth = [1000 * (a - b) / (many - few) for a, b in memory]
+        show("memory for each further point, KB", growth)
+    else:
+        to_floor = ratios(table, "ours", "floor")
+        show("ours to the floor", to_floor, f"by round: {', '.join(f'{r:.3f}' for r in to_floor)}")
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / ("sweep_scale.json" if scale else "sweep.json")
+        machine = {"rounds": rounds, "cores": CORES, "machine": platform.machine()}
+        path.write_text(json.dumps(machine | {"figures": table}, indent=1) + "\n")
+        if not scale:
+            plot(table, rounds).savefig(path.with_suffix(".png"), dpi=150)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Train a past run again from its own record, and say whether the result is identical.
+
+mlflow run . -e reproduce -P run_id=786c010b249d46629aa38544c6ef8904
+python reproduce.py --run_id 786c010b249d46629aa38544c6ef8904
+"""
+
+import click
+
+import train
+from census import UserError, WorkFailed, cli, interruption
+from census.hyperparameters import DEFAULTS
+
+
+@click.command(cls=cli.Command, help=__doc__)
+@cli.option("run_id", None, None, "Of a run of train.py or sweep.py, or of a sweep's child.")
+@click.pass_context
+def main(ctx, run_id: str) -> None:
+    with interruption.held_off():
+        from census import children, data, model, tracking
+
+        past = tracking.find_run(run_id)
+    if not past or "data.digest" not in past.data.tags or past.info.status != "FINISHED":
+        raise UserError(
+            f"run_id: expected a FINISHED run of train.py or sweep.py, got {run_id!r}, which is "
+            f"{past.info.status if past else 'unknown'} in {tracking.store()}"
+        )
+    tags = past.data.tags
+    rows = data.load("uci" if tags["data.origin"] == "uci" else tags["data.source"])
+    device = tags["device"]
+    try:
+        model.require_device(device)
+    except UserError as error:
+        click.echo(f"WARNING: {error}; this is on the CPU", err=True)
+        device = "cpu"
+    train.announce(rows)
+    with tracking.start_run(f"reproduce {past.info.run_name}") as run:
+        tracking.log_setting(run, ctx.meta["typed"], rows, device, {"reproduces": run_id})
+        again = judge if children.CONFIG in tags else retrain
+        found = again(past, rows, device)
+        recorded = {name: tracking.recorded(past, name, value) for name, value in found.items()}
+        differing = [name for name in found if found[name] != recorded[name]]
+        for name in differing:
+            click.echo(
+                f"differs {name}: {_shown(recorded[name])} recorded, {_shown(found[name])} found"
+            )
+        tracking.log_tags(run, {"identical": str(not differing).lower()})
+        if differing:
+            raise WorkFailed(
+                f"{len(differing)} of {len(found)} results of run {run_id} are not identical; "
+                f"{reason(past, run, rows, device)}"
+            )
+    click.echo(f"identical: {len(found)} results of run {run_id}: {', '.join(found)}")
+
+
+def retrain(past, rows, device: str) -> dict:
+    """What a run of ``train.py``, or the winner of a sweep, gives today, by name."""
+    from census import children, evaluation, model, served, tracking
+
+    params = past.data.params
+    if best := past.data.tags.get(children.BEST):
+        params = params | tracking.find_run(best).data.params
+    seed, stopping = int(params["seed"]), int(params.get("early_stopping_rounds", 0))
+    parts = model.validation_splits(rows.train.y, seed) if stopping else ()
+    booster, found, curves = train.fit(_config(params), rows, seed, device, stopping, parts)
+    probability = booster.inplace_predict(served.Encoder(booster)(rows.test.X))
+    return {
+        "model.digest": tracking.model_digest(booster),
+        **evaluation.scores(rows.test.y, probability),
+        **{name: value for name, value in found.items() if name != "fit_seconds"},
+        **curves,
+        "importance.csv": model.importance(booster).to_csv(index=False),
+    }
+
+
+def judge(past, rows, device: str) -> dict:
+    """What a child of a sweep gives today, by name: judged alone, on all cores."""
+    from census import model, search
+
+    params = past.data.params
+    seed, folds = int(params["seed"]), int(params["folds"])
+    parts = model.validation_splits(rows.train.y, seed, folds)
+    matrices = [model.matrices(rows.train, part) for part in parts]
+    fits = [[_config(params)]]
+    (outcome,) = search.judged(fits, matrices, 1, lambda fit: None, seed=seed, device=device)
+    if outcome.error:
+        raise WorkFailed(outcome.error)
+    found = outcome.metrics | {"log_loss": outcome.curve.tolist()}
+    return {f"validation_{name}": value for name, value in found.items()}
+
+
+def _config(params: dict[str, str]) -> dict[str, int | float]:
+    return {name: type(default)(params[name]) for name, default in DEFAULTS.items()}
+
+
+def _shown(value) -> str:
+    if isinstance(value, list):
+        return f"{value[-1]} after {len(value)} rounds" if value else "nothing"
+    return " ".join(str(value).split())[:64]
+
+
+def reason(past, run, rows, device: str) -> str:
+    """What else differs between a past run and this one, for which the record has a word."""
+    from census import tracking
+
+    commit = "mlflow.source.git.commit"
+    now = tracking.record(rows, device) | {commit: run.data.tags.get(commit)}
+    now.pop("data.source")
+    changes = [
+        f"{name} was {past.data.tags.get(name)}, is {value}"
+        for name, value in now.items()
+        if past.data.tags.get(name) != value
+    ]
+    likely = "likely because " + "; ".join(changes)
+    return likely if changes else "data, versions, device, machine type and commit are the same"
+
+
+if __name__ == "__main__":
+    cli.run(main)

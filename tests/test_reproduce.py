@@ -1,0 +1,99 @@
+"""A past run trained again: identical, or exactly what differs and why."""
+
+import os
+
+import mlflow
+import pytest
+
+from tests.conftest import PROJECT
+from tests.test_sweep import SMALL, SWEEP, children_of, sweeps
+from tests.test_train import TEST_METRICS, the_run
+
+TRAIN = ["python", PROJECT / "train.py"]
+
+
+def reproduce(run_command, run_id):
+    return run_command("python", PROJECT / "reproduce.py", "--run_id", run_id)
+
+
+def newest():
+    return mlflow.search_runs(max_results=1, output_format="list")[0]
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_a_run_is_identical_whatever_the_threads_it_was_made_with(
+    run_command, synthetic_folder, monkeypatch, threads
+):
+    """Sampled rows and early stopping included; made with so many threads, repeated with all."""
+    options = ["--n_estimators", 80, "--early_stopping_rounds", 5, "--subsample", 0.7]
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "OMP_THREAD_LIMIT": threads}
+    made = run_command(*TRAIN, "--data", synthetic_folder, *options, env=environment)
+    assert made.returncode == 0, made.stderr
+    past = the_run()
+    done = reproduce(run_command, past.info.run_id)
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(f"identical: 13 results of run {past.info.run_id}: model.digest, ")
+    for name in (*TEST_METRICS, "best_n_estimators", "validation_log_loss", "importance.csv"):
+        assert name in last
+    assert newest().data.tags["identical"] == "true"
+    assert newest().data.tags["reproduces"] == past.info.run_id
+
+
+def test_a_sweep_and_its_children_are_identical(run_command, synthetic_folder):
+    """The winner as a run of its own, a child by its validation metrics and its curve."""
+    options = ["--data", synthetic_folder, "--seed", 5, "--subsample", 0.6, "--folds", 3]
+    assert run_command(*SWEEP, *SMALL, *options, "--workers", 2).returncode == 0
+    (sweep,) = sweeps()
+    done = reproduce(run_command, sweep.info.run_id)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("identical: 11 results of run")
+    child = children_of(sweep)[0]
+    done = reproduce(run_command, child.info.run_id)
+    assert done.returncode == 0, done.stderr
+    expected = f"identical: 6 results of run {child.info.run_id}: validation_log_loss, "
+    assert done.stdout.splitlines()[-1].startswith(expected)
+
+
+@pytest.mark.parametrize(("changed", "reason"), [
+    ("rows", "likely because data.digest was "),
+    ("version", "likely because version.xgboost was 3.1.0, is 3.2.0"),
+    ("device", "likely because device was cuda, is cpu"),
+])  # fmt: skip
+def test_what_differs_is_named_with_its_likely_reason(
+    run_command, synthetic_folder, tmp_path, changed, reason
+):
+    """Rows that changed since; or a record of another version or device, and another model."""
+    train = (synthetic_folder / "adult.data").read_text()
+    (tmp_path / "adult.data").write_text(train)
+    (tmp_path / "adult.test").write_text((synthetic_folder / "adult.test").read_text())
+    made = run_command(*TRAIN, "--data", tmp_path, "--n_estimators", 5)
+    assert made.returncode == 0, made.stderr
+    past, client = the_run(), mlflow.MlflowClient()
+    if changed == "rows":
+        kept = train.splitlines(keepends=True)
+        (tmp_path / "adult.data").write_text("".join(kept[:1] + kept[500:]))
+    else:
+        client.set_tag(past.info.run_id, "model.digest", "of another model")
+        tag = {"version": ("version.xgboost", "3.1.0"), "device": ("device", "cuda")}[changed]
+        client.set_tag(past.info.run_id, *tag)
+    done = reproduce(run_command, past.info.run_id)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "differs model.digest: " in done.stdout
+    assert done.stderr.rstrip().splitlines()[-1].startswith("error: ")
+    assert reason in done.stderr.rstrip().splitlines()[-1]
+    assert ("differs log_loss" in done.stdout) == (changed == "rows")
+    assert newest().info.status == "FAILED"
+    assert newest().data.tags["identical"] == "false"
+    assert reason in newest().data.tags["error"]
+
+
+def test_what_is_no_finished_run_of_ours_is_refused(run_command, tmp_path):
+    other = mlflow.MlflowClient().create_run("0").info.run_id
+    for run_id in (other, "0" * 32, "../../etc", ""):
+        done = reproduce(run_command, run_id)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: run_id: expected a FINISHED run of train.py or swee")
+        assert done.stderr.count("\n") == 1
+    assert len(mlflow.search_runs(output_format="list")) == 1
