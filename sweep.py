@@ -60,7 +60,7 @@ def main(ctx, metric, folds, max_points, max_failures, workers, resume, **rest) 
     )
     setting = children.Setting(rows, device, seed, folds)
     name = f"sweep of {len(points):,} point{'s' if len(points) > 1 else ''}"
-    with tracking.start_run(f"synthetic {name}" if rows.origin == "synthetic" else name) as run:
+    with tracking.start_run(train.marked(name, rows)) as run:
         typed = ctx.meta["typed"]
         tracking.log_setting(run, typed, rows, device, {children.SIZE: str(len(points))})
         outcomes, seconds = explore(run, setting, points, parts, metric, workers, resume)
@@ -102,7 +102,7 @@ def explore(run, setting, points, parts, metric: str, workers: int | None, resum
 
     def begin(fit) -> None:
         for point in fit:
-            name = train.run_name(point, setting.rows)
+            name = train.marked(train.shape(point), setting.rows)
             run_ids[grid.key(point)] = children.begin(run, setting, point, name)
 
     workers, n_jobs = search.split_of_cores(len(fits) * len(parts), workers, setting.device)
