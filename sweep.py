@@ -7,6 +7,7 @@ python sweep.py --max_depth 3,6,9 --learning_rate 0.05,0.1 --n_estimators 200,40
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 
 import click
 from tqdm import tqdm
@@ -18,7 +19,7 @@ SHOWN, DRAWN = 10, 5  # points in the run's description, and curves in colour
 
 
 @click.command(cls=cli.Command, help=__doc__)
-@cli.hyperparameter_lists
+@partial(cli.hyperparameter_options, lists=True)
 @cli.option("metric", click.Choice([*grid.METRICS]), "log_loss", "What chooses the best point.")
 @cli.option(
     "folds",
@@ -59,7 +60,7 @@ def main(ctx, metric, folds, max_points, max_failures, workers, resume, **rest) 
     )
     setting = children.Setting(rows, device, seed, folds)
     name = f"sweep of {len(points):,} point{'s' if len(points) > 1 else ''}"
-    with tracking.start_run(f"synthetic {name}" if rows.origin == "synthetic" else name) as run:
+    with tracking.start_run(train.marked(name, rows)) as run:
         typed = ctx.meta["typed"]
         tracking.log_setting(run, typed, rows, device, {children.SIZE: str(len(points))})
         outcomes, seconds = explore(run, setting, points, parts, metric, workers, resume)
@@ -101,7 +102,7 @@ def explore(run, setting, points, parts, metric: str, workers: int | None, resum
 
     def begin(fit) -> None:
         for point in fit:
-            name = train.run_name(point, setting.rows)
+            name = train.marked(train.shape(point), setting.rows)
             run_ids[grid.key(point)] = children.begin(run, setting, point, name)
 
     workers, n_jobs = search.split_of_cores(len(fits) * len(parts), workers, setting.device)

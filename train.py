@@ -33,7 +33,7 @@ def main(ctx, early_stopping_rounds, seed, data, device, register, **config) -> 
         tracking.require_registrable(register, rows)
     parts = model.validation_splits(rows.train.y, seed) if early_stopping_rounds else []
     announce(rows)
-    with tracking.start_run(run_name(config, rows)) as run:
+    with tracking.start_run(marked(shape(config), rows)) as run:
         tracking.log_setting(run, ctx.meta["typed"], rows, device)
         booster, found, curves = fit(config, rows, seed, device, early_stopping_rounds, parts)
         scores = log(run, booster, rows, config, found, curves, register)
@@ -49,21 +49,18 @@ def announce(rows) -> None:
     click.echo(f"data   {sizes}, {rows.origin}, from {rows.source}")
 
 
-def run_name(config: dict[str, int | float], rows) -> str:
-    """A name for the run, short enough for a list of runs."""
-    return f"synthetic {shape(config)}" if rows.origin == "synthetic" else shape(config)
+def marked(name: str, rows) -> str:
+    """A name of something made from rows, which says so where they are synthetic."""
+    return f"synthetic {name}" if rows.origin == "synthetic" else name
 
 
 def shape(config: dict[str, int | float]) -> str:
     """A configuration in few words: the shape of the trees, and what is not default."""
-    short = {"max_depth": "depth", "learning_rate": "rate", "n_estimators": "trees"}
-    shown = [f"{word}={config[name]}" for name, word in short.items()]
-    shown += [
-        f"{name}={config[name]}"
-        for name, default in hyperparameters.DEFAULTS.items()
-        if name not in short and config[name] != default
-    ]
-    return " ".join(shown)
+    words = {"max_depth": "depth", "learning_rate": "rate", "n_estimators": "trees"}
+    for name, default in hyperparameters.DEFAULTS.items():
+        if config[name] != default:
+            words.setdefault(name, name)
+    return " ".join(f"{word}={config[name]}" for name, word in words.items())
 
 
 def fit(config, rows, seed: int, device: str, early_stopping_rounds: int = 0, parts=()):
@@ -115,6 +112,7 @@ def log(
     probability = booster.inplace_predict(encode(rows.test.X))
     scores = evaluation.scores(rows.test.y, probability)
     importance, description = model.importance(booster), describe(run, rows, scores)
+    where = marked(rows.test.name, rows)
     info = tracking.log_model(
         booster,
         tracking.raw_rows(rows.test.X.head(tracking.EXAMPLE_ROWS)),
@@ -127,7 +125,7 @@ def log(
         rows,
         found | {"peak_memory_mb": tracking.peak_memory_mb()},
         curves,
-        plots.figures(rows.test.y, probability, importance, curves, _where(rows)),
+        plots.figures(rows.test.y, probability, importance, curves, where),
         {"importance.csv": importance},
         {"model.digest": tracking.model_digest(booster), tracking.DESCRIPTION: description + note},
     )
@@ -141,24 +139,20 @@ def headline(rows, scores: dict[str, float]) -> str:
     from census import evaluation
 
     error = evaluation.standard_error(scores["accuracy"], len(rows.test.y))
+    where = f"{len(rows.test.y):,} rows of {marked(rows.test.name, rows)}"
     return (
         f"accuracy {scores['accuracy']:.4f} ± {error:.4f}, roc_auc {scores['roc_auc']:.4f}, "
-        f"log_loss {scores['log_loss']:.4f} on {len(rows.test.y):,} rows of {_where(rows)}"
+        f"log_loss {scores['log_loss']:.4f} on {where}"
     )
-
-
-def _where(rows) -> str:
-    """What the test rows are, for titles."""
-    return f"{'synthetic ' if rows.origin == 'synthetic' else ''}{rows.test.name}"
 
 
 def describe(run, rows, scores: dict[str, float]) -> str:
     """The run in Markdown, in the few lines that MLflow's page shows unfolded."""
     from census import tracking
 
-    synthetic = "**Synthetic rows: no real people, no conclusions.** "
+    warning = "**Synthetic rows: no real people, no conclusions.** "
     return (
-        f"{synthetic if rows.origin == 'synthetic' else ''}"
+        f"{warning if rows.origin == 'synthetic' else ''}"
         f"XGBoost says whether a person's income is {table.POSITIVE}, "
         f"trained on {len(rows.train.y):,} rows ({rows.origin}): **{headline(rows, scores)}**.\n\n"
         f"Serve it: `{tracking.serve_command(run)}`\n"

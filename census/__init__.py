@@ -6,10 +6,16 @@ logged model; ``tracking`` and ``children`` talk to the store; ``cli`` is what t
 share, ``interruption`` what signals do, and ``process`` who is still alive.
 """
 
+from click import ClickException
 
-class UserError(Exception):
+
+class UserError(ClickException):
     """A slip of the user's: one or two plain lines say what was found and what to do."""
 
+    exit_code = 2
 
-class WorkFailed(Exception):
+
+class WorkFailed(ClickException):
     """The work itself failed, for a reason that one line tells."""
+
+    exit_code = 1

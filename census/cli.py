@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from census import UserError, WorkFailed, interruption
+from census import interruption
 from census.hyperparameters import HYPERPARAMETERS
 
 
@@ -86,31 +86,23 @@ def hyperparameter_options(command: Callable, lists: bool = False) -> Callable:
     """Add one option for each hyper-parameter: for a number, or for a list of them."""
     for p in reversed(HYPERPARAMETERS):
         whole = isinstance(p.default, int)
-        kind = Whole(int(p.low), p.high) if whole else Real(p.low, p.high, min_open=p.low_excluded)
-        meaning = f"{p.meaning[0].upper()}{p.meaning[1:]}."
-        add = (
-            option(p.name, Several(kind), ",".join(map(str, p.grid or (p.default,))), meaning)
-            if lists
-            else option(p.name, kind, p.default, meaning)
-        )
-        command = add(command)
+        kind = Whole(p.low, p.high) if whole else Real(p.low, p.high, min_open=p.low_excluded)
+        default = p.default
+        if lists:
+            kind, default = Several(kind), ",".join(map(str, p.grid or [p.default]))
+        command = option(p.name, kind, default, f"{p.meaning[0].upper()}{p.meaning[1:]}.")(command)
     return command
-
-
-def hyperparameter_lists(command: Callable) -> Callable:
-    """Add one option for each hyper-parameter that takes a list of values."""
-    return hyperparameter_options(command, lists=True)
 
 
 def common_options(command: Callable) -> Callable:
     """Add the options that everything which trains has."""
-    for add in (
-        option("register", None, "none", "Registered model that gets a new version; none: none."),
-        option("device", click.Choice(["cpu", "cuda"]), "cpu", "What trains the trees."),
-        option("data", None, "auto", "auto, uci, synthetic, synthetic:N (rows) or a folder."),
-        option("seed", Whole(0, 2**31 - 1), 0, "Of sampling and of the validation split."),
+    for name, kind, default, meaning in (
+        ("register", None, "none", "Registered model that gets a new version; none: none."),
+        ("device", click.Choice(["cpu", "cuda"]), "cpu", "What trains the trees."),
+        ("data", None, "auto", "auto, uci, synthetic, synthetic:N (rows) or a folder."),
+        ("seed", Whole(0, 2**31 - 1), 0, "Of sampling and of the validation split."),
     ):
-        command = add(command)
+        command = option(name, kind, default, meaning)(command)
     return command
 
 
@@ -127,13 +119,9 @@ def run(command: click.Command) -> None:
         if number := interruption.caught():
             _tell("ended_by", number.name)
             sys.exit(128 + number)
-        if isinstance(error, UserError | click.ClickException):
-            is_click = isinstance(error, click.ClickException)
-            _tell("error", error.format_message() if is_click else str(error))
-            sys.exit(2)
-        if isinstance(error, WorkFailed):
-            _tell("error", str(error))
-            sys.exit(1)
+        if isinstance(error, click.ClickException):
+            _tell("error", error.format_message())
+            sys.exit(error.exit_code)
         _tell("error", f"{type(error).__name__}: {error}")
         raise
 

@@ -1,24 +1,18 @@
 """The numbers a run can set, under XGBoost's names: their defaults and what they may be."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Hyperparameter:
-    """One number that XGBoost takes, under XGBoost's name.
-
-    Attributes:
-        low, high: what it may be; ``low`` itself may be excluded.
-        grid: what a sweep tries unless it is told; nothing: the default.
-    """
+class Hyperparameter(NamedTuple):
+    """One number that XGBoost takes, under XGBoost's name."""
 
     name: str
     default: int | float
     meaning: str
-    low: float = 0.0
-    high: float | None = None
+    low: int = 0
+    high: int | None = None
     low_excluded: bool = False
-    grid: tuple = ()
+    grid: tuple = ()  # what a sweep tries unless it is told; nothing: the default
 
 
 HYPERPARAMETERS = (

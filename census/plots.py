@@ -48,29 +48,25 @@ def figures(
 
 
 def importance_bars(importance: pd.DataFrame) -> Figure:
-    """Gain by feature, most first."""
     figure, axes = _new("Feature importance", "mean gain of a split (log loss)", "", 6.4, left=1.4)
-    sns.barplot(importance, x="gain", y="feature", color=BLUE, ax=axes)
-    axes.bar_label(axes.containers[0], fmt="%.3g", padding=3, color="#555555", fontsize=9)
-    axes.set(xlabel="mean gain of a split (log loss)", ylabel="")
-    axes.margins(x=0.12)
+    bars = axes.barh(importance["feature"], importance["gain"], color=BLUE)
+    axes.bar_label(bars, fmt="%.3g", padding=3, color="#555555", fontsize=9)
+    axes.invert_yaxis()
+    axes.margins(x=0.12, y=0.01)
     axes.grid(axis="y", visible=False)
     return figure
 
 
 def roc(y_true: np.ndarray, probability: np.ndarray, where: str) -> Figure:
-    """True against false positive rate over all thresholds."""
     fpr, tpr, _ = metrics.roc_curve(y_true, probability)
-    area = metrics.auc(fpr, tpr)
     figure, axes = _new(f"ROC, {where}", "false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], "--", color=GREY, label="guessing: area 0.5")
-    axes.plot(fpr, tpr, color=BLUE, linewidth=2, label=f"model: area {area:.4f}")
+    axes.plot(fpr, tpr, color=BLUE, linewidth=2, label=f"model: area {metrics.auc(fpr, tpr):.4f}")
     axes.legend(loc="lower right")
     return figure
 
 
 def precision_recall(y_true: np.ndarray, probability: np.ndarray, where: str) -> Figure:
-    """Precision against recall over all thresholds."""
     precision, recall, _ = metrics.precision_recall_curve(y_true, probability)
     average = metrics.average_precision_score(y_true, probability)
     share = y_true.mean()
@@ -84,24 +80,21 @@ def precision_recall(y_true: np.ndarray, probability: np.ndarray, where: str) ->
 
 def calibration(y_true: np.ndarray, probability: np.ndarray, where: str) -> Figure:
     """Share of positives against predicted probability, and the rows behind each point."""
-    bins = np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    counts = np.bincount(bins, minlength=CALIBRATION_BINS)
-    full = counts > 0
-    predicted, observed = (
-        np.bincount(bins, values, CALIBRATION_BINS)[full] / counts[full]
-        for values in (probability, y_true)
-    )
+    rows = pd.DataFrame({"predicted": probability, "observed": y_true})
+    bins = (probability * CALIBRATION_BINS).astype(int).clip(max=CALIBRATION_BINS - 1)
+    points = rows.groupby(bins).mean()
     figure, axes = _new(
         f"Calibration, {where}", "predicted probability", "share of positives", right=0.8
     )
     axes.plot([0, 1], [0, 1], "--", color=GREY, label="perfect")
-    axes.plot(predicted, observed, "o-", color=BLUE, linewidth=2, label="model")
+    axes.plot("predicted", "observed", "o-", data=points, color=BLUE, linewidth=2, label="model")
     axes.legend(loc="upper left")
-    rows = axes.twinx()
-    middles = (np.arange(CALIBRATION_BINS) + 0.5) / CALIBRATION_BINS
-    rows.bar(middles, counts, 0.9 / CALIBRATION_BINS, color=GREY, alpha=0.25)
-    rows.set(ylabel="rows (bars)", ylim=(0, counts.max() * 2.5))
-    rows.grid(visible=False)
+    bars = axes.twinx()
+    counts, *_ = bars.hist(
+        probability, CALIBRATION_BINS, range=(0, 1), rwidth=0.9, color=GREY, alpha=0.25
+    )
+    bars.set(ylabel="rows (bars)", ylim=(0, counts.max() * 2.5))
+    bars.grid(visible=False)
     return figure
 
 
@@ -109,30 +102,23 @@ def confusion_matrix(y_true: np.ndarray, probability: np.ndarray, where: str) ->
     """True against predicted labels at threshold 0.5: counts, and shares of the true label."""
     counts = metrics.confusion_matrix(y_true, probability >= 0.5)
     shares = counts / counts.sum(axis=1, keepdims=True)
-    texts = [
-        [f"{n:,}\n{p:.1%}" for n, p in zip(*row, strict=True)]
-        for row in zip(counts, shares, strict=True)
-    ]
+    texts = [f"{n:,}\n{p:.1%}" for n, p in zip(counts.flat, shares.flat, strict=True)]
     labels = [table.NEGATIVE, table.POSITIVE]
     figure, axes = _new(f"Confusion matrix, {where}", "", "", right=0.0)
     sns.heatmap(
-        shares,
-        annot=np.array(texts),
+        pd.DataFrame(shares, pd.Index(labels, name="true"), pd.Index(labels, name="predicted")),
+        annot=np.reshape(texts, shares.shape),
         fmt="",
         cmap="Blues",
         vmin=0,
         vmax=1,
         ax=axes,
-        xticklabels=labels,
-        yticklabels=labels,
         cbar_kws={"label": "share of the true label"},
     )
-    axes.set(xlabel="predicted", ylabel="true")
     return figure
 
 
 def log_loss_curves(curves: dict[str, list[float]]) -> Figure:
-    """Log loss after each boosting round."""
     figure, axes = _new("Log loss by boosting round", "trees", "log loss")
     for (name, values), color in zip(curves.items(), (BLUE, ORANGE), strict=False):
         axes.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=2, label=name)
@@ -154,15 +140,12 @@ def heat_map(
     across: list[str] = []
     for name in sizes.index:  # what has most values first, to the axis that has fewer cells
         min(down, across, key=lambda names: sizes[names].prod()).append(name)
-    down, across = down or [""], across or [" "]
-    outcomes = outcomes.assign(**{"": "", " ": ""})
-    cells = outcomes.pivot_table(metric, down, across)
+    rows, columns = _axis(outcomes, down), _axis(outcomes, across)
+    cells = outcomes.pivot_table(metric, rows, columns, observed=True)
     # the worse part would take most of the colours, and readers look for the better one
     bounds = np.nanquantile(cells, (0, 0.8) if less_is_better else (0.2, 1))
     annotated = cells.size <= 200
-    height, width = (
-        np.clip(n * per + 1.6, 3.2, 16) for n, per in zip(cells.shape, (0.36, 0.7), strict=True)
-    )
+    height, width = np.clip(np.multiply(cells.shape, (0.36, 0.7)) + 1.6, 3.2, 16)
     figure = Figure(figsize=(width + 1.6, height), layout="constrained")
     FigureCanvasAgg(figure)  # or seaborn would make one for each label that it measures: 0.3 GB
     axes = figure.add_subplot()
@@ -175,27 +158,22 @@ def heat_map(
         vmax=bounds[1],
         linewidths=0.5 if annotated else 0,
         ax=axes,
-        xticklabels=_ticks(cells.columns),
-        yticklabels=_ticks(cells.index),
         cbar_kws={"label": metric},
     )
-    best = outcomes.iloc[0]
-    row, column = (
-        index.get_loc(tuple(best[names]) if len(names) > 1 else best[names[0]])
-        for index, names in ((cells.index, down), (cells.columns, across))
-    )
-    axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=ORANGE, linewidth=2.5))
+    best = outcomes.index[0]
+    corner = cells.columns.get_loc(columns[best]), cells.index.get_loc(rows[best])
+    axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=ORANGE, linewidth=2.5))
     axes.tick_params(axis="y", rotation=0)
-    title = f"{metric} of each point, best {best[metric]:.4f}"
-    axes.set(title=title, xlabel=SEPARATOR.join(across), ylabel=SEPARATOR.join(down))
+    axes.set_title(f"{metric} of each point, best {outcomes[metric][best]:.4f}")
     return figure
 
 
-def _ticks(index: pd.Index) -> list[str] | str:
-    """The values of each row or column of cells, where there is room to read them."""
-    if len(index) > 60:
-        return "auto"
-    return [SEPARATOR.join(map(str, v)) if isinstance(v, tuple) else str(v) for v in index]
+def _axis(outcomes: pd.DataFrame, names: list[str]) -> pd.Series:
+    """For each point the values of some hyper-parameters as one text, in the numbers' order."""
+    ordered = outcomes.sort_values(names)
+    texts = [SEPARATOR.join(map(str, values)) for values in ordered[names].to_numpy(object)]
+    texts = pd.Categorical(texts, categories=dict.fromkeys(texts))
+    return pd.Series(texts, ordered.index, name=SEPARATOR.join(names))
 
 
 def sweep_curves(curves: list[tuple[str, np.ndarray]], others: list[np.ndarray]) -> Figure:

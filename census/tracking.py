@@ -137,53 +137,46 @@ def log_inputs(run_id: str, rows: Census, **splits: Split) -> None:
     MLflow looks whether it knows a data set and then inserts it: where another process inserts it
     in between, that fails, and the second attempt finds it.
     """
-    inputs = [_dataset_input(rows, split, context) for context, split in splits.items()]
+    inputs = [
+        DatasetInput(_dataset(rows, split), [InputTag("mlflow.data.context", context)])
+        for context, split in splits.items()
+    ]
     try:
         mlflow.MlflowClient().log_inputs(run_id, inputs)
     except MlflowException:
         mlflow.MlflowClient().log_inputs(run_id, inputs)
 
 
-def _dataset_input(rows: Census, split: Split, context: str) -> DatasetInput:
-    """A split's lineage. ``mlflow.data.from_pandas`` would spend 0.35 s on each one's profile."""
+def _dataset(rows: Census, split: Split) -> Dataset:
+    """A split's lineage, its digest as short as MLflow's own; ``data.digest`` is the whole one.
+
+    ``mlflow.data.from_pandas`` would spend 0.35 s on each one's schema.
+    """
     kind, source = {
         "uci": ("http", {"url": table.ADDRESSES[0] + split.name}),
         "directory": ("local", {"uri": str(Path(rows.source) / split.name)}),
         "synthetic": ("code", {"tags": {"data": rows.source}}),
     }[rows.origin]
-    name, digest = _dataset(rows, split)
     columns = Schema([*INPUTS, ColSpec("string", table.LABEL)])
-    dataset = Dataset(
-        name=name,
-        digest=digest,
+    return Dataset(
+        name=DATASET + ("-synthetic" if rows.origin == "synthetic" else ""),
+        digest=split.digest[:8],
         source_type=kind,
         source=json.dumps(source),
         schema=json.dumps({"mlflow_colspec": columns.to_dict()}),
         profile=json.dumps({"num_rows": len(split.y), "num_elements": split.X.size}),
     )
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
-
-
-def _dataset(rows: Census, split: Split) -> tuple[str, str]:
-    """Name and digest, as short as MLflow's own; the tag ``data.digest`` is the whole one."""
-    return DATASET + ("-synthetic" if rows.origin == "synthetic" else ""), split.digest[:8]
 
 
 def raw_rows(X: pd.DataFrame) -> pd.DataFrame:
     """Rows of a split as a client would send them: doubles, text, None where missing."""
-    columns = {
-        name: X[name].astype(float if name in table.NUMERIC else object) for name in table.FEATURES
-    }
-    frame = pd.DataFrame(columns)
-    return frame.assign(**{c: frame[c].where(frame[c].notna(), None) for c in table.CATEGORICAL})
+    kinds = {name: float if name in table.NUMERIC else object for name in table.FEATURES}
+    frame = X.astype(kinds)
+    return frame.where(frame.notna(), None)
 
 
 @interruption.held_off()
-def log_model(
-    booster: xgboost.Booster,
-    examples: pd.DataFrame,
-    params: dict[str, str],
-):
+def log_model(booster: xgboost.Booster, examples: pd.DataFrame, params: dict[str, str]):
     """Log the servable model: code, native booster file, signature, example, requirements.
 
     Args:
@@ -198,29 +191,18 @@ def log_model(
         booster.save_model(path)
         model = served.CensusIncome()
         model.load_context(SimpleNamespace(artifacts={"booster": path}))
-        answers = model.predict(examples)
-        with _no_bytecode():
-            return mlflow.pyfunc.log_model(
-                name=MODEL,
-                python_model=served.__file__,
-                artifacts={"booster": path},
-                signature=ModelSignature(
-                    INPUTS, infer_signature(examples, answers).outputs, PARAMS
-                ),
-                input_example=(examples, {"threshold": 0.5}),
-                pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
-                params=params,
-            )
-
-
-@contextmanager
-def _no_bytecode() -> Iterator[None]:
-    """MLflow runs the model's code where it lies; its ``__pycache__`` would be logged with it."""
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = before
+        outputs = infer_signature(examples, model.predict(examples)).outputs
+        # MLflow runs the model's code where it lies: its __pycache__ would be logged with it
+        sys.dont_write_bytecode = True
+        return mlflow.pyfunc.log_model(
+            name=MODEL,
+            python_model=served.__file__,
+            artifacts={"booster": path},
+            signature=ModelSignature(INPUTS, outputs, PARAMS),
+            input_example=(examples, {"threshold": 0.5}),
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+            params=params,
+        )
 
 
 @interruption.held_off()
@@ -245,9 +227,7 @@ def log_results(
         figures, tables: as for ``log_files``.
     """
     run_id, now = run.info.run_id, int(time.time() * 1000)
-    name, digest = _dataset(rows, rows.test)
-    points = [Metric(k, v, now, 0, model_id, name, digest, run_id) for k, v in scores.items()]
-    points += [Metric(k, v, now, 0) for k, v in metrics.items()]
+    points = [Metric(key, value, now, 0) for key, value in metrics.items()]
     points += [
         Metric(key, value, now, step)
         for key, values in curves.items()
@@ -255,19 +235,19 @@ def log_results(
     ]
     log_files(run, figures, tables)
     log_points(run_id, points)
+    test = _dataset(rows, rows.test)
+    mlflow.log_metrics(scores, run_id=run_id, model_id=model_id, dataset=test)
     log_tags(run, tags)
 
 
 @interruption.held_off()
 def log_files(run: Run, figures: dict[str, Figure], tables: dict[str, pd.DataFrame]) -> None:
     """Log pictures and CSV files, by the artifact's path."""
-    with tempfile.TemporaryDirectory() as folder:
-        for path, figure in figures.items():
-            (Path(folder) / path).parent.mkdir(exist_ok=True)
-            figure.savefig(Path(folder) / path, dpi=110)
-        for path, frame in tables.items():
-            frame.to_csv(Path(folder) / path, index=False)
-        mlflow.MlflowClient().log_artifacts(run.info.run_id, folder)
+    client, run_id = mlflow.MlflowClient(), run.info.run_id
+    for path, figure in figures.items():
+        client.log_figure(run_id, figure, path, save_kwargs={"dpi": 110})
+    for path, frame in tables.items():
+        client.log_text(run_id, frame.to_csv(index=False), path)
 
 
 @interruption.held_off()
