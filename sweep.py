@@ -171,8 +171,7 @@ def show(run, outcomes, baseline: dict[str, float], metric: str) -> None:
             ),
             "plots/sweep_curves.png": plots.sweep_curves(curves, others),
         }
-    tracking.log_files(run, figures, {"sweep.csv": board})
-    tracking.log_table(run, board, "sweep.json")
+    tracking.log_files(run, figures, {"sweep.csv": board, "sweep.json": board})
 
 
 def conclude(run, setting, outcomes, baseline, metric: str, seconds: float, register: str) -> None:

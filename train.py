@@ -113,22 +113,15 @@ def log(
     scores = evaluation.scores(rows.test.y, probability)
     importance, description = model.importance(booster), describe(run, rows, scores)
     where = marked(rows.test.name, rows)
-    info = tracking.log_model(
-        booster,
-        tracking.raw_rows(rows.test.X.head(tracking.EXAMPLE_ROWS)),
-        {name: str(value) for name, value in config.items()},
-    )
-    tracking.log_results(
-        run,
-        info.model_id,
-        scores,
-        rows,
-        found | {"peak_memory_mb": tracking.peak_memory_mb()},
-        curves,
-        plots.figures(rows.test.y, probability, importance, curves, where),
-        {"importance.csv": importance},
-        {"model.digest": tracking.model_digest(booster), tracking.DESCRIPTION: description + note},
-    )
+    figures = plots.figures(rows.test.y, probability, importance, curves, where)
+    examples = tracking.raw_rows(rows.test.X.head(5))
+    params = {name: str(value) for name, value in config.items()}
+    info = tracking.log_model(booster, examples, params)
+    tracking.log_files(run, figures, {"importance.csv": importance})
+    found = found | {"peak_memory_mb": tracking.peak_memory_mb()}
+    tracking.log_results(run, info.model_id, scores, rows, found, curves)
+    digest = tracking.model_digest(booster)
+    tracking.log_tags(run, {"model.digest": digest, tracking.DESCRIPTION: description + note})
     if register != "none":  # last: a version stands for a run that is complete
         tracking.register_model(info.model_uri, register, description)
     return scores

@@ -32,7 +32,6 @@ DATASET = "census-income"
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
 PROCESS = "process"  # the tag that says who writes a run, so that a dead writer's can be ended
 BATCH = 1000  # metrics that the store takes in one call
-EXAMPLE_ROWS = 5
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "xgboost")  # what census/served.py imports
 
 INPUTS = Schema(
@@ -213,18 +212,14 @@ def log_results(
     rows: Census,
     metrics: dict[str, float],
     curves: dict[str, list[float]],
-    figures: dict[str, Figure],
-    tables: dict[str, pd.DataFrame],
-    tags: dict[str, str],
 ) -> None:
-    """Log figures and numbers, in few calls.
+    """Log numbers, in few calls.
 
     Args:
         model_id: of the logged model whose page shows the scores too.
         scores: of the test rows, by the metric's name.
         metrics: other numbers, by name.
         curves: values by boosting round, by the metric's name.
-        figures, tables: as for ``log_files``.
     """
     run_id, now = run.info.run_id, int(time.time() * 1000)
     points = [Metric(key, value, now, 0) for key, value in metrics.items()]
@@ -233,27 +228,22 @@ def log_results(
         for key, values in curves.items()
         for step, value in enumerate(values, start=1)
     ]
-    log_files(run, figures, tables)
     log_points(run_id, points)
     test = _dataset(rows, rows.test)
     mlflow.log_metrics(scores, run_id=run_id, model_id=model_id, dataset=test)
-    log_tags(run, tags)
 
 
 @interruption.held_off()
 def log_files(run: Run, figures: dict[str, Figure], tables: dict[str, pd.DataFrame]) -> None:
-    """Log pictures and CSV files, by the artifact's path."""
+    """Log pictures and tables, by the artifact's path; MLflow's page shows a .json as a table."""
     client, run_id = mlflow.MlflowClient(), run.info.run_id
     for path, figure in figures.items():
         client.log_figure(run_id, figure, path, save_kwargs={"dpi": 110})
     for path, frame in tables.items():
-        client.log_text(run_id, frame.to_csv(index=False), path)
-
-
-@interruption.held_off()
-def log_table(run: Run, frame: pd.DataFrame, path: str) -> None:
-    """Log a table that MLflow's page shows as one."""
-    mlflow.MlflowClient().log_table(run.info.run_id, frame, path)
+        if path.endswith(".json"):
+            client.log_table(run_id, frame, path)
+        else:
+            client.log_text(run_id, frame.to_csv(index=False), path)
 
 
 def log_points(run_id: str, points: list[Metric]) -> None:
@@ -297,6 +287,7 @@ def recorded(run: Run, name: str, like: str | float | list[float]) -> str | floa
     return run.data.tags.get(name) if isinstance(like, str) else run.data.metrics.get(name)
 
 
+@interruption.held_off()
 def log_tags(run: Run, tags: dict[str, str]) -> None:
     """Log tags in one call."""
     client = mlflow.MlflowClient()
