@@ -237,13 +237,16 @@ def log_results(
 def log_files(run: Run, figures: dict[str, Figure], tables: dict[str, pd.DataFrame]) -> None:
     """Log pictures and tables, by the artifact's path; MLflow's page shows a .json as a table."""
     client, run_id = mlflow.MlflowClient(), run.info.run_id
-    for path, figure in figures.items():
-        client.log_figure(run_id, figure, path, save_kwargs={"dpi": 110})
-    for path, frame in tables.items():
-        if path.endswith(".json"):
-            client.log_table(run_id, frame, path)
-        else:
-            client.log_text(run_id, frame.to_csv(index=False), path)
+    with tempfile.TemporaryDirectory() as folder:
+        for path, figure in figures.items():
+            (Path(folder) / path).parent.mkdir(exist_ok=True)
+            figure.savefig(Path(folder) / path, dpi=110)
+        for path, frame in tables.items():
+            if path.endswith(".json"):
+                client.log_table(run_id, frame, path)
+            else:
+                frame.to_csv(Path(folder) / path, index=False)
+        client.log_artifacts(run_id, folder)
 
 
 def log_points(run_id: str, points: list[Metric]) -> None:
