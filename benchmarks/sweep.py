@@ -223,7 +223,7 @@ def project_child() -> None:
 
 ROWS = {  # label, function, prefix of the metrics in the store or None where nothing is tracked
     "floor": ("the floor: shared bare loop, no tracking", shared_bare_loop, None),
-    "unbinned": ("the same, validation rows unbinned", partial(shared_bare_loop, False), None),
+    "unbinned": ("the floor, validation rows unbinned", partial(shared_bare_loop, False), None),
     "ours": ("ours: python sweep.py", None, "validation_"),
     "bare": ("bare loop, no tracking", bare_loop, None),
     "optuna-parallel": ("Optuna + MLflowCallback, n_jobs=cores", partial(optuna_grid, CORES), ""),
