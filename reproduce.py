@@ -16,6 +16,8 @@ from census.hyperparameters import DEFAULTS
 @click.pass_context
 def main(ctx, run_id: str) -> None:
     with interruption.held_off():
+        import pandas as pd
+
         from census import children, data, model, tracking
 
         past = tracking.find_run(run_id)
@@ -25,7 +27,7 @@ def main(ctx, run_id: str) -> None:
             f"{past.info.status if past else 'unknown'} in {tracking.store()}"
         )
     tags = past.data.tags
-    rows = data.load("uci" if tags["data.origin"] == "uci" else tags["data.source"])
+    rows = data.load_again(tags)
     device = tags["device"]
     try:
         model.require_device(device)
@@ -35,7 +37,7 @@ def main(ctx, run_id: str) -> None:
     train.announce(rows)
     with tracking.start_run(f"reproduce {past.info.run_name}") as run:
         tracking.log_setting(run, ctx.meta["typed"], rows, device, {"reproduces": run_id})
-        again = judge if children.CONFIG in tags else retrain
+        again = rejudge if children.CONFIG in tags else retrain
         found = again(past, rows, device)
         recorded = {name: tracking.recorded(past, name, value) for name, value in found.items()}
         differing = [name for name in found if found[name] != recorded[name]]
@@ -43,36 +45,43 @@ def main(ctx, run_id: str) -> None:
             click.echo(
                 f"differs {name}: {_shown(recorded[name])} recorded, {_shown(found[name])} found"
             )
+        lines = [
+            (name, _shown(recorded[name]), _shown(found[name]), name not in differing)
+            for name in found
+        ]
+        columns = ["result", "recorded", "found", "identical"]
+        tracking.log_files(run, {}, {"comparison.csv": pd.DataFrame(lines, columns=columns)})
         tracking.log_tags(run, {"identical": str(not differing).lower()})
         if differing:
             raise WorkFailed(
                 f"{len(differing)} of {len(found)} results of run {run_id} are not identical; "
                 f"{reason(past, run, rows, device)}"
             )
-    click.echo(f"identical: {len(found)} results of run {run_id}: {', '.join(found)}")
+    first = ", ".join([*found][:4])
+    click.echo(f"identical: {first}, ..., all {len(found)} results of run {run_id}")
 
 
 def retrain(past, rows, device: str) -> dict:
     """What a run of ``train.py``, or the winner of a sweep, gives today, by name."""
-    from census import children, evaluation, model, served, tracking
+    from census import children, model, tracking
 
     params = past.data.params
     if best := past.data.tags.get(children.BEST):
         params = params | tracking.find_run(best).data.params
     seed, stopping = int(params["seed"]), int(params.get("early_stopping_rounds", 0))
     parts = model.validation_splits(rows.train.y, seed) if stopping else ()
-    booster, found, curves = train.fit(_config(params), rows, seed, device, stopping, parts)
-    probability = booster.inplace_predict(served.Encoder(booster)(rows.test.X))
+    fitted = train.fit(_config(params), rows, seed, device, stopping, parts)
+    _, scores, tables = train.judge(fitted.booster, rows)
     return {
-        "model.digest": tracking.model_digest(booster),
-        **evaluation.scores(rows.test.y, probability),
-        **{name: value for name, value in found.items() if name != "fit_seconds"},
-        **curves,
-        "importance.csv": model.importance(booster).to_csv(index=False),
+        "model.digest": tracking.model_digest(fitted.booster),
+        **scores,
+        **{name: value for name, value in fitted.metrics.items() if name != "fit_seconds"},
+        **fitted.curves,
+        **{path: table.to_csv(index=False) for path, table in tables.items()},
     }
 
 
-def judge(past, rows, device: str) -> dict:
+def rejudge(past, rows, device: str) -> dict:
     """What a child of a sweep gives today, by name: judged alone, on all cores."""
     from census import model, search
 

@@ -45,13 +45,13 @@ def main(ctx, metric, folds, max_points, max_failures, workers, resume, **rest) 
     seed, data, device, register = (rest.pop(k) for k in ("seed", "data", "device", "register"))
     points = grid.points(rest, max_points)
     with interruption.held_off():
-        from census import children, model, search, tracking
+        from census import children, model, registry, search, tracking
         from census import data as census_data
 
     rows = census_data.load(data)
     model.require_device(device)
     if register != "none":
-        tracking.require_registrable(register, rows)
+        registry.require_registrable(register, rows)
     parts = model.validation_splits(rows.train.y, seed, folds)
     children.require_resumable(resume)
     train.announce(rows)
@@ -72,7 +72,7 @@ def main(ctx, metric, folds, max_points, max_failures, workers, resume, **rest) 
             raise WorkFailed(reason)
         passed = len(failed) <= max_failures
         register = register if passed else "none"
-        conclude(run, setting, outcomes, baseline, metric, seconds, register)
+        conclude(run, setting, parts, outcomes, baseline, metric, seconds, register)
         if not passed:
             raise WorkFailed(f"{reason} (max_failures={max_failures})")
 
@@ -174,21 +174,24 @@ def show(run, outcomes, baseline: dict[str, float], metric: str) -> None:
     tracking.log_files(run, figures, {"sweep.csv": board, "sweep.json": board})
 
 
-def conclude(run, setting, outcomes, baseline, metric: str, seconds: float, register: str) -> None:
-    """Refit the best point on all training rows and log it as ``train.py`` would."""
+def conclude(run, setting, parts, outcomes, baseline, metric: str, seconds, register) -> None:
+    """Refit the best point on all training rows and log it as ``train.py`` would.
+
+    Its thresholds are judged on the validation rows, by a fit without them.
+    """
     from census import children, tracking
 
     rows, best = setting.rows, outcomes[0]
     shown = ", ".join(f"{name} {figure(best.metrics, name)}" for name in grid.METRICS)
     click.echo(f"best   {train.shape(best.point)}, run {best.run_id}")
     click.echo(f"       validation {shown}; {metric} of a constant answer {baseline[metric]:.4f}")
-    booster, found, curves = train.fit(best.point, rows, setting.seed, setting.device)
-    curves["validation_log_loss"] = best.curve
-    found |= {f"validation_{k}": v for k, v in best.metrics.items() if k != "log_loss"}
-    found["search_seconds"] = seconds
+    fitted = train.fit(best.point, rows, setting.seed, setting.device, parts=parts)
+    fitted.curves["validation_log_loss"] = best.curve
+    validation = {f"validation_{k}": v for k, v in best.metrics.items() if k != "log_loss"}
+    fitted.metrics |= validation | {"search_seconds": seconds}
     tracking.log_tags(run, {children.BEST: best.run_id})
     note = leaderboard(run, setting, outcomes, baseline, metric)
-    scores = train.log(run, booster, rows, best.point, found, curves, register, note)
+    scores = train.log(run, fitted, rows, best.point, register, note)
     train.report(run, rows, scores)
 
 

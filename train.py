@@ -5,6 +5,7 @@ python train.py --max_depth 6
 """
 
 import time
+from dataclasses import dataclass
 
 import click
 
@@ -25,18 +26,18 @@ from census import cli, hyperparameters, interruption, table
 def main(ctx, early_stopping_rounds, seed, data, device, register, **config) -> None:
     with interruption.held_off():
         from census import data as census_data
-        from census import model, tracking
+        from census import model, registry, tracking
 
     rows = census_data.load(data)
     model.require_device(device)
     if register != "none":
-        tracking.require_registrable(register, rows)
+        registry.require_registrable(register, rows)
     parts = model.validation_splits(rows.train.y, seed) if early_stopping_rounds else []
     announce(rows)
     with tracking.start_run(marked(shape(config), rows)) as run:
         tracking.log_setting(run, ctx.meta["typed"], rows, device)
-        booster, found, curves = fit(config, rows, seed, device, early_stopping_rounds, parts)
-        scores = log(run, booster, rows, config, found, curves, register)
+        fitted = fit(config, rows, seed, device, early_stopping_rounds, parts)
+        scores = log(run, fitted, rows, config, register)
     report(run, rows, scores)
 
 
@@ -63,20 +64,37 @@ def shape(config: dict[str, int | float]) -> str:
     return " ".join(f"{word}={config[name]}" for name, word in words.items())
 
 
-def fit(config, rows, seed: int, device: str, early_stopping_rounds: int = 0, parts=()):
-    """Fit on all training rows; with early stopping, first find the number of trees.
+@dataclass
+class Fitted:
+    """A booster fitted on all training rows, and what was seen on the way.
+
+    Attributes:
+        metrics: numbers by name.
+        curves: log loss by round, by the metric's name.
+        held_out: labels of validation rows and the probabilities that a model without them gave
+            them, each (n_samples,); None where none were held out.
+    """
+
+    booster: object
+    metrics: dict[str, float]
+    curves: dict[str, list[float]]
+    held_out: tuple | None = None
+
+
+def fit(config, rows, seed: int, device: str, early_stopping_rounds: int = 0, parts=()) -> Fitted:
+    """Fit on all training rows, after a fit without the validation rows of each part.
 
     Args:
-        parts: as ``model.validation_splits`` gives them; the first is for early stopping.
-
-    Returns:
-        The booster, metrics of the fitting, and log-loss curves by metric name.
+        parts: as ``model.validation_splits`` gives them; with early stopping the first and only
+            one finds the number of trees.
     """
+    import numpy as np
+
     from census import model
 
-    start, found, curves = time.perf_counter(), {}, {}
-    if parts:
-        train, validation = model.matrices(rows.train, parts[0])
+    start, metrics, curves, held_out = time.perf_counter(), {}, {}, []
+    for part in parts:
+        train, validation = model.matrices(rows.train, part)
         trial, followed = model.fit(
             config,
             train,
@@ -85,58 +103,91 @@ def fit(config, rows, seed: int, device: str, early_stopping_rounds: int = 0, pa
             device=device,
             early_stopping_rounds=early_stopping_rounds,
         )
-        found["best_n_estimators"] = trial.best_iteration + 1
-        curves["validation_log_loss"] = followed["validation"]
-        config = config | {"n_estimators": trial.best_iteration + 1}
+        n_trees = trial.num_boosted_rounds()
+        if early_stopping_rounds:
+            n_trees = metrics["best_n_estimators"] = trial.best_iteration + 1
+            curves["validation_log_loss"] = followed["validation"]
+            config = config | {"n_estimators": n_trees}
+        probability = trial.predict(validation, iteration_range=(0, n_trees))
+        held_out.append((validation.get_label(), probability))
     everything = model.matrix(rows.train.X, rows.train.y)
     booster, followed = model.fit(config, everything, seed=seed, device=device)
     curves["train_log_loss"] = followed["train"]
-    return booster, found | {"fit_seconds": time.perf_counter() - start}, curves
+    metrics["fit_seconds"] = time.perf_counter() - start
+    held_out = tuple(map(np.concatenate, zip(*held_out, strict=True))) if held_out else None
+    return Fitted(booster, metrics, curves, held_out)
 
 
-def log(
-    run, booster, rows, config, found, curves, register: str = "none", note: str = ""
-) -> dict[str, float]:
+def judge(booster, rows):
+    """Meet the test rows.
+
+    Returns:
+        The probabilities, shape (n_samples,), the test metrics by name, and tables by file.
+    """
+    from census import evaluation, explanation, groups, served
+
+    y = rows.test.y
+    probability = booster.inplace_predict(served.Encoder(booster)(rows.test.X))
+    people = groups.frames(rows.test.X, y, probability >= 0.5)
+    tables = {
+        "importance.csv": explanation.importance(booster),
+        "groups.csv": groups.by_group(people),
+        "calibration.csv": evaluation.reliability(y, probability),
+    }
+    scores = evaluation.scores(y, probability) | evaluation.intervals(y, probability)
+    scores["expected_calibration_error"] = evaluation.calibration_error(tables["calibration.csv"])
+    return probability, scores | groups.differences(people), tables
+
+
+def log(run, fitted: Fitted, rows, config, register: str = "none", note: str = "") -> dict:
     """Meet the test rows, once, and log model, plots and numbers.
 
     Args:
-        found, curves: as ``fit`` returns them.
         note: Markdown that goes below the run's description.
 
     Returns:
         The test metrics by name.
     """
-    from census import evaluation, model, plots, served, tracking
+    from concurrent.futures import ThreadPoolExecutor
 
-    encode = served.Encoder(booster)
-    probability = booster.inplace_predict(encode(rows.test.X))
-    scores = evaluation.scores(rows.test.y, probability)
-    importance, description = model.importance(booster), describe(run, rows, scores)
-    where = marked(rows.test.name, rows)
-    figures = plots.figures(rows.test.y, probability, importance, curves, where)
-    examples = tracking.raw_rows(rows.test.X.head(5))
-    params = {name: str(value) for name, value in config.items()}
-    info = tracking.log_model(booster, examples, params)
-    tracking.log_files(run, figures, {"importance.csv": importance})
-    found = found | {"peak_memory_mb": tracking.peak_memory_mb()}
-    tracking.log_results(run, info.model_id, scores, rows, found, curves)
+    import joblib
+
+    from census import evaluation, explanation, plots, registry, served, tracking
+
+    booster, test = fitted.booster, rows.test
+    explained = test.X.iloc[explanation.sample(booster, len(test.y))]
+    codes, n_jobs = served.Encoder(booster)(explained), max(1, joblib.cpu_count() - 1)
+    with ThreadPoolExecutor(1) as pool:  # SHAP values take long and leave Python's lock free
+        shap = pool.submit(explanation.contributions, booster, codes, n_jobs)
+        probability, scores, tables = judge(booster, rows)
+        description, where = describe(run, rows, scores), marked(test.name, rows)
+        cut_on, cut_rows = "validation", fitted.held_out
+        if not cut_rows:
+            cut_on, cut_rows = "test, descriptive: not to choose by", (test.y, probability)
+        tables["thresholds.csv"] = evaluation.threshold_table(*cut_rows).assign(rows=cut_on)
+        figures = plots.figures(test.y, probability, tables, fitted.curves, where)
+        params = {name: str(value) for name, value in config.items()}
+        info = tracking.log_model(booster, tracking.raw_rows(test.X.head(5)), params)
+        shap = shap.result()
+    tables["shap.csv"] = explanation.shap_table(booster.feature_names, shap)
+    figures["plots/shap.png"] = plots.shap(explained, shap, tables["shap.csv"], where)
+    tracking.log_files(run, figures, tables)
+    metrics = fitted.metrics | {"peak_memory_mb": tracking.peak_memory_mb()}
+    tracking.log_results(run, info.model_id, scores, rows, metrics, fitted.curves)
     digest = tracking.model_digest(booster)
     tracking.log_tags(run, {"model.digest": digest, tracking.DESCRIPTION: description + note})
     if register != "none":  # last: a version stands for a run that is complete
-        tracking.register_model(info.model_uri, register, description)
+        registry.register(info.model_uri, register, description)
     return scores
 
 
 def headline(rows, scores: dict[str, float]) -> str:
-    """The test metrics a reader asks for first, the accuracy with its standard error."""
-    from census import evaluation
-
-    error = evaluation.standard_error(scores["accuracy"], len(rows.test.y))
-    where = f"{len(rows.test.y):,} rows of {marked(rows.test.name, rows)}"
-    return (
-        f"accuracy {scores['accuracy']:.4f} ± {error:.4f}, roc_auc {scores['roc_auc']:.4f}, "
-        f"log_loss {scores['log_loss']:.4f} on {where}"
-    )
+    """The test metrics a reader asks for first, with their intervals."""
+    shown = [
+        f"{name} {scores[name]:.4f} [{scores[f'{name}_low']:.4f}, {scores[f'{name}_high']:.4f}]"
+        for name in ("accuracy", "roc_auc", "log_loss")
+    ]
+    return f"{', '.join(shown)} on {len(rows.test.y):,} rows of {marked(rows.test.name, rows)}"
 
 
 def describe(run, rows, scores: dict[str, float]) -> str:
@@ -147,7 +198,8 @@ def describe(run, rows, scores: dict[str, float]) -> str:
     return (
         f"{warning if rows.origin == 'synthetic' else ''}"
         f"XGBoost says whether a person's income is {table.POSITIVE}, "
-        f"trained on {len(rows.train.y):,} rows ({rows.origin}): **{headline(rows, scores)}**.\n\n"
+        f"trained on {len(rows.train.y):,} rows ({rows.origin}): **{headline(rows, scores)}** "
+        "(in brackets 95 % bootstrap intervals).\n\n"
         f"Serve it: `{tracking.serve_command(run)}`\n"
     )
 

@@ -12,7 +12,7 @@ import click
 import numpy as np
 import pandas as pd
 
-from census import data, evaluation, model, synthetic, table
+from census import data, evaluation, explanation, model, synthetic, table
 from census.hyperparameters import DEFAULTS
 from census.served import Encoder
 
@@ -35,7 +35,7 @@ def train_and_score(rows: data.Census, max_depth: int) -> tuple[float, pd.Series
         DEFAULTS | {"max_depth": max_depth}, model.matrix(rows.train.X, rows.train.y)
     )
     probability = booster.inplace_predict(Encoder(booster)(rows.test.X))
-    gain = model.importance(booster).set_index("feature")["gain"]
+    gain = explanation.importance(booster).set_index("feature")["gain"]
     return evaluation.scores(rows.test.y, probability)["accuracy"], gain
 
 

@@ -25,7 +25,6 @@ CONFIG, SIZE = "sweep.config", "sweep.points"
 BEST, RESUMED_FROM = "sweep.best_run_id", "sweep.resumed_from"
 CONTEXT = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit")
 VALIDATION = "validation_"
-PAGE = 1000  # runs that the store gives in one call
 
 
 @dataclass(frozen=True)
@@ -185,15 +184,7 @@ def resume(parent: Run, setting: Setting, points: list[Point], how: str) -> list
 def _search(where: Run, condition: str = "", status: str = "RUNNING") -> list[Run]:
     """All runs with a status in the experiment of a run, the oldest first."""
     condition = f"attributes.status = '{status}'" + (f" and {condition}" if condition else "")
-    experiments, order = [where.info.experiment_id], ["attributes.start_time ASC"]
-    client, found, token = mlflow.MlflowClient(), [], None
-    while True:
-        page = client.search_runs(
-            experiments, condition, max_results=PAGE, order_by=order, page_token=token
-        )
-        found += page
-        if not (token := page.token):
-            return found
+    return tracking.search([where.info.experiment_id], condition)
 
 
 def _kill(run: Run, reason: str) -> None:

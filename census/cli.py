@@ -113,6 +113,7 @@ def run(command: click.Command) -> None:
     Under ``mlflow run`` the run exists already: what ended it is written on it.
     """
     interruption.install()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of one small file
     try:
         command.main(standalone_mode=False)
     except BaseException as error:

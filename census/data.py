@@ -60,6 +60,11 @@ def load(data: str = "auto") -> Census:
         raise UserError(f"data: {error}") from None
 
 
+def load_again(tags: dict[str, str]) -> Census:
+    """The rows of a past run, found by the tags that it recorded."""
+    return load("uci" if tags["data.origin"] == "uci" else tags["data.source"])
+
+
 def _load(data: str) -> Census:
     if data == "synthetic":
         return _generate(synthetic.DEFAULT_ROWS)

@@ -1,13 +1,25 @@
-"""How good the probabilities are: numbers from labels and probabilities, nothing else."""
+"""How good the probabilities are: numbers from labels and probabilities, nothing else.
+
+In every function ``y_true`` is 0 or 1, shape (n_samples,), and ``probability`` is that of label 1,
+shape (n_samples,).
+"""
+
+from functools import partial
 
 import numpy as np
+import pandas as pd
 from sklearn import metrics
+
+REPLICATES = 1000  # of a bootstrap
+LEVEL = 0.95  # of every interval
+BINS = 10  # of predicted probability
+THRESHOLDS = np.arange(1, 20) / 20
 
 
 def core_scores(
     y_true: np.ndarray, probability: np.ndarray, threshold: float = 0.5
 ) -> dict[str, float]:
-    """The metrics that a search may choose by; arguments as of ``scores``."""
+    """The metrics that a search may choose by; ``threshold`` as of ``scores``."""
     return {
         "log_loss": metrics.log_loss(y_true, probability),
         "accuracy": metrics.accuracy_score(y_true, probability >= threshold),
@@ -16,11 +28,9 @@ def core_scores(
 
 
 def scores(y_true: np.ndarray, probability: np.ndarray, threshold: float = 0.5) -> dict[str, float]:
-    """The metrics of a split, by the field's names.
+    """The metrics of a split, by the field's names; both labels must be present.
 
     Args:
-        y_true: 0 or 1, shape (n_samples,), both present.
-        probability: of label 1, shape (n_samples,).
         threshold: from this probability on, a row counts as predicted positive.
     """
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
@@ -35,6 +45,107 @@ def scores(y_true: np.ndarray, probability: np.ndarray, threshold: float = 0.5) 
     }
 
 
-def standard_error(accuracy: float, n_samples: int) -> float:
-    """Of an accuracy measured on ``n_samples`` independent rows (binomial)."""
-    return float(np.sqrt(accuracy * (1 - accuracy) / n_samples))
+def bootstrap(
+    y_true: np.ndarray, probability: np.ndarray, n_replicates: int = REPLICATES, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """The metrics of ``scores`` over resampled rows, each (n_replicates,); NaN where undefined.
+
+    The same ``seed`` and number of rows draw the same rows: the replicates of two models can be
+    paired.
+    """
+    # rows of equal label and probability are alike: a draw of rows is a count of each kind
+    distinct, kind = np.unique(-probability.astype(np.float64), return_inverse=True)
+    n, n_kinds, p = len(y_true), len(distinct), -distinct
+    kind += n_kinds * y_true.astype(kind.dtype)
+    eps = np.finfo(probability.dtype).eps
+    loss = -np.log(np.clip(np.append(1 - p, p), eps, 1))
+    squares = np.append(p, 1 - p) ** 2
+    dot = partial(np.einsum, "i,i")  # `@` would wake threads for so little
+    n_selected = np.searchsorted(distinct, -0.5, side="right")  # kinds from 0.5 on
+    rng, draws = np.random.default_rng(seed), np.empty((n_replicates, 7))
+    for draw in draws:
+        drawn = rng.integers(0, n, n, np.int32)
+        counts = np.bincount(kind[drawn], minlength=2 * n_kinds).astype(np.float64)
+        negatives, positives = counts.reshape(2, n_kinds)
+        hits = np.cumsum(positives)  # at the threshold of each distinct probability
+        selected = hits + np.cumsum(negatives)
+        at_half = [hits[n_selected - 1], selected[n_selected - 1]] if n_selected else [0, 0]
+        area = dot(negatives, hits - positives / 2)
+        average = dot(positives, hits / np.maximum(selected, 1))
+        draw[:] = hits[-1], *at_half, dot(counts, loss), dot(counts, squares), area, average
+    positives, hits, selected, loss, brier, area, average = draws.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "log_loss": loss / n,
+            "accuracy": (n - positives - selected + 2 * hits) / n,
+            "roc_auc": area / (positives * (n - positives)),
+            "average_precision": average / positives,
+            "f1": 2 * hits / (positives + selected),
+            "precision": hits / selected,
+            "recall": hits / positives,
+            "brier_score": brier / n,
+        }
+
+
+def interval(replicates: np.ndarray) -> tuple[float, float]:
+    """The percentile interval of a bootstrap."""
+    low, high = np.nanquantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return round(float(low), 6), round(float(high), 6)  # no digit that depends on the processor
+
+
+def intervals(y_true: np.ndarray, probability: np.ndarray) -> dict[str, float]:
+    """For each metric of ``scores`` the ends of its interval, ``<metric>_low`` and ``_high``."""
+    found = {}
+    for name, replicates in bootstrap(y_true, probability).items():
+        found[f"{name}_low"], found[f"{name}_high"] = interval(replicates)
+    return found
+
+
+def wilson(share, n) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of the interval of a share observed among ``n``; honest for small ``n`` too.
+
+    Source: Wilson, Probable inference, the law of succession, and statistical inference, 1927.
+    """
+    z2 = 1.959964**2 / n
+    middle, half = share + z2 / 2, np.sqrt(z2 * (share * (1 - share) + z2 / 4))
+    return (middle - half) / (1 + z2), (middle + half) / (1 + z2)
+
+
+def reliability(y_true: np.ndarray, probability: np.ndarray) -> pd.DataFrame:
+    """One line a bin of predicted probability that has rows.
+
+    Columns ``bin`` (its middle), ``rows``, ``predicted`` (mean probability), ``observed`` (share
+    of positives), and the ends of its interval, ``observed_low`` and ``observed_high``.
+    """
+    bins = (probability * BINS).astype(int).clip(max=BINS - 1)
+    rows = pd.DataFrame({"bin": (bins + 0.5) / BINS, "predicted": probability, "observed": y_true})
+    groups = rows.groupby("bin")
+    frame = groups.mean().astype(float)
+    frame.insert(0, "rows", groups.size())
+    frame["observed_low"], frame["observed_high"] = wilson(frame["observed"], frame["rows"])
+    return frame.reset_index()
+
+
+def calibration_error(bins: pd.DataFrame) -> float:
+    """How far predicted and observed lie apart in ``reliability``, a mean over the rows."""
+    distance = (bins["predicted"] - bins["observed"]).abs()
+    return float(np.average(distance, weights=bins["rows"]))
+
+
+def threshold_table(y_true: np.ndarray, probability: np.ndarray) -> pd.DataFrame:
+    """What each threshold would give: precision, recall, selection rate, accuracy.
+
+    Precision is NaN where a threshold selects nobody.
+    """
+    predicted = probability >= THRESHOLDS[:, None]
+    selected, hits = predicted.sum(axis=1), predicted @ y_true.astype(int)
+    with np.errstate(invalid="ignore"):
+        return pd.DataFrame(
+            {
+                "threshold": THRESHOLDS,
+                "precision": hits / selected,
+                "recall": hits / y_true.sum(dtype=int),
+                "selection_rate": selected / len(y_true),
+                "accuracy": (predicted == y_true).mean(axis=1),
+            }
+        )

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees: how they are fitted (XGBoost, ``hist``) and what they split on.
+"""Gradient-boosted trees: how they are fitted (XGBoost, ``hist``).
 
 Categories are XGBoost's own: a split sends a set of categories left, and the vocabulary is kept in
 the model file. The README says what else was tried.
@@ -133,14 +133,3 @@ def validation_splits(
     numbers = np.arange(len(y))
     parts = train_test_split(numbers, test_size=VALIDATION_SHARE, stratify=y, random_state=seed)
     return [tuple(parts)]
-
-
-def importance(booster: xgboost.Booster) -> pd.DataFrame:
-    """Gain, weight and cover of each feature, most gain first; 0 for a feature never split on.
-
-    Gain is the mean reduction of the log loss over the feature's splits, weight the number of
-    splits, cover the mean sum of hessians of the rows that reach them.
-    """
-    scores = {kind: booster.get_score(importance_type=kind) for kind in ("gain", "weight", "cover")}
-    frame = pd.DataFrame(scores, index=booster.feature_names).fillna(0.0)
-    return frame.rename_axis("feature").sort_values("gain", ascending=False).reset_index()

@@ -13,17 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from sklearn import metrics
 
-from census import table
+from census.table import NEGATIVE, POSITIVE
 
 BLUE, ORANGE, GREY = "#2a6f97", "#e07a2f", "#8d99ae"
-CALIBRATION_BINS = 10
+STYLE = "whitegrid", {"grid.color": "#e8ebf0", "axes.edgecolor": "#b8c0cc"}
 SEPARATOR = " · "
 
 
 def figures(
     y_true: np.ndarray,
     probability: np.ndarray,
-    importance: pd.DataFrame,
+    tables: dict[str, pd.DataFrame],
     curves: dict[str, list[float]],
     where: str,
 ) -> dict[str, Figure]:
@@ -32,17 +32,19 @@ def figures(
     Args:
         y_true: 0 or 1, shape (n_samples,).
         probability: of label 1, shape (n_samples,).
-        importance: as ``model.importance`` returns it.
+        tables: by their files' names what ``explanation.importance``, ``groups.by_group`` and
+            ``evaluation.reliability`` return.
         curves: log loss by round, by the name of the split.
         where: what the rows are, for the titles.
     """
-    with sns.axes_style("whitegrid", {"grid.color": "#e8ebf0", "axes.edgecolor": "#b8c0cc"}):
+    with sns.axes_style(*STYLE):
         return {
-            "importance.png": importance_bars(importance),
+            "importance.png": importance_bars(tables["importance.csv"]),
             "plots/roc.png": roc(y_true, probability, where),
             "plots/precision_recall.png": precision_recall(y_true, probability, where),
-            "plots/calibration.png": calibration(y_true, probability, where),
+            "plots/calibration.png": calibration(tables["calibration.csv"], where),
             "plots/confusion_matrix.png": confusion_matrix(y_true, probability, where),
+            "plots/groups.png": groups(tables["groups.csv"], where),
             "plots/log_loss.png": log_loss_curves(curves),
         }
 
@@ -78,23 +80,88 @@ def precision_recall(y_true: np.ndarray, probability: np.ndarray, where: str) ->
     return figure
 
 
-def calibration(y_true: np.ndarray, probability: np.ndarray, where: str) -> Figure:
-    """Share of positives against predicted probability, and the rows behind each point."""
-    rows = pd.DataFrame({"predicted": probability, "observed": y_true})
-    bins = (probability * CALIBRATION_BINS).astype(int).clip(max=CALIBRATION_BINS - 1)
-    points = rows.groupby(bins).mean()
+def calibration(bins: pd.DataFrame, where: str) -> Figure:
+    """Share of positives against predicted probability, with 95 % intervals and counts."""
     figure, axes = _new(
         f"Calibration, {where}", "predicted probability", "share of positives", right=0.8
     )
     axes.plot([0, 1], [0, 1], "--", color=GREY, label="perfect")
-    axes.plot("predicted", "observed", "o-", data=points, color=BLUE, linewidth=2, label="model")
+    points = bins["predicted"], bins["observed"]
+    error = _whiskers(bins, "observed")
+    axes.errorbar(*points, error, fmt="o-", color=BLUE, linewidth=2, capsize=3, label="model, 95 %")
     axes.legend(loc="upper left")
     bars = axes.twinx()
-    counts, *_ = bars.hist(
-        probability, CALIBRATION_BINS, range=(0, 1), rwidth=0.9, color=GREY, alpha=0.25
-    )
-    bars.set(ylabel="rows (bars)", ylim=(0, counts.max() * 2.5))
+    bars.bar(bins["bin"], bins["rows"], width=0.09, color=GREY, alpha=0.25)
+    bars.set(ylabel="rows (bars)", ylim=(0, bins["rows"].max() * 2.5))
     bars.grid(visible=False)
+    return figure
+
+
+def _whiskers(table: pd.DataFrame, name: str) -> np.ndarray:
+    """How far the interval of a share reaches down and up from it, shape (2, n_samples)."""
+    down, up = table[name] - table[f"{name}_low"], table[f"{name}_high"] - table[name]
+    return np.clip([down, up], 0, None)
+
+
+def groups(table: pd.DataFrame, where: str) -> Figure:
+    """Rates by group of people with their 95 % intervals: few rows, long whiskers."""
+    shown = {
+        "accuracy": "accuracy",
+        "selection_rate": "selection rate",
+        "true_positive_rate": "true positive rate",
+        "false_positive_rate": "false positive rate",
+    }
+    names = [f"{group} ({rows:,})" for group, rows in zip(table.group, table.rows, strict=True)]
+    block = (table["feature"] != table["feature"].shift()).cumsum() - 1
+    places = np.arange(len(table)) + block  # an empty line between features
+    left = 0.2 + 0.078 * max(map(len, names))
+    width, height = left + 8.6, 1.1 + 0.24 * len(places) + 0.24 * len(block.unique())
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(
+        left / width, 0.4 / height, 1 - 0.2 / width, 1 - 0.65 / height, wspace=0.08
+    )
+    figure.suptitle(f"Rates by group, {where}: 95 % intervals, (rows)", y=1 - 0.12 / height)
+    panels = figure.subplots(1, len(shown), sharey=True)
+    for axes, (rate, title) in zip(panels, shown.items(), strict=True):
+        whiskers = _whiskers(table, rate)
+        axes.errorbar(table[rate], places, xerr=whiskers, fmt="o", color=BLUE, markersize=4)
+        axes.set(title=title, yticks=places, yticklabels=names)
+        axes.locator_params(axis="x", nbins=4)
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+    axes.set_ylim(places.iloc[-1] + 0.7, -0.7)
+    return figure
+
+
+def shap(X: pd.DataFrame, values: np.ndarray, table: pd.DataFrame, where: str) -> Figure:
+    """SHAP values, one dot a row: coloured by the feature's value where that is a number.
+
+    Args:
+        X: the rows, (n_samples, n_features).
+        values: (n_samples, n_features + 1), as of ``explanation.contributions``.
+        table: as of ``explanation.shap_table``.
+    """
+    rng = np.random.default_rng(0)
+    with sns.axes_style(*STYLE):
+        figure, axes = _new(
+            f"SHAP values of {len(X):,} rows of {where}",
+            f"added to the log odds of {POSITIVE} (dark: low, bright: high, grey: category)",
+            "",
+            7.4,
+            left=1.4,
+        )
+    for place, name in enumerate(table["feature"]):
+        added, column = values[:, X.columns.get_loc(name)], X[name]
+        # the more rows have about this value, the wider they spread
+        counts, edges = np.histogram(added, 60)
+        density = counts[np.clip(np.digitize(added, edges) - 1, 0, 59)] / counts.max()
+        spread = place + rng.uniform(-0.4, 0.4, len(X)) * density
+        numeric = pd.api.types.is_numeric_dtype(column)
+        color = {"c": column.rank(pct=True), "cmap": "viridis"} if numeric else {"color": GREY}
+        axes.scatter(added, spread, s=3, linewidths=0, **color)
+    axes.set(yticks=range(len(table)), ylim=(len(table) - 0.4, -0.6))
+    axes.set_yticklabels(table["feature"])
+    axes.grid(axis="y", visible=False)
     return figure
 
 
@@ -103,7 +170,7 @@ def confusion_matrix(y_true: np.ndarray, probability: np.ndarray, where: str) ->
     counts = metrics.confusion_matrix(y_true, probability >= 0.5)
     shares = counts / counts.sum(axis=1, keepdims=True)
     texts = [f"{n:,}\n{p:.1%}" for n, p in zip(counts.flat, shares.flat, strict=True)]
-    labels = [table.NEGATIVE, table.POSITIVE]
+    labels = [NEGATIVE, POSITIVE]
     figure, axes = _new(f"Confusion matrix, {where}", "", "", right=0.0)
     sns.heatmap(
         pd.DataFrame(shares, pd.Index(labels, name="true"), pd.Index(labels, name="predicted")),

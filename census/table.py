@@ -34,7 +34,7 @@ FEATURES = (
     "native-country",
 )
 CATEGORICAL = tuple(name for name in FEATURES if name not in NUMERIC)
-GROUPS = ("sex", "race", "age")
+AGE_BANDS = (25, 35, 45, 55, 65)  # years; each opens a band of `age` for figures by group
 
 LABEL = "income"
 NEGATIVE, POSITIVE = "<=50K", ">50K"

@@ -24,14 +24,14 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 from mlflow.utils import name_utils
 
-from census import UserError, WorkFailed, interruption, process, served, table
+from census import WorkFailed, interruption, process, served, table
 from census.data import Census, Split
 
 MODEL = "model"  # the logged model's name: runs:/<run id>/model
 DATASET = "census-income"
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
 PROCESS = "process"  # the tag that says who writes a run, so that a dead writer's can be ended
-BATCH = 1000  # metrics that the store takes in one call
+BATCH = PAGE = 1000  # metrics that the store takes, and runs that it gives, in one call
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "xgboost")  # what census/served.py imports
 
 INPUTS = Schema(
@@ -47,7 +47,6 @@ def start_run(name: str) -> Iterator[Run]:
     Under ``mlflow run`` that is the run MLflow made: where it still has a generated name it takes
     ours, and one that the user chose stays.
     """
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of one small file
     resumed = "MLFLOW_RUN_ID" in os.environ
     try:
         with interruption.held_off():
@@ -121,13 +120,16 @@ def log_setting(
     run: Run, typed: dict[str, str], rows: Census, device: str, tags: dict[str, str] | None = None
 ) -> None:
     """Log what decides the result, before the work starts: parameters, data, versions, ``tags``."""
-    client, run_id = mlflow.MlflowClient(), run.info.run_id
-    client.log_batch(
-        run_id,
-        params=[Param(k, v) for k, v in typed.items() if k not in run.data.params],
-        tags=[RunTag(k, v) for k, v in (record(rows, device) | (tags or {})).items()],
-    )
-    log_inputs(run_id, rows, training=rows.train, test=rows.test)
+    log_params(run, typed)
+    log_tags(run, record(rows, device) | (tags or {}))
+    log_inputs(run.info.run_id, rows, training=rows.train, test=rows.test)
+
+
+@interruption.held_off()
+def log_params(run: Run, typed: dict[str, str]) -> None:
+    """Log parameters as typed; those that `mlflow run` has written already stay as they are."""
+    params = [Param(key, value) for key, value in typed.items() if key not in run.data.params]
+    mlflow.MlflowClient().log_batch(run.info.run_id, params=params)
 
 
 def log_inputs(run_id: str, rows: Census, **splits: Split) -> None:
@@ -278,6 +280,29 @@ def find_run(run_id: str) -> Run | None:
         raise
 
 
+def search(experiment_ids: list[str], condition: str) -> list[Run]:
+    """All runs of the experiments that meet a condition, the oldest first."""
+    client, found, token = mlflow.MlflowClient(), [], None
+    while True:
+        page = client.search_runs(
+            experiment_ids,
+            condition,
+            max_results=PAGE,
+            order_by=["attributes.start_time ASC"],
+            page_token=token,
+        )
+        found += page
+        if not (token := page.token):
+            return found
+
+
+@interruption.held_off()
+def search_everywhere(condition: str) -> list[Run]:
+    """All runs of the store that meet a condition."""
+    experiments = mlflow.search_experiments()
+    return search([experiment.experiment_id for experiment in experiments], condition)
+
+
 @interruption.held_off()
 def recorded(run: Run, name: str, like: str | float | list[float]) -> str | float | list | None:
     """What a run holds under a name: a tag, a table's text, a metric or, like a list, a curve."""
@@ -311,21 +336,3 @@ def where_to_look() -> str:
 def serve_command(run: Run) -> str:
     """The command that serves the run's model over REST."""
     return f"mlflow models serve -m runs:/{run.info.run_id}/{MODEL} --env-manager local"
-
-
-def require_registrable(register: str, rows: Census) -> None:
-    """Raise ``UserError`` where a model must not, or cannot, get the name ``register``."""
-    if rows.origin == "synthetic":
-        raise UserError(
-            f"register: a model trained on synthetic rows cannot be registered as {register!r}; "
-            "train on real rows (data=uci) or leave register out"
-        )
-    if register.strip() in ("", ".", "..") or set(register) & set("/:"):
-        raise UserError(f"register: expected a name without / and :, got {register!r}")
-
-
-@interruption.held_off()
-def register_model(model_uri: str, name: str, description: str) -> None:
-    """Make the model a new version of the registered model ``name``."""
-    version = mlflow.register_model(model_uri, name)
-    mlflow.MlflowClient().update_model_version(name, version.version, description)

@@ -5,13 +5,19 @@ import re
 import pytest
 import yaml
 
+import promote
 import reproduce
 import sweep
 import train
 from tests.conftest import PROJECT
 
 MLPROJECT = yaml.safe_load((PROJECT / "MLproject").read_text())
-COMMANDS = {"main": train.main, "sweep": sweep.main, "reproduce": reproduce.main}
+COMMANDS = {
+    "main": train.main,
+    "sweep": sweep.main,
+    "reproduce": reproduce.main,
+    "promote": promote.main,
+}
 
 
 @pytest.mark.parametrize("name", MLPROJECT["entry_points"])

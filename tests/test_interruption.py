@@ -55,7 +55,7 @@ def struck(run_command, synthetic_folder, tmp_path):
     ("mlflow.start_run", "raised"),
     ("census.model.matrix", "raised"),
     ("census.model.matrix", "disguised"),
-    ("census.model.importance", "lost"),
+    ("census.explanation.importance", "lost"),
     ("mlflow.pyfunc.log_model", "raised"),
 ])  # fmt: skip
 def test_a_signal_anywhere_in_a_run_ends_it_as_killed(struck, place, how):

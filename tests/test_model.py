@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xgboost
 
-from census import UserError, evaluation, hyperparameters, model
+from census import UserError, evaluation, explanation, hyperparameters, model
 from census.served import Encoder
 
 SMALL = hyperparameters.DEFAULTS | {"n_estimators": 20, "max_depth": 4}
@@ -103,7 +103,7 @@ def test_a_validation_split_needs_rows_of_both_labels():
 
 def test_importance_lists_every_feature_once_most_gain_first(rows):
     booster, _ = fit(rows, SMALL | {"n_estimators": 1, "max_depth": 1})
-    table = model.importance(booster)
+    table = explanation.importance(booster)
     assert sorted(table["feature"]) == sorted(rows.train.X)
     assert table["gain"].is_monotonic_decreasing
     assert (table["gain"] > 0).sum() == 1  # a stump splits once

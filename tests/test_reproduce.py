@@ -3,6 +3,7 @@
 import os
 
 import mlflow
+import pandas as pd
 import pytest
 
 from tests.conftest import PROJECT
@@ -16,11 +17,17 @@ def reproduce(run_command, run_id):
     return run_command("python", PROJECT / "reproduce.py", "--run_id", run_id)
 
 
+def comparison():
+    run_id = newest().info.run_id
+    path = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="comparison.csv")
+    return pd.read_csv(path)
+
+
 def newest():
     return mlflow.search_runs(max_results=1, output_format="list")[0]
 
 
-@pytest.mark.parametrize("threads", ["1", "4"])
+@pytest.mark.parametrize("threads", ["1", "2", "4"])
 def test_a_run_is_identical_whatever_the_threads_it_was_made_with(
     run_command, synthetic_folder, monkeypatch, threads
 ):
@@ -32,10 +39,14 @@ def test_a_run_is_identical_whatever_the_threads_it_was_made_with(
     past = the_run()
     done = reproduce(run_command, past.info.run_id)
     assert done.returncode == 0, done.stderr
-    last = done.stdout.splitlines()[-1]
-    assert last.startswith(f"identical: 13 results of run {past.info.run_id}: model.digest, ")
-    for name in (*TEST_METRICS, "best_n_estimators", "validation_log_loss", "importance.csv"):
-        assert name in last
+    expected = f", ..., all 40 results of run {past.info.run_id}"
+    assert done.stdout.splitlines()[-1].startswith("identical: model.digest, log_loss, ")
+    assert done.stdout.splitlines()[-1].endswith(expected)
+    compared = comparison()
+    assert compared["identical"].all()
+    curves = {"train_log_loss", "validation_log_loss", "best_n_estimators"}
+    tables = {"importance.csv", "groups.csv", "calibration.csv"}
+    assert {*compared["result"]} == TEST_METRICS | curves | tables | {"model.digest"}
     assert newest().data.tags["identical"] == "true"
     assert newest().data.tags["reproduces"] == past.info.run_id
 
@@ -47,12 +58,13 @@ def test_a_sweep_and_its_children_are_identical(run_command, synthetic_folder):
     (sweep,) = sweeps()
     done = reproduce(run_command, sweep.info.run_id)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith("identical: 11 results of run")
+    assert done.stdout.splitlines()[-1].startswith("identical: model.digest, ")
+    assert len(comparison()) == 38
     child = children_of(sweep)[0]
     done = reproduce(run_command, child.info.run_id)
     assert done.returncode == 0, done.stderr
-    expected = f"identical: 6 results of run {child.info.run_id}: validation_log_loss, "
-    assert done.stdout.splitlines()[-1].startswith(expected)
+    assert done.stdout.splitlines()[-1].startswith("identical: validation_log_loss, ")
+    assert len(comparison()) == 6
 
 
 @pytest.mark.parametrize(("changed", "reason"), [

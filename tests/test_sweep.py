@@ -14,7 +14,7 @@ from census import children, synthetic, table, tracking
 from census.hyperparameters import DEFAULTS
 from tests.conftest import PROJECT, REAL
 from tests.servers import free_port, running
-from tests.test_train import PLOTS, TEST_METRICS, artifacts
+from tests.test_train import PLOTS, TABLES, TEST_METRICS, artifacts
 
 SWEEP = ["python", PROJECT / "sweep.py"]
 SMALL = ["--max_depth", "2,3", "--learning_rate", "0.1,0.3", "--n_estimators", "5,10"]
@@ -95,7 +95,7 @@ def test_a_sweep_leaves_children_a_table_and_a_model(run_command, synthetic_fold
     }  # fmt: skip
     assert run.data.metrics["validation_log_loss"] == best.data.metrics["validation_log_loss"]
     assert artifacts(run) == {
-        "importance.png", "importance.csv", "sweep.csv", "sweep.json", "plots",
+        "importance.png", *TABLES, "sweep.csv", "sweep.json", "plots",
         "plots/sweep.png", "plots/sweep_curves.png", *(f"plots/{name}.png" for name in PLOTS),
     }  # fmt: skip
     lines = board(run)

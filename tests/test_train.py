@@ -10,11 +10,19 @@ import pytest
 from census import hyperparameters, synthetic, table, tracking
 from tests.conftest import PROJECT, REAL
 
-TEST_METRICS = {
+SCORES = (
     "accuracy", "roc_auc", "log_loss", "average_precision", "f1", "precision", "recall",
     "brier_score",
+)  # fmt: skip
+TEST_METRICS = {f"{name}{end}" for name in SCORES for end in ("", "_low", "_high")} | {
+    f"{kind}_difference_{feature}"
+    for kind in ("demographic_parity", "equalized_odds")
+    for feature in ("sex", "race", "age", "sex_race")
+} | {"expected_calibration_error"}  # fmt: skip
+PLOTS = {
+    "calibration", "confusion_matrix", "groups", "log_loss", "precision_recall", "roc", "shap",
 }  # fmt: skip
-PLOTS = {"calibration", "confusion_matrix", "log_loss", "precision_recall", "roc"}
+TABLES = {"calibration.csv", "groups.csv", "importance.csv", "shap.csv", "thresholds.csv"}
 
 
 def the_run():
@@ -54,9 +62,13 @@ def test_a_run_leaves_the_whole_record(run_command, synthetic_folder):
     assert tags["data.origin"] == "synthetic"
     assert tags["device"] == "cpu"
     assert tags["version.xgboost"] == "3.2.0"
-    assert artifacts(run) == {"importance.png", "importance.csv", "plots"} | {
+    assert artifacts(run) == {"importance.png", "plots", *TABLES} | {
         f"plots/{name}.png" for name in PLOTS
     }
+    thresholds = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/thresholds.csv")
+    assert thresholds.splitlines()[1].endswith(",validation")
+    for name in SCORES:
+        assert metrics[f"{name}_low"] < metrics[name] < metrics[f"{name}_high"]
     inputs = {i.tags[0].value: i.dataset for i in run.inputs.dataset_inputs}
     assert set(inputs) == {"training", "test"}
     assert inputs["training"].name == "census-income-synthetic"

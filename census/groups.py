@@ -1,0 +1,105 @@
+"""For whom the model is right: metrics by group of people."""
+
+import fairlearn.metrics
+import numpy as np
+import pandas as pd
+from fairlearn.metrics import MetricFrame
+from sklearn.metrics import accuracy_score
+
+from census import table
+from census.evaluation import wilson
+
+RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
+
+
+def features(X: pd.DataFrame) -> dict[str, pd.Series]:
+    """What people are told apart by: for each row the name of its group, by the feature's name."""
+    bands = pd.cut(X["age"], [-np.inf, *table.AGE_BANDS, np.inf], right=False, labels=_band_names())
+    words = {"sex": X["sex"], "race": X["race"], "age": bands}
+    words = {name: column.astype(object).fillna("missing") for name, column in words.items()}
+    return words | {"sex_race": words["sex"] + ", " + words["race"]}
+
+
+def _band_names() -> list[str]:
+    """As people say them, and so that they sort: 24 and under, 25 to 34, 65 and over."""
+    ages = table.AGE_BANDS
+    between = [f"{low} to {high - 1}" for low, high in zip(ages, ages[1:], strict=False)]
+    return [f"{ages[0] - 1} and under", *between, f"{ages[-1]} and over"]
+
+
+def frames(X: pd.DataFrame, y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, MetricFrame]:
+    """Counts and rates by group, for each feature a frame of fairlearn.
+
+    Args:
+        X: (n_samples, n_features), as in ``data.Split``.
+        y_true, y_pred: 0 or 1, shape (n_samples,).
+    """
+    people = pd.DataFrame(features(X)).assign(y_true=y_true, y_pred=y_pred)
+    # fairlearn looks at every row for every metric: those that are alike become one with a weight
+    people = people.value_counts().reset_index(name="sample_weight")
+    weights = {"sample_weight": people.pop("sample_weight")}
+    metrics = {
+        "rows": lambda y_true, y_pred, sample_weight: sample_weight.sum(),
+        "positives": lambda y_true, y_pred, sample_weight: sample_weight @ y_true,
+        "accuracy": accuracy_score,
+        "selection_rate": fairlearn.metrics.selection_rate,
+        # fairlearn's own are 0 where there is nobody to count
+        "true_positive_rate": lambda y_true, y_pred, sample_weight: _share(
+            y_pred, sample_weight * y_true
+        ),
+        "false_positive_rate": lambda y_true, y_pred, sample_weight: _share(
+            y_pred, sample_weight * (1 - y_true)
+        ),
+    }
+    y_true, y_pred = people.pop("y_true"), people.pop("y_pred")
+    return {
+        name: MetricFrame(
+            metrics=metrics,
+            y_true=y_true,
+            y_pred=y_pred,
+            sensitive_features=groups.rename("group"),
+            sample_params=dict.fromkeys(metrics, weights),
+        )
+        for name, groups in people.items()
+    }
+
+
+def _share(values: np.ndarray, weights: np.ndarray) -> float:
+    return values @ weights / weights.sum() if weights.any() else np.nan
+
+
+def by_group(frames: dict[str, MetricFrame]) -> pd.DataFrame:
+    """Counts, and rates with their intervals, one line a group.
+
+    Returns:
+        Columns ``feature``, ``group``, ``rows``, ``positives``, and each of ``RATES`` followed by
+        the ends of its interval, ``<rate>_low`` and ``<rate>_high``; NaN where a group has no row
+        that the rate counts.
+    """
+    table = pd.concat({name: frame.by_group for name, frame in frames.items()}, names=["feature"])
+    table = table.reset_index().astype(
+        {"rows": int, "positives": int} | dict.fromkeys(RATES, float)
+    )
+    counted = {"true_positive_rate": table["positives"]}
+    counted["false_positive_rate"] = table["rows"] - table["positives"]
+    for rate in RATES:
+        n = counted.get(rate, table["rows"])
+        low, high = wilson(table[rate], n.where(n > 0))
+        place = table.columns.get_loc(rate) + 1
+        table.insert(place, f"{rate}_low", low)
+        table.insert(place + 1, f"{rate}_high", high)
+    return table
+
+
+def differences(frames: dict[str, MetricFrame]) -> dict[str, float]:
+    """Demographic-parity and equalized-odds difference of each feature's groups.
+
+    The first is the largest selection rate less the smallest; the second the larger of the same
+    for the true and the false positive rate.
+    """
+    found = {}
+    for name, frame in frames.items():
+        apart = frame.difference().astype(float)
+        found[f"demographic_parity_difference_{name}"] = apart["selection_rate"]
+        found[f"equalized_odds_difference_{name}"] = apart[[*RATES[2:]]].max()
+    return {name: float(value) for name, value in found.items()}

@@ -1,0 +1,160 @@
+"""Registered models in the MLflow store: versions, and the aliases that say which one is in use."""
+
+from dataclasses import dataclass
+
+import mlflow
+import numpy as np
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+
+from census import UserError, WorkFailed, interruption, table, tracking
+from census.data import Census, Split
+
+CHAMPION, PREVIOUS = "champion", "previous"
+OUTPUTS = Schema([ColSpec("string", table.LABEL), ColSpec("double", "probability")])
+SIGNATURE = ModelSignature(tracking.INPUTS, OUTPUTS, tracking.PARAMS)  # of all that we promise
+RULE = "\n\n---\n\n"  # in a description: above it the verdict, below it what stood there
+
+
+@dataclass(frozen=True)
+class Model:
+    """A logged model: where it lies, what it promises, and the run that made it."""
+
+    uri: str
+    signature: ModelSignature
+    run: Run
+
+
+def require_name(option: str, name: str) -> None:
+    """Raise ``UserError`` where a registered model cannot have the name."""
+    if name.strip() in ("", ".", "..") or set(name) & set("/:"):
+        raise UserError(f"{option}: expected a name without / and :, got {name!r}")
+
+
+def require_registrable(register: str, rows: Census) -> None:
+    """Raise ``UserError`` where a model must not, or cannot, get the name ``register``."""
+    if rows.origin == "synthetic":
+        raise UserError(
+            f"register: a model trained on synthetic rows cannot be registered as {register!r}; "
+            "train on real rows (data=uci) or leave register out"
+        )
+    require_name("register", register)
+
+
+@interruption.held_off()
+def register(uri: str, name: str, description: str = "") -> ModelVersion:
+    """Make the model a new version of the registered model ``name``."""
+    version = mlflow.register_model(uri, name)
+    mlflow.MlflowClient().update_model_version(name, version.version, description)
+    return version
+
+
+@interruption.held_off()
+def find(uri: str, option: str = "model") -> Model:
+    """The model of this project that lies at ``uri``, an address that ``option`` led to.
+
+    Raises:
+        UserError: there is none.
+    """
+    expected = "expected the address of a model that train.py or sweep.py logged"
+    try:
+        info = mlflow.models.get_model_info(uri)
+    except (MlflowException, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{option}: {expected}, got {uri!r}: {reason}") from None
+    run = tracking.find_run(info.run_id or "")
+    if not run or not {"data.digest", "data.source"} <= set(run.data.tags):
+        raise UserError(f"{option}: {expected}, got {uri!r}, which tells of no run with data")
+    return Model(info.model_uri, info.signature, run)
+
+
+@interruption.held_off()
+def version_of(model: Model, name: str) -> ModelVersion | None:
+    """The newest version of the registered model that is this model; None if none is."""
+    made = f"run_id = '{model.run.info.run_id}'"
+    versions = mlflow.MlflowClient().search_model_versions(made)
+    same = [v for v in versions if (v.name, v.source) == (name, model.uri)]
+    return max(same, key=lambda version: int(version.version), default=None)
+
+
+@interruption.held_off()
+def by_alias(name: str, alias: str) -> ModelVersion | None:
+    """The version with the alias; None where there is none."""
+    try:
+        return mlflow.MlflowClient().get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+@interruption.held_off()
+def answers(model: Model, split: Split) -> np.ndarray:
+    """The probabilities that the model, loaded as it would be served, gives rows: (n_samples,)."""
+    served = mlflow.pyfunc.load_model(model.uri)
+    probability = served.predict(tracking.raw_rows(split.X))["probability"]
+    return probability.to_numpy(np.float32)  # as the booster gave them
+
+
+def breaches(new: ModelSignature, old: ModelSignature) -> list[str]:
+    """What a client of ``old`` would stumble over with ``new``.
+
+    A request of theirs must be taken, though it may hold more than is needed, and the answer must
+    hold all that it held.
+    """
+    given = {column.name: column.type for column in old.inputs}
+    needed = {column.name: column.type for column in new.inputs if column.required}
+    found = [f"input {name} is new" for name in needed if name not in given]
+    for what, before, after in (
+        ("input", given, {c.name: c.type for c in new.inputs if c.name in given}),
+        ("output", *({c.name: c.type for c in s.outputs} for s in (old, new))),
+        ("parameter", *({p.name: (p.dtype, p.default) for p in _params(s)} for s in (old, new))),
+    ):
+        if what != "input":
+            found += [f"{what} {name} is missing" for name in before if name not in after]
+        found += [
+            f"{what} {name} was {before[name]}, is {after[name]}"
+            for name in before
+            if name in after and before[name] != after[name]
+        ]
+    return found
+
+
+def _params(signature: ModelSignature) -> list:
+    return signature.params.params if signature.params else []
+
+
+@interruption.held_off()
+def log_verdict(version: ModelVersion, tags: dict[str, str], note: str) -> None:
+    """Write a verdict on a version: tags, and Markdown above its description."""
+    client, place = mlflow.MlflowClient(), (version.name, version.version)
+    for key, value in tags.items():
+        client.set_model_version_tag(*place, key, value)
+    before = (client.get_model_version(*place).description or "").rpartition(RULE)[2]
+    client.update_model_version(*place, note + RULE + before)
+
+
+@interruption.held_off()
+def promote(version: ModelVersion, champion: ModelVersion | None) -> None:
+    """Make a version the champion, and ``champion``, the one it was compared with, the previous.
+
+    Raises:
+        WorkFailed: another version has become champion since.
+    """
+    client, now = mlflow.MlflowClient(), by_alias(version.name, CHAMPION)
+    if (now and now.version) != (champion and champion.version):
+        raise WorkFailed(f"version {now and now.version} became champion meanwhile; start again")
+    if champion:
+        client.set_registered_model_alias(version.name, PREVIOUS, champion.version)
+    client.set_registered_model_alias(version.name, CHAMPION, version.version)
+
+
+@interruption.held_off()
+def roll_back(champion: ModelVersion, previous: ModelVersion) -> None:
+    """Make the previous version the champion again; nothing is previous then."""
+    client = mlflow.MlflowClient()
+    client.set_registered_model_alias(champion.name, CHAMPION, previous.version)
+    client.delete_registered_model_alias(champion.name, PREVIOUS)
