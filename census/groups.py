@@ -13,18 +13,20 @@ RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rat
 
 
 def features(X: pd.DataFrame) -> dict[str, pd.Series]:
-    """What people are told apart by: for each row the name of its group, by the feature's name."""
-    bands = pd.cut(X["age"], [-np.inf, *table.AGE_BANDS, np.inf], right=False, labels=_band_names())
-    words = {"sex": X["sex"], "race": X["race"], "age": bands}
-    words = {name: column.astype(object).fillna("missing") for name, column in words.items()}
-    return words | {"sex_race": words["sex"] + ", " + words["race"]}
+    """For each row the name of its group, by the feature that tells people apart."""
+    found = {}
+    for name in table.GROUPS:
+        column = _in_bands(X[name], table.BANDS[name]) if name in table.BANDS else X[name]
+        found[name] = column.astype(object).fillna("missing")
+    crossed = [found[name] for name in table.CROSSED]
+    return found | {"_".join(table.CROSSED): crossed[0].str.cat(crossed[1:], ", ")}
 
 
-def _band_names() -> list[str]:
-    """As people say them, and so that they sort: 24 and under, 25 to 34, 65 and over."""
-    ages = table.AGE_BANDS
-    between = [f"{low} to {high - 1}" for low, high in zip(ages, ages[1:], strict=False)]
-    return [f"{ages[0] - 1} and under", *between, f"{ages[-1]} and over"]
+def _in_bands(numbers: pd.Series, openings: tuple[int, ...]) -> pd.Series:
+    """Names that people would say, and that sort: 24 and under, 25 to 34, 65 and over."""
+    names = [f"{low} to {high - 1}" for low, high in zip(openings, openings[1:], strict=False)]
+    names = [f"{openings[0] - 1} and under", *names, f"{openings[-1]} and over"]
+    return pd.cut(numbers, [-np.inf, *openings, np.inf], right=False, labels=names)
 
 
 def frames(X: pd.DataFrame, y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, MetricFrame]:
@@ -76,19 +78,19 @@ def by_group(frames: dict[str, MetricFrame]) -> pd.DataFrame:
         the ends of its interval, ``<rate>_low`` and ``<rate>_high``; NaN where a group has no row
         that the rate counts.
     """
-    table = pd.concat({name: frame.by_group for name, frame in frames.items()}, names=["feature"])
-    table = table.reset_index().astype(
+    lines = pd.concat({name: frame.by_group for name, frame in frames.items()}, names=["feature"])
+    lines = lines.reset_index().astype(
         {"rows": int, "positives": int} | dict.fromkeys(RATES, float)
     )
-    counted = {"true_positive_rate": table["positives"]}
-    counted["false_positive_rate"] = table["rows"] - table["positives"]
+    counted = {"true_positive_rate": lines["positives"]}
+    counted["false_positive_rate"] = lines["rows"] - lines["positives"]
     for rate in RATES:
-        n = counted.get(rate, table["rows"])
-        low, high = wilson(table[rate], n.where(n > 0))
-        place = table.columns.get_loc(rate) + 1
-        table.insert(place, f"{rate}_low", low)
-        table.insert(place + 1, f"{rate}_high", high)
-    return table
+        n = counted.get(rate, lines["rows"])
+        low, high = wilson(lines[rate], n.where(n > 0))
+        place = lines.columns.get_loc(rate) + 1
+        lines.insert(place, f"{rate}_low", low)
+        lines.insert(place + 1, f"{rate}_high", high)
+    return lines
 
 
 def differences(frames: dict[str, MetricFrame]) -> dict[str, float]:

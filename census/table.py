@@ -34,7 +34,9 @@ FEATURES = (
     "native-country",
 )
 CATEGORICAL = tuple(name for name in FEATURES if name not in NUMERIC)
-AGE_BANDS = (25, 35, 45, 55, 65)  # years; each opens a band of `age` for figures by group
+GROUPS = ("sex", "race", "age")  # what people are told apart by in figures by group,
+BANDS = {"age": (25, 35, 45, 55, 65)}  # in bands that these values open, where it is a number,
+CROSSED = ("sex", "race")  # and by both of these at once
 
 LABEL = "income"
 NEGATIVE, POSITIVE = "<=50K", ">50K"

@@ -1,12 +1,16 @@
 """What tests share: a clean environment, rows to work on, and an account of what was skipped."""
 
 import os
+import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from census import data, synthetic
@@ -40,8 +44,16 @@ def _online() -> bool:
     return True
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """A store's database as MLflow makes it at first use, which takes it two seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch, tmp_path):
+def clean_environment(monkeypatch, tmp_path, empty_store):
     """No setting of the caller's leaks in; whatever is written goes into temporary folders."""
     for name in [*os.environ]:
         if name.startswith(("MLFLOW_", "CENSUS_", "GIT_")):
@@ -55,7 +67,18 @@ def clean_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    shutil.copy(empty_store, tmp_path)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store, store:
+        store.execute("UPDATE experiments SET artifact_location = ?", [f"{tmp_path}/mlruns/0"])
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def no_store(tmp_path):
+    """There is no store at first, and there must be none at the end."""
+    (tmp_path / "mlflow.db").unlink()
+    yield
+    assert not (tmp_path / "mlflow.db").exists()
 
 
 @pytest.fixture(scope="session")

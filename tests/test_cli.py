@@ -101,13 +101,12 @@ def test_no_default_needs_quotes(entry):
         ),
     ],
 )
-def test_a_slip_is_one_line_status_2_and_no_run(run_command, tmp_path, arguments, message):
+def test_a_slip_is_one_line_status_2_and_no_run(run_command, no_store, arguments, message):
     done = run_command("python", PROJECT / "train.py", *arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "mlflow.db").exists()
 
 
 @pytest.mark.parametrize(
@@ -132,18 +131,17 @@ def test_a_slip_is_one_line_status_2_and_no_run(run_command, tmp_path, arguments
     ],
 )  # fmt: skip
 def test_a_slip_in_a_sweep_is_one_line_status_2_and_no_run(
-    run_command, tmp_path, arguments, message
+    run_command, no_store, arguments, message
 ):
     done = run_command("python", PROJECT / "sweep.py", *arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "mlflow.db").exists()
 
 
 @pytest.mark.parametrize("path", ["~nosuchuser", "x" * 300, "loop", "file", "folders"])
-def test_a_path_that_cannot_be_read_is_one_line(run_command, tmp_path, path):
+def test_a_path_that_cannot_be_read_is_one_line(run_command, no_store, tmp_path, path):
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "file").write_text("")
     for name in ("adult.data", "adult.test"):
@@ -152,7 +150,6 @@ def test_a_path_that_cannot_be_read_is_one_line(run_command, tmp_path, path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: data: ")
     assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "mlflow.db").exists()
 
 
 def test_help_says_what_every_number_means(run_command):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from census import evaluation
 
@@ -37,6 +38,77 @@ def test_nobody_predicted_positive_is_a_zero_not_a_warning():
     assert evaluation.scores(Y, P, 0.95)["precision"] == 0
 
 
-def test_standard_error_is_the_binomial_one():
-    """sqrt(0.87 * 0.13 / 16281)."""
-    assert evaluation.standard_error(0.87, 16_281) == pytest.approx(0.002636, abs=1e-6)
+def test_a_bootstrap_recounts_the_metrics_of_the_rows_it_draws():
+    """The same draw, taken from the rows themselves, ties included, and scored by scikit-learn."""
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 2, 300).astype(np.int8)
+    p = (np.round(rng.random(300) * 0.5 + 0.25 * y, 2)).astype(np.float32)
+    found = evaluation.bootstrap(y, p, n_replicates=4, seed=7)
+    draws = np.random.default_rng(7)
+    for number in range(4):
+        rows = draws.integers(0, 300, 300, np.int32)
+        expected = evaluation.scores(y[rows], p[rows])
+        assert {k: v[number] for k, v in found.items()} == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_bootstrap_of_few_rows_leaves_out_what_is_undefined():
+    """Draws without a positive row have no recall; nobody selected in any: no precision at all."""
+    found = evaluation.bootstrap(np.array([0, 0, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4]))
+    assert np.isnan(found["recall"]).any()
+    assert np.isfinite(evaluation.interval(found["recall"])).all()
+    assert np.isfinite(evaluation.interval(found["log_loss"])).all()
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss", "roc_auc", "precision"])
+def test_an_interval_covers_the_truth_as_often_as_it_says(metric):
+    """300 samples of 400 rows from a population of 400,000: 95 %, within three standard errors."""
+    rng = np.random.default_rng(0)
+
+    def draw(n):
+        truth = rng.beta(0.6, 1.6, n)
+        y = (rng.random(n) < truth).astype(np.int8)
+        return y, np.clip(truth + rng.normal(0, 0.1, n), 0.01, 0.99)
+
+    truth = evaluation.scores(*draw(400_000))[metric]
+    covered = 0
+    for number in range(300):
+        replicates = evaluation.bootstrap(*draw(400), n_replicates=300, seed=number)[metric]
+        low, high = evaluation.interval(replicates)
+        covered += low <= truth <= high
+    assert abs(covered / 300 - 0.95) < 3 * np.sqrt(0.95 * 0.05 / 300)
+
+
+def test_two_models_are_compared_on_the_same_draws():
+    """The interval of a paired difference is far narrower than that of each model."""
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 2, 2000)
+    p = np.clip(0.5 + 0.3 * (y - 0.5) + rng.normal(0, 0.2, 2000), 0.01, 0.99)
+    one, other = (evaluation.bootstrap(y, q)["log_loss"] for q in (p, p * 0.99))
+    assert (one - other).std() < 0.2 * one.std()
+    assert evaluation.interval(one - evaluation.bootstrap(y, p)["log_loss"]) == (0, 0)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 5), (5, 5), (1, 3), (870, 1000)])
+def test_an_interval_of_a_share_is_wilsons(hits, n):
+    """As scipy computes it."""
+    expected = scipy.stats.binomtest(hits, n).proportion_ci(method="wilson")
+    assert evaluation.wilson(hits / n, n) == pytest.approx([expected.low, expected.high], abs=1e-6)
+
+
+def test_reliability_counts_and_shares_are_those_of_its_bins():
+    """1.0 belongs to the last bin; bins without rows are left out."""
+    p = np.array([0.05, 0.05, 0.95, 1.0], np.float32)
+    found = evaluation.reliability(np.array([0, 1, 1, 1], np.int8), p)
+    assert found["bin"].tolist() == pytest.approx([0.05, 0.95])
+    assert found["rows"].tolist() == [2, 2]
+    assert found["observed"].tolist() == [0.5, 1.0]
+    # |0.05 - 0.5| and |0.975 - 1|, both for half of the rows
+    assert evaluation.calibration_error(found) == pytest.approx((0.45 + 0.025) / 2)
+
+
+def test_thresholds_give_what_was_worked_out_by_hand():
+    found = evaluation.threshold_table(Y, P).set_index("threshold")
+    # from 0.5 on: 0.6 (wrong), 0.5, 0.8; from 0.9 on: nobody
+    assert found.loc[0.5].tolist() == pytest.approx([2 / 3, 2 / 3, 3 / 5, 3 / 5])
+    assert np.isnan(found.loc[0.9, "precision"])
+    assert found.loc[0.9, ["recall", "selection_rate", "accuracy"]].tolist() == [0, 0, 2 / 5]

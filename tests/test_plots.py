@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from census import plots
+from census import evaluation, explanation, groups, plots
 
 
 @pytest.fixture(scope="module")
@@ -15,15 +15,27 @@ def figures():
     rng = np.random.default_rng(0)
     y = (rng.random(500) < 0.25).astype(int)
     probability = np.clip(0.25 + 0.4 * (y - 0.25) + rng.normal(0, 0.1, 500), 0, 1)
-    importance = pd.DataFrame({"feature": ["capital-gain", "age"], "gain": [3.0, 0.0]})
+    X = pd.DataFrame({"age": rng.integers(17, 90, 500).astype(np.float32)})
+    X["sex"] = pd.Categorical(rng.choice(["Female", "Male"], 500))
+    X["race"] = pd.Categorical(
+        rng.choice(["a rather long name of a people", "B"], 500, p=[0.02, 0.98])
+    )
+    tables = {
+        "importance.csv": pd.DataFrame({"feature": ["capital-gain", "age"], "gain": [3.0, 0.0]}),
+        "groups.csv": groups.by_group(groups.frames(X, y, probability >= 0.5)),
+        "calibration.csv": evaluation.reliability(y, probability),
+    }
     curves = {"validation_log_loss": [0.6, 0.5], "train_log_loss": [0.6, 0.4, 0.3]}
-    return plots.figures(y, probability, importance, curves, "the test rows")
+    drawn = plots.figures(y, probability, tables, curves, "the test rows")
+    values = rng.normal(size=(500, 4))
+    shap = explanation.shap_table([*X], values)
+    return drawn | {"plots/shap.png": plots.shap(X, values, shap, "the test rows")}
 
 
 def test_importance_stands_at_the_root_and_the_others_in_a_folder(figures):
     assert [path for path in figures if "/" not in path] == ["importance.png"]
     assert {path.split("/")[0] for path in figures if "/" in path} == {"plots"}
-    assert len(figures) == 6
+    assert len(figures) == 8
 
 
 def test_pictures_are_drawn_within_their_frames(figures):
@@ -40,10 +52,13 @@ def test_pictures_are_drawn_within_their_frames(figures):
 
 def test_pictures_name_what_they_show(figures):
     titles = {path: figure.axes[0].get_title() for path, figure in figures.items()}
-    for path in ("roc", "precision_recall", "calibration", "confusion_matrix"):
+    for path in ("roc", "precision_recall", "calibration", "confusion_matrix", "shap"):
         assert titles[f"plots/{path}.png"].endswith("the test rows")
     labels = [text.get_text() for text in figures["importance.png"].axes[0].get_yticklabels()]
     assert labels == ["capital-gain", "age"]
+    names = [text.get_text() for text in figures["plots/groups.png"].axes[0].get_yticklabels()]
+    assert names[0].startswith("Female (")
+    assert len(names) == 2 + 2 + 6 + 4
     legend = figures["plots/log_loss.png"].axes[0].get_legend()
     assert [t.get_text() for t in legend.get_texts()] == ["validation_log_loss", "train_log_loss"]
 
@@ -52,5 +67,5 @@ def test_calibration_points_are_shares_of_their_bins():
     """So many rows that a sum of labels no longer fits their 8 bits."""
     y = np.array([0, 1, 1, 1] * 100, np.int8)
     p = np.array([0.05, 0.05, 0.95, 1.0] * 100, np.float32)
-    line = plots.calibration(y, p, "x").axes[0].lines[1]
+    line = plots.calibration(evaluation.reliability(y, p), "x").axes[0].lines[1]
     assert np.allclose(line.get_xydata(), [[0.05, 0.5], [0.975, 1.0]])

@@ -50,8 +50,7 @@ def store(request, tmp_path, monkeypatch):
     if request.param == "sqlite":
         yield
         return
-    port = free_port()
-    uri = f"sqlite:///{tmp_path}/server.db"
+    port, uri = free_port(), f"sqlite:///{tmp_path}/server.db"
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", uri, "--artifacts-destination", str(tmp_path / "artifacts")]
     with running(command, port, tmp_path / "server.log", "/health"):

@@ -1,0 +1,68 @@
+"""Figures by group against values worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from census import groups
+
+# sex, race, age, label, predicted
+PEOPLE = [
+    ("Female", "White", 24, 1, 1),
+    ("Female", "White", 25, 1, 0),
+    ("Female", "Black", 34, 0, 0),
+    ("Female", None, 35, 0, 1),
+    ("Male", "White", 64, 1, 1),
+    ("Male", "White", 65, 0, 1),
+    ("Male", "Black", 90, 0, 0),
+    ("Male", "Black", np.nan, 0, 1),
+]
+
+
+@pytest.fixture
+def frames():
+    table = pd.DataFrame(PEOPLE, columns=["sex", "race", "age", "y", "predicted"])
+    X = table.astype({"sex": "category", "race": "category", "age": np.float32})
+    return groups.frames(X, table["y"].to_numpy(np.int8), table["predicted"].to_numpy() == 1)
+
+
+def test_rates_are_those_worked_out_by_hand(frames):
+    found = groups.by_group(frames).set_index(["feature", "group"])
+    rates = ["rows", "positives", *groups.RATES]
+    expected = {
+        ("sex", "Female"): [4, 2, 2 / 4, 2 / 4, 1 / 2, 1 / 2],
+        ("sex", "Male"): [4, 1, 2 / 4, 3 / 4, 1, 2 / 3],
+        ("race", "Black"): [3, 0, 2 / 3, 1 / 3, np.nan, 1 / 3],
+        ("race", "White"): [4, 3, 2 / 4, 3 / 4, 2 / 3, 1],
+        ("race", "missing"): [1, 0, 0, 1, np.nan, 1],
+        ("sex_race", "Male, Black"): [2, 0, 1 / 2, 1 / 2, np.nan, 1 / 2],
+        ("age", "24 and under"): [1, 1, 1, 1, 1, np.nan],
+        ("age", "25 to 34"): [2, 1, 1 / 2, 0, 0, 0],
+        ("age", "65 and over"): [2, 0, 1 / 2, 1 / 2, np.nan, 1 / 2],
+        ("age", "missing"): [1, 0, 0, 1, np.nan, 1],
+    }
+    for group, values in expected.items():
+        assert found.loc[group, rates].tolist() == pytest.approx(values, nan_ok=True), group
+    assert found.loc["sex", "rows"].sum() == found.loc["sex_race", "rows"].sum() == len(PEOPLE)
+
+
+def test_intervals_are_of_the_rows_that_the_rate_counts(frames):
+    """Wilson's for 1 of 2 is 0.0945 to 0.9055; one of 4 is narrower."""
+    women = groups.by_group(frames).set_index("group").loc["Female"]
+    ends = women[["true_positive_rate_low", "true_positive_rate_high"]].tolist()
+    assert ends == pytest.approx([0.0945, 0.9055], abs=1e-4)
+    assert women["accuracy_high"] - women["accuracy_low"] < ends[1] - ends[0]
+
+
+def test_differences_are_between_the_most_and_the_least_favoured_group(frames):
+    """A group without positives has no true positive rate, and is not a rate of 0."""
+    found = groups.differences(frames)
+    assert found["demographic_parity_difference_sex"] == pytest.approx(3 / 4 - 2 / 4)
+    assert found["equalized_odds_difference_sex"] == pytest.approx(max(1 / 2, 2 / 3 - 1 / 2))
+    assert found["demographic_parity_difference_race"] == pytest.approx(1 - 1 / 3)
+    assert found["equalized_odds_difference_race"] == pytest.approx(1 - 1 / 3)
+    assert set(found) == {
+        f"{kind}_difference_{feature}"
+        for kind in ("demographic_parity", "equalized_odds")
+        for feature in ("sex", "race", "age", "sex_race")
+    }
