@@ -49,8 +49,10 @@ def main(ctx, model, name, metric, min_improvement, max_group_drop, rollback) ->
     rows = data.load_again(tags)
     train.announce(rows)
     with tracking.start_run(f"promote {candidate.run.info.run_name}") as run:
-        marks = {CANDIDATE: candidate.uri, NAME: name}
-        tracking.log_setting(run, typed, rows, tags["device"], marks)
+        tracking.log_params(run, typed)
+        tracking.log_tags(run, tracking.record(rows, tags["device"]))
+        tracking.log_tags(run, {CANDIDATE: candidate.uri, NAME: name})
+        tracking.log_inputs(run.info.run_id, rows, test=rows.test)
         checks = compare(candidate, champion, rows, metric, min_improvement, max_group_drop)
         passed = checks["passed"].all()
         if passed and not version:

@@ -155,23 +155,20 @@ def show(run, outcomes, baseline: dict[str, float], metric: str) -> None:
 
     board = search.leaderboard(outcomes, baseline, metric)
     done = [outcome for outcome in outcomes if not outcome.error]
-    figures = {}
+    pictures = {}
     if done:
         for outcome in done[:DRAWN]:
             if outcome.curve is None:
                 outcome.curve = children.curve(outcome.run_id)
         curves = [(train.shape(outcome.point), outcome.curve) for outcome in done[:DRAWN]]
         others = [outcome.curve for outcome in done[DRAWN:] if outcome.curve is not None]
-        points = [outcome.point for outcome in done]
+        varied = grid.varied(outcome.point for outcome in done)
         less = grid.METRICS[metric] > 0
         cells = board[board["run_id"].isin([outcome.run_id for outcome in done])]
-        figures = {
-            "plots/sweep.png": plots.heat_map(
-                cells, grid.varied(points), f"validation_{metric}", less
-            ),
-            "plots/sweep_curves.png": plots.sweep_curves(curves, others),
-        }
-    tracking.log_files(run, figures, {"sweep.csv": board, "sweep.json": board})
+        heat_map = plots.heat_map(cells, varied, f"validation_{metric}", less)
+        pictures["plots/sweep.png"] = plots.png(heat_map)
+        pictures["plots/sweep_curves.png"] = plots.png(plots.sweep_curves(curves, others))
+    tracking.log_files(run, pictures, {"sweep.csv": board, "sweep.json": board})
 
 
 def conclude(run, setting, parts, outcomes, baseline, metric: str, seconds, register) -> None:

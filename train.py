@@ -166,12 +166,14 @@ def log(run, fitted: Fitted, rows, config, register: str = "none", note: str = "
             cut_on, cut_rows = "test, descriptive: not to choose by", (test.y, probability)
         tables["thresholds.csv"] = evaluation.threshold_table(*cut_rows).assign(rows=cut_on)
         figures = plots.figures(test.y, probability, tables, fitted.curves, where)
+        pictures = {path: plots.png(figure) for path, figure in figures.items()}
         params = {name: str(value) for name, value in config.items()}
         info = tracking.log_model(booster, tracking.raw_rows(test.X.head(5)), params)
         shap = shap.result()
     tables["shap.csv"] = explanation.shap_table(booster.feature_names, shap)
-    figures["plots/shap.png"] = plots.shap(explained, shap, tables["shap.csv"], where)
-    tracking.log_files(run, figures, tables)
+    figure = plots.shap(explained, shap, tables["shap.csv"], where)
+    pictures["plots/shap.png"] = plots.png(figure)
+    tracking.log_files(run, pictures, tables)
     metrics = fitted.metrics | {"peak_memory_mb": tracking.peak_memory_mb()}
     tracking.log_results(run, info.model_id, scores, rows, metrics, fitted.curves)
     digest = tracking.model_digest(booster)

@@ -1,5 +1,7 @@
 """Pictures of one model on one split, and of a sweep; functions return matplotlib figures."""
 
+import io
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -47,6 +49,13 @@ def figures(
             "plots/groups.png": groups(tables["groups.csv"], where),
             "plots/log_loss.png": log_loss_curves(curves),
         }
+
+
+def png(figure: Figure) -> bytes:
+    """The picture as a file."""
+    file = io.BytesIO()
+    figure.savefig(file, dpi=110)
+    return file.getvalue()
 
 
 def importance_bars(importance: pd.DataFrame) -> Figure:

@@ -17,7 +17,6 @@ from types import SimpleNamespace
 import mlflow
 import pandas as pd
 import xgboost
-from matplotlib.figure import Figure
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, infer_signature
@@ -132,6 +131,7 @@ def log_params(run: Run, typed: dict[str, str]) -> None:
     mlflow.MlflowClient().log_batch(run.info.run_id, params=params)
 
 
+@interruption.held_off()
 def log_inputs(run_id: str, rows: Census, **splits: Split) -> None:
     """Log the lineage of splits, by the context they were used in.
 
@@ -236,13 +236,13 @@ def log_results(
 
 
 @interruption.held_off()
-def log_files(run: Run, figures: dict[str, Figure], tables: dict[str, pd.DataFrame]) -> None:
+def log_files(run: Run, pictures: dict[str, bytes], tables: dict[str, pd.DataFrame]) -> None:
     """Log pictures and tables, by the artifact's path; MLflow's page shows a .json as a table."""
     client, run_id = mlflow.MlflowClient(), run.info.run_id
     with tempfile.TemporaryDirectory() as folder:
-        for path, figure in figures.items():
+        for path, picture in pictures.items():
             (Path(folder) / path).parent.mkdir(exist_ok=True)
-            figure.savefig(Path(folder) / path, dpi=110)
+            (Path(folder) / path).write_bytes(picture)
         for path, frame in tables.items():
             if path.endswith(".json"):
                 client.log_table(run_id, frame, path)
