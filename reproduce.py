@@ -57,8 +57,8 @@ def main(ctx, run_id: str) -> None:
                 f"{len(differing)} of {len(found)} results of run {run_id} are not identical; "
                 f"{reason(past, run, rows, device)}"
             )
-    first = ", ".join([*found][:4])
-    click.echo(f"identical: {first}, ..., all {len(found)} results of run {run_id}")
+    few = ", ".join([*found][:3])
+    click.echo(f"identical: all {len(found)} results of run {run_id} ({few}, ...)")
 
 
 def retrain(past, rows, device: str) -> dict:

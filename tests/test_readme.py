@@ -2,6 +2,7 @@
 
 import re
 
+import promote
 import sweep
 import train
 from census import hyperparameters
@@ -28,7 +29,7 @@ def test_the_table_of_parameters_is_complete_and_has_the_defaults():
         documented |= dict(zip(names, defaults * (len(names) // len(defaults)), strict=True))
     for name, default in hyperparameters.DEFAULTS.items():
         assert documented[name] == str(default), name
-    for command in (train.main, sweep.main):
+    for command in (train.main, sweep.main, promote.main):
         for option in command.params:
             if option.name not in hyperparameters.DEFAULTS:
                 assert documented[option.name] == str(option.default), option.name
