@@ -49,9 +49,9 @@ def main(ctx, model, name, metric, min_improvement, max_group_drop, rollback) ->
     rows = data.load_again(tags)
     train.announce(rows)
     with tracking.start_run(f"promote {candidate.run.info.run_name}") as run:
+        marks = {CANDIDATE: candidate.uri, NAME: name}
         tracking.log_params(run, typed)
-        tracking.log_tags(run, tracking.record(rows, tags["device"]))
-        tracking.log_tags(run, {CANDIDATE: candidate.uri, NAME: name})
+        tracking.log_tags(run, tracking.record(rows, tags["device"]) | marks)
         tracking.log_inputs(run.info.run_id, rows, test=rows.test)
         checks = compare(candidate, champion, rows, metric, min_improvement, max_group_drop)
         passed = checks["passed"].all()
@@ -107,7 +107,7 @@ def compare(candidate, champion, rows, metric: str, min_improvement: float, max_
     checks.append(("signature", "; ".join(breaches) or "compatible", "compatible", not breaches))
     if not breaches:
         y, probability = rows.test.y, registry.answers(candidate, rows.test)
-        scores = evaluation.scores(y, probability)
+        scores = evaluation.core_scores(y, probability)
         for name, floor in FLOORS.items():
             sign = grid.METRICS[name]
             bound = f"at {'most' if sign > 0 else 'least'} {floor}"
@@ -126,7 +126,7 @@ def _improvement(y, probability, other, metric: str, least: float) -> tuple:
 
     sign = grid.METRICS[metric]
     better = sign * (
-        evaluation.scores(y, other)[metric] - evaluation.scores(y, probability)[metric]
+        evaluation.core_scores(y, other)[metric] - evaluation.core_scores(y, probability)[metric]
     )
     ours, theirs = (evaluation.bootstrap(y, p)[metric] for p in (probability, other))
     low, high = evaluation.interval(sign * (theirs - ours))

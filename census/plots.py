@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from sklearn import metrics
 
+from census.evaluation import BINS
 from census.table import NEGATIVE, POSITIVE
 
 BLUE, ORANGE, GREY = "#2a6f97", "#e07a2f", "#8d99ae"
@@ -100,7 +101,7 @@ def calibration(bins: pd.DataFrame, where: str) -> Figure:
     axes.errorbar(*points, error, fmt="o-", color=BLUE, linewidth=2, capsize=3, label="model, 95 %")
     axes.legend(loc="upper left")
     bars = axes.twinx()
-    bars.bar(bins["bin"], bins["rows"], width=0.09, color=GREY, alpha=0.25)
+    bars.bar(bins["bin"], bins["rows"], width=0.9 / BINS, color=GREY, alpha=0.25)
     bars.set(ylabel="rows (bars)", ylim=(0, bins["rows"].max() * 2.5))
     bars.grid(visible=False)
     return figure

@@ -83,12 +83,7 @@ def version_of(model: Model, name: str) -> ModelVersion | None:
 @interruption.held_off()
 def by_alias(name: str, alias: str) -> ModelVersion | None:
     """The version with the alias; None where there is none."""
-    try:
-        return mlflow.MlflowClient().get_model_version_by_alias(name, alias)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
+    return tracking.found(mlflow.MlflowClient().get_model_version_by_alias, name, alias)
 
 
 @interruption.held_off()

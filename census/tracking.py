@@ -8,7 +8,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -272,8 +272,13 @@ def peak_memory_mb() -> float:
 
 def find_run(run_id: str) -> Run | None:
     """The run; None if the store has none of that id."""
+    return found(mlflow.MlflowClient().get_run, run_id)
+
+
+def found(look_up: Callable, *names: str):
+    """What the store finds by names; None where it has nothing of them."""
     try:
-        return mlflow.MlflowClient().get_run(run_id)
+        return look_up(*names)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
