@@ -1,7 +1,8 @@
-"""Judge a grid of configurations on validation rows, one child run each; make the best a model.
+"""Judge configurations on validation rows, one child run each; make the best one a model.
 
 mlflow run . -e sweep
 python sweep.py --max_depth 3,6,9 --learning_rate 0.05,0.1 --n_estimators 200,400 --folds 5
+python sweep.py --sampler tpe --trials 30 --max_depth 2..10 --learning_rate 0.01..0.3
 """
 
 import time
@@ -27,6 +28,13 @@ SHOWN, DRAWN = 10, 5  # points in the run's description, and curves in colour
     1,
     "1 holds a fifth of the training rows out, k holds out each of k folds in turn.",
 )
+@cli.option(
+    "sampler",
+    click.Choice(["grid", "random", "tpe"]),
+    "grid",
+    "grid: every combination; random, tpe: trials drawn by Optuna, from ranges like 0.01..0.3 too.",
+)
+@cli.option("trials", cli.Whole(1), 50, "So many are drawn, where the sampler is not grid.")
 @cli.option("max_points", cli.Whole(1), 10_000, "A larger grid is refused.")
 @cli.option("max_failures", cli.Whole(0), 0, "So many points may fail; with more the sweep fails.")
 @cli.option(
@@ -41,9 +49,11 @@ SHOWN, DRAWN = 10, 5  # points in the run's description, and curves in colour
 )
 @cli.common_options
 @click.pass_context
-def main(ctx, metric, folds, max_points, max_failures, workers, resume, **rest) -> None:
+def main(
+    ctx, metric, folds, sampler, trials, max_points, max_failures, workers, resume, **rest
+) -> None:
     seed, data, device, register = (rest.pop(k) for k in ("seed", "data", "device", "register"))
-    points = grid.points(rest, max_points)
+    plan = grid.Grid(grid.points(rest, max_points)) if sampler == "grid" else None
     with interruption.held_off():
         from census import children, model, registry, search, tracking
         from census import data as census_data
@@ -54,21 +64,23 @@ def main(ctx, metric, folds, max_points, max_failures, workers, resume, **rest) 
         registry.require_registrable(register, rows)
     parts = model.validation_splits(rows.train.y, seed, folds)
     children.require_resumable(resume)
+    if not plan:
+        with interruption.held_off():
+            from census import sampling
+        plan = sampling.Trials(rest, sampler, metric, seed, trials)
     train.announce(rows)
-    click.echo(
-        f"grid   points: {len(points):,}, fits they share: {len(grid.shared_fits(points)):,}"
-    )
-    setting = children.Setting(rows, device, seed, folds)
-    name = f"sweep of {len(points):,} point{'s' if len(points) > 1 else ''}"
-    with tracking.start_run(train.marked(name, rows)) as run:
+    click.echo(plan.describe())
+    setting = children.Setting(rows, device, seed, folds, plan.trees)
+    name = f"sweep of {plan.n_points:,} {'point' if sampler == 'grid' else f'{sampler} trial'}"
+    with tracking.start_run(train.marked(name + "s" * (plan.n_points > 1), rows)) as run:
         typed = ctx.meta["typed"]
-        tracking.log_setting(run, typed, rows, device, {children.SIZE: str(len(points))})
-        outcomes, seconds = explore(run, setting, points, parts, metric, workers, resume)
+        tracking.log_setting(run, typed, rows, device, {children.SIZE: str(plan.n_points)})
+        outcomes, seconds = explore(run, setting, plan, parts, metric, workers, resume)
         baseline = search.constant(rows.train.y, parts)
         show(run, outcomes, baseline, metric)
         failed = [outcome.error for outcome in outcomes if outcome.error]
-        reason = f"{len(failed)} of {len(points)} points failed: {failed[-1]}" if failed else ""
-        if len(failed) == len(points):
+        reason = f"{len(failed)} of {len(outcomes)} points failed: {failed[-1]}" if failed else ""
+        if len(failed) == len(outcomes):
             raise WorkFailed(reason)
         passed = len(failed) <= max_failures
         register = register if passed else "none"
@@ -77,11 +89,12 @@ def main(ctx, metric, folds, max_points, max_failures, workers, resume, **rest) 
             raise WorkFailed(f"{reason} (max_failures={max_failures})")
 
 
-def explore(run, setting, points, parts, metric: str, workers: int | None, resume: str):
+def explore(run, setting, plan, parts, metric: str, workers: int | None, resume: str):
     """Judge every point that no earlier sweep has judged, each in a child run.
 
     Args:
         run: the parent.
+        plan: what to judge: a ``grid.Grid`` or ``sampling.Trials``.
         parts: as ``model.validation_splits`` gives them.
 
     Returns:
@@ -91,62 +104,46 @@ def explore(run, setting, points, parts, metric: str, workers: int | None, resum
 
     for other in children.mend(run):
         click.echo(f"note   run {other} reads RUNNING and may be alive: left alone")
-    outcomes = children.resume(run, setting, points, resume)
-    known = {grid.key(outcome.point) for outcome in outcomes}
-    if known:
-        click.echo(f"resume {len(known):,} points are known from earlier sweeps")
-    fits = grid.shared_fits(point for point in points if grid.key(point) not in known)
-    if not fits:
-        return search.ranked(outcomes, metric), 0.0
-    run_ids, best = {}, search.ranked(outcomes, metric)
+    look_up, outcomes, run_ids = children.known(run, setting, resume), [], {}
+
+    def known(point):
+        if outcome := look_up(point):
+            outcomes.append(outcome)
+        return outcome
+
+    def name(point) -> str:
+        return train.marked(train.shape(point), setting.rows)
 
     def begin(fit) -> None:
         for point in fit:
-            name = train.marked(train.shape(point), setting.rows)
-            run_ids[grid.key(point)] = children.begin(run, setting, point, name)
+            run_ids[shape_of(point)] = children.begin(run, setting, point, name(point))
 
-    workers, n_jobs = search.split_of_cores(len(fits) * len(parts), workers, setting.device)
-    folds = [model.matrices(setting.rows.train, part) for part in parts]
-    options = {"seed": setting.seed, "device": setting.device, "n_jobs": n_jobs}
+    def shape_of(point) -> tuple:
+        return grid.key(point | {"n_estimators": 0} if plan.trees else point)
+
+    n_fits = plan.start(known)
+    if n_fits:
+        workers, n_jobs = search.split_of_cores(n_fits * len(parts), workers, setting.device)
+        ahead = 2 * workers if plan.trees else n_fits
+        folds = [model.matrices(setting.rows.train, part) for part in parts]
+        options = {"seed": setting.seed, "device": setting.device, "n_jobs": n_jobs}
+        judged = search.judged(
+            plan.fits(ahead), ahead, folds, workers, begin, plan.trees, **options
+        )
     start = time.perf_counter()
     with (
         children.none_left_running(run),
-        closing(search.judged(fits, folds, workers, begin, **options)) as judged,
-        progress(len(points), fits, metric) as advance,
+        closing(judged),
+        progress(plan, metric, outcomes) as advance,
     ):
         for outcome in judged:
-            outcome.run_id = run_ids[grid.key(outcome.point)]
-            children.finish(outcome)
+            outcome.run_id = run_ids[shape_of(outcome.point)]
+            children.finish(setting, outcome, name(outcome.point))
             outcomes.append(outcome)
-            best = search.ranked([*best[:1], outcome], metric)
-            advance(outcome.point, best[0], len(outcomes))
+            advance(plan.tell(outcome))
     seconds = time.perf_counter() - start
     click.echo(f"search {seconds:.1f} s; fits at a time: {workers}, threads for each: {n_jobs}")
     return search.ranked(outcomes, metric), seconds
-
-
-@contextmanager
-def progress(n_points: int, fits, metric: str) -> Iterator[Callable]:
-    """A bar in a terminal, elsewhere a line whenever a tenth of the work is done."""
-    work, start, worked = grid.work(fits), time.monotonic(), 0
-    total = sum(work.values())
-    bar_format = "       {percentage:3.0f}% |{bar}| {desc}, {remaining} left"
-
-    def advance(point, best, n_done: int) -> None:
-        nonlocal worked
-        before, worked = worked, worked + work[grid.key(point)]
-        line = f"{n_done:,} of {n_points:,} points"
-        if not best.error:
-            line += f", best {metric} {best.metrics[metric]:.4f}"
-        bar.set_description_str(line, refresh=False)
-        bar.update(worked - before)
-        if bar.disable and 10 * before // total < 10 * worked // total:
-            left = tqdm.format_interval((time.monotonic() - start) * (total / worked - 1))
-            click.echo(f"       {line}, {left} left", err=True)
-
-    desc = f"0 of {n_points:,} points"
-    with tqdm(desc=desc, total=total, bar_format=bar_format, disable=None, leave=False) as bar:
-        yield advance
 
 
 def show(run, outcomes, baseline: dict[str, float], metric: str) -> None:

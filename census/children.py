@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,12 +16,12 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from census import UserError, interruption, process, tracking
 from census.data import Census
 from census.grid import Point
-from census.search import Outcome
+from census.search import PATIENCE, Outcome
 
 RESULT_VERSION = 1  # to be raised when the code would give another result for the same point
 
 PARENT = "mlflow.parentRunId"
-CONFIG, SIZE = "sweep.config", "sweep.points"
+CONFIG, TRIAL, SIZE = "sweep.config", "sweep.trial", "sweep.points"
 BEST, RESUMED_FROM = "sweep.best_run_id", "sweep.resumed_from"
 CONTEXT = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit")
 VALIDATION = "validation_"
@@ -35,11 +35,18 @@ class Setting:
     device: str
     seed: int
     folds: int
+    trees: Sequence[int] | None = None  # a trial is judged at the best of these numbers of trees
 
     def digest(self, point: Point) -> str:
         """SHA-256 of everything that decides the result of a point."""
-        decisive = {
-            "hyperparameters": point,
+        return self._digest(hyperparameters=point)
+
+    def trial(self, point: Point) -> str:
+        """SHA-256 of everything that decides the result of a trial, its number of trees too."""
+        return self._digest(hyperparameters=point, trees=str(self.trees), patience=PATIENCE)
+
+    def _digest(self, **decisive) -> str:
+        decisive |= {
             "rows": self.rows.train.digest,
             "folds": self.folds,
             "seed": self.seed,
@@ -55,17 +62,21 @@ def begin(parent: Run, setting: Setting, point: Point, name: str) -> str:
     """Make the child run of a point, RUNNING; returns its id."""
     client = mlflow.MlflowClient()
     tags = {key: parent.data.tags[key] for key in CONTEXT if key in parent.data.tags}
-    tags |= {PARENT: parent.info.run_id, CONFIG: setting.digest(point)}
-    tags |= tracking.record(setting.rows, setting.device)
-    run_id = client.create_run(parent.info.experiment_id, tags=tags, run_name=name).info.run_id
+    tags |= {PARENT: parent.info.run_id} | tracking.record(setting.rows, setting.device)
     params = point | {"seed": setting.seed, "folds": setting.folds}
+    if setting.trees:
+        tags[TRIAL] = setting.trial(point)
+        del params["n_estimators"]  # to be found
+    else:
+        tags[CONFIG] = setting.digest(point)
+    run_id = client.create_run(parent.info.experiment_id, tags=tags, run_name=name).info.run_id
     client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
     tracking.log_inputs(run_id, setting.rows, training=setting.rows.train)
     return run_id
 
 
 @interruption.held_off()
-def finish(outcome: Outcome) -> None:
+def finish(setting: Setting, outcome: Outcome, name: str) -> None:
     """Write what a point gave and end its run, FINISHED or FAILED."""
     client = mlflow.MlflowClient()
     if outcome.error:
@@ -81,6 +92,11 @@ def finish(outcome: Outcome) -> None:
         for step, value in enumerate(outcome.curve[:-1], start=1)
     ]
     tracking.log_points(outcome.run_id, points)
+    if setting.trees:
+        found = [Param("n_estimators", str(outcome.point["n_estimators"]))]
+        tags = {CONFIG: setting.digest(outcome.point), "mlflow.runName": name}
+        tags = [RunTag(key, value) for key, value in tags.items()]
+        client.log_batch(outcome.run_id, params=found, tags=tags)
     client.set_terminated(outcome.run_id, "FINISHED")
 
 
@@ -146,39 +162,45 @@ def require_resumable(resume: str) -> None:
 
 
 @interruption.held_off()
-def resume(parent: Run, setting: Setting, points: list[Point], how: str) -> list[Outcome]:
-    """What FINISHED children of earlier sweeps already hold.
+def known(parent: Run, setting: Setting, how: str) -> Callable[[Point], Outcome | None]:
+    """What looks up what a FINISHED child of an earlier sweep already holds for a point.
 
-    Children of a sweep that did not finish move to ``parent``; those of a finished one, of one
-    that still runs and of another experiment stay where they are.
+    Children of a sweep that did not finish move to ``parent`` when they are looked up; those of a
+    finished one, of one that still runs and of another experiment stay where they are.
     """
-    if how == "never":
-        return []
-    digests = {setting.digest(point): point for point in points}
     client, where, only = mlflow.MlflowClient(), parent, None
-    if how != "auto":
+    if how not in ("auto", "never"):
         where = client.get_run(how)
         only = {how, *where.data.tags.get(RESUMED_FROM, how).split(",")}
-    earlier, outcomes = {}, {}
-    for child in _search(where, f"tags.`{CONFIG}` != ''", "FINISHED"):
-        of, digest = child.data.tags.get(PARENT, ""), child.data.tags[CONFIG]
-        if digest not in digests or digest in outcomes or (only and of not in only):
-            continue
+    tag, digest = (TRIAL, setting.trial) if setting.trees else (CONFIG, setting.digest)
+    found, earlier, used = {}, {}, []
+    for child in [] if how == "never" else _search(where, f"tags.`{tag}` != ''", "FINISHED"):
+        if not only or child.data.tags.get(PARENT, "") in only:
+            found.setdefault(child.data.tags[tag], child)
+
+    @interruption.held_off()
+    def look_up(point: Point) -> Outcome | None:
+        child = found.get(digest(point))
+        if not child:
+            return None
+        of = child.data.tags.get(PARENT, "")
         if of not in earlier:
             earlier[of] = tracking.find_run(of)
+            used.extend(filter(None, [of]))
+            client.set_tag(parent.info.run_id, RESUMED_FROM, ",".join(used)[:5000])
         ended = earlier[of] is None or earlier[of].info.status in ("FAILED", "KILLED")
         adopted = ended and where.info.experiment_id == parent.info.experiment_id
         if adopted:
             client.set_tag(child.info.run_id, PARENT, parent.info.run_id)
-        outcomes[digest] = Outcome(
-            digests[digest],
-            {name.removeprefix(VALIDATION): value for name, value in child.data.metrics.items()},
+        metrics = child.data.metrics.items()
+        return Outcome(
+            point | {"n_estimators": int(child.data.params["n_estimators"])},
+            {name.removeprefix(VALIDATION): value for name, value in metrics},
             run_id=child.info.run_id,
             source="adopted" if adopted else "reused",
         )
-    if outcomes:
-        client.set_tag(parent.info.run_id, RESUMED_FROM, ",".join(filter(None, earlier))[:5000])
-    return [*outcomes.values()]
+
+    return look_up
 
 
 def _search(where: Run, condition: str = "", status: str = "RUNNING") -> list[Run]:

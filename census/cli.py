@@ -7,7 +7,7 @@ from collections.abc import Callable
 import click
 
 from census import interruption
-from census.hyperparameters import HYPERPARAMETERS
+from census.hyperparameters import HYPERPARAMETERS, Span
 
 
 class Command(click.Command):
@@ -62,17 +62,22 @@ class Real(click.FloatRange):
 
 
 class Several(click.ParamType):
-    """Values of one kind, separated by commas."""
+    """Values of one kind, separated by commas, or a range like 0.01..0.3."""
 
     def __init__(self, kind: click.ParamType):
         self.kind, self.name = kind, f"{kind.name}s"
 
-    def convert(self, value, param, ctx) -> tuple:
-        if isinstance(value, tuple):
+    def convert(self, value, param, ctx) -> tuple | Span:
+        if not isinstance(value, str):
             return value
         entries = value.split(",")
         if not all(entry.strip() for entry in entries):
             self.fail(f"{value!r} has an empty entry; expected {self.name} like 3,6,9.", param, ctx)
+        if len(ends := value.split("..")) == 2:
+            span = Span(*(self.kind.convert(end.strip(), param, ctx) for end in ends))
+            if span.low >= span.high:
+                self.fail(f"{value!r} is empty; expected a range like 2..10.", param, ctx)
+            return span
         return tuple(self.kind.convert(entry.strip(), param, ctx) for entry in entries)
 
 
@@ -83,7 +88,7 @@ def option(name: str, kind: click.ParamType | None, default, meaning: str) -> Ca
 
 
 def hyperparameter_options(command: Callable, lists: bool = False) -> Callable:
-    """Add one option for each hyper-parameter: for a number, or for a list of them."""
+    """Add one option for each hyper-parameter: for a number, or for a list or a range."""
     for p in reversed(HYPERPARAMETERS):
         whole = isinstance(p.default, int)
         kind = Whole(p.low, p.high) if whole else Real(p.low, p.high, min_open=p.low_excluded)

@@ -1,11 +1,11 @@
 """A grid of hyper-parameters: its points, those that one fit serves, and the best of them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
 from census import UserError
-from census.hyperparameters import DEFAULTS
+from census.hyperparameters import DEFAULTS, Span
 
 METRICS = {"log_loss": 1, "accuracy": -1, "roc_auc": -1}  # 1: less is better
 
@@ -16,8 +16,14 @@ def points(lists: dict[str, tuple], max_points: int) -> list[Point]:
     """Every combination of the values of all hyper-parameters, each once.
 
     Raises:
-        UserError: there are more than ``max_points``.
+        UserError: there are more than ``max_points``, or a range has no end of values.
     """
+    for name, span in lists.items():
+        if isinstance(span, Span):
+            raise UserError(
+                f"{name}: a grid needs a list, got the range {span}; "
+                "list the values, or draw from ranges with sampler=random or sampler=tpe"
+            )
     values = [tuple(dict.fromkeys(lists[name])) for name in DEFAULTS]
     if (size := math.prod(map(len, values))) > max_points:
         raise UserError(
@@ -66,3 +72,27 @@ def preference(point: Point, score: float, metric: str) -> tuple:
     """A key to sort by, best first; of equal scores the model with room for fewer leaves."""
     leaves = point["n_estimators"] * 2 ** point["max_depth"]
     return METRICS[metric] * score, leaves, key(point)
+
+
+class Grid:
+    """All points of a grid as work to do."""
+
+    trees = None  # every point is judged at its own number of trees
+
+    def __init__(self, points: list[Point]):
+        self.points, self.n_points = points, len(points)
+
+    def start(self, known: Callable[[Point], object]) -> int:
+        """Leave out what is known; returns the number of fits that remain."""
+        self.rest = shared_fits(point for point in self.points if not known(point))
+        self.work = work(self.rest)
+        self.total = sum(self.work.values())
+        return len(self.rest)
+
+    def fits(self, ahead: int) -> Iterator[list[Point]]:
+        """One fit after the other, most work first."""
+        return iter(self.rest)
+
+    def tell(self, outcome) -> int:
+        """Hear what a point gave; returns how much of ``total`` that was."""
+        return self.work[key(outcome.point)]

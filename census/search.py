@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +17,7 @@ from census.grid import Point
 
 # Fits ask for Python's lock every round; they must not wait 5 ms for the thread that writes.
 SWITCH_SECONDS = 0.0002
+PATIENCE = 50  # rounds without a lower log loss after which a trial grows no more trees
 
 
 @dataclass
@@ -56,42 +57,56 @@ def split_of_cores(n_fits: int, workers: int | None, device: str) -> tuple[int, 
 
 
 def judged(
-    fits: list[list[Point]],
+    fits: Iterator[list[Point] | None],
+    ahead: int,
     folds: list[tuple],
     workers: int,
     begin: Callable[[list[Point]], None],
+    trees: Sequence[int] | None = None,
     **settings,
 ) -> Iterator[Outcome]:
     """Fit and judge; outcomes as they come, a point's as soon as its trees are grown.
 
     Args:
-        fits: as ``grid.shared_fits`` gives them.
+        fits: shared fits, as ``grid.shared_fits`` gives them; None: the next one depends on an
+            outcome that is not there yet.
+        ahead: so many fits may be under way or wait for a worker.
         folds: binned rows to train on and to validate on, as ``model.matrices`` gives them.
         workers: fits at a time. They share the binned rows and the process: XGBoost does not
             hold Python's lock while it trains.
         begin: is told of a shared fit when its work starts.
+        trees: judge the one point of each fit at the best of these numbers of trees instead.
         settings: for ``model.fit``.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
-    news, stop, begun, found = SimpleQueue(), threading.Event(), set(), {}
-    pool = ThreadPoolExecutor(workers)
+    news, stop, found, judge = SimpleQueue(), threading.Event(), {}, _judge
+    if trees:
+        judge = partial(_grow, least=min(trees))
+    pool, open_fits, number = ThreadPoolExecutor(workers), {}, 0
     try:
-        for number, fit in enumerate(fits):
-            for fold, matrices in enumerate(folds):
-                pool.submit(
-                    _judge, fit, matrices, partial(_tell, news, number, fold), stop, settings
-                )
-        for _ in range(sum(len(fit) + 1 for fit in fits) * len(folds)):
-            number, fold, n_trees, result = news.get()
-            if number not in begun:
-                begun.add(number)
-                begin(fits[number])
-            of_point = found.setdefault((number, n_trees), {})
+        while True:
+            while len(open_fits) < ahead and (fit := next(fits, None)):
+                number += 1
+                open_fits[number] = fit, {point["n_estimators"] for point in fit}
+                for fold, matrices in enumerate(folds):
+                    tell = partial(_tell, news, number, fold)
+                    pool.submit(judge, fit, matrices, tell, stop, settings)
+            if not open_fits:
+                return
+            told, fold, n_trees, result = news.get()
+            fit, waiting = open_fits[told]
+            of_point = found.setdefault((told, n_trees), {})
             of_point[fold] = result
-            if n_trees and len(of_point) == len(folds):
-                point = next(p for p in fits[number] if p["n_estimators"] == n_trees)
-                yield _outcome(point, [of_point[fold] for fold in range(len(folds))])
-                del found[number, n_trees]
+            if not n_trees:
+                if len(of_point) == 1:
+                    begin(fit)
+            elif len(of_point) == len(folds):
+                waiting.remove(n_trees)
+                if not waiting:
+                    del open_fits[told]
+                point = next(p for p in fit if p["n_estimators"] == n_trees)
+                yield _outcome(point, [of_point[fold] for fold in range(len(folds))], trees)
+                of_point.clear()
     finally:
         stop.set()
         pool.shutdown(wait=False, cancel_futures=True)
@@ -130,10 +145,49 @@ def _judge(
             tell(n_trees, error)
 
 
-def _outcome(point: Point, folds: list) -> Outcome:
+def _grow(
+    fit: list[Point], matrices: tuple, tell: Callable, stop: threading.Event, settings: dict, least
+) -> None:
+    """Grow the trees of a trial on one fold, until they no longer help, and tell of them all."""
+    tell(0, None)
+    (point,), (train, validation) = fit, matrices
+    lowest, lowest_at = np.inf, 0
+
+    def after_round(booster, curves) -> bool:
+        nonlocal lowest, lowest_at
+        n_trees, value = len(curves["validation"]), curves["validation"][-1]
+        if value < lowest:
+            lowest, lowest_at = value, n_trees
+        return stop.is_set() or (n_trees >= least and n_trees - lowest_at >= PATIENCE)
+
+    try:
+        follow = {"validation": validation}
+        grown = model.fit(point, train, follow=follow, after_round=after_round, **settings)
+        tell(point["n_estimators"], (*grown, validation))
+    except Exception as error:
+        tell(point["n_estimators"], error)
+
+
+def _at_best(point: Point, folds: list, trees: Sequence[int]) -> tuple[Point, list]:
+    """A trial with the number of trees that has the least log loss, a mean over the folds."""
+    curves = [curves["validation"] for _, curves, _ in folds]
+    mean = np.mean([curve[: min(map(len, curves))] for curve in curves], axis=0)
+    best = min((n for n in trees if n <= len(mean)), key=lambda n: (mean[n - 1], n))
+    judged = []
+    for booster, curves, validation in folds:
+        probability = booster.predict(validation, iteration_range=(0, best))
+        scores = evaluation.core_scores(validation.get_label(), probability)
+        curve = curves["validation"][: best - 1]
+        judged.append((scores, np.array([*curve, scores["log_loss"]])))
+    return point | {"n_estimators": best}, judged
+
+
+def _outcome(point: Point, folds: list, trees: Sequence[int] | None) -> Outcome:
     for error in folds:
         if isinstance(error, Exception):
             return Outcome(point, error=" ".join(f"{type(error).__name__}: {error}".split()))
+    if trees:
+        point, folds = _at_best(point, folds, trees)
     return Outcome(point, *_over_folds(folds))
 
 
