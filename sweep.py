@@ -69,7 +69,7 @@ def main(
             from census import sampling
         plan = sampling.Trials(rest, sampler, metric, seed, trials)
     train.announce(rows)
-    click.echo(plan.describe())
+    click.echo(plan)
     setting = children.Setting(rows, device, seed, folds, plan.trees)
     name = f"sweep of {plan.n_points:,} {'point' if sampler == 'grid' else f'{sampler} trial'}"
     with tracking.start_run(train.marked(name + "s" * (plan.n_points > 1), rows)) as run:
@@ -77,7 +77,7 @@ def main(
         tracking.log_setting(run, typed, rows, device, {children.SIZE: str(plan.n_points)})
         outcomes, seconds = explore(run, setting, plan, parts, metric, workers, resume)
         baseline = search.constant(rows.train.y, parts)
-        show(run, outcomes, baseline, metric)
+        show(run, outcomes, baseline, metric, sampler != "grid")
         failed = [outcome.error for outcome in outcomes if outcome.error]
         reason = f"{len(failed)} of {len(outcomes)} points failed: {failed[-1]}" if failed else ""
         if len(failed) == len(outcomes):
@@ -104,7 +104,7 @@ def explore(run, setting, plan, parts, metric: str, workers: int | None, resume:
 
     for other in children.mend(run):
         click.echo(f"note   run {other} reads RUNNING and may be alive: left alone")
-    look_up, outcomes, run_ids = children.known(run, setting, resume), [], {}
+    look_up, outcomes = children.known(run, setting, resume), []
 
     def known(point):
         if outcome := look_up(point):
@@ -114,39 +114,60 @@ def explore(run, setting, plan, parts, metric: str, workers: int | None, resume:
     def name(point) -> str:
         return train.marked(train.shape(point), setting.rows)
 
-    def begin(fit) -> None:
-        for point in fit:
-            run_ids[shape_of(point)] = children.begin(run, setting, point, name(point))
-
-    def shape_of(point) -> tuple:
-        return grid.key(point | {"n_estimators": 0} if plan.trees else point)
+    def begin(fit) -> list[str]:
+        return [children.begin(run, setting, point, name(point)) for point in fit]
 
     n_fits = plan.start(known)
-    if n_fits:
-        workers, n_jobs = search.split_of_cores(n_fits * len(parts), workers, setting.device)
-        ahead = 2 * workers if plan.trees else n_fits
-        folds = [model.matrices(setting.rows.train, part) for part in parts]
-        options = {"seed": setting.seed, "device": setting.device, "n_jobs": n_jobs}
-        judged = search.judged(
-            plan.fits(ahead), ahead, folds, workers, begin, plan.trees, **options
-        )
-    start = time.perf_counter()
+    workers, n_jobs = search.split_of_cores(n_fits * len(parts), workers, setting.device)
+    ahead = 2 * workers if setting.trees else n_fits
+    folds = [model.matrices(setting.rows.train, part) for part in parts]
+    options = {"seed": setting.seed, "device": setting.device, "n_jobs": n_jobs}
+    fits, start = plan.fits(ahead), time.perf_counter()
+    judged = search.judged(fits, ahead, folds, workers, begin, setting.trees, **options)
     with (
         children.none_left_running(run),
         closing(judged),
-        progress(plan, metric, outcomes) as advance,
+        progress(plan, outcomes, metric) as advance,
     ):
         for outcome in judged:
-            outcome.run_id = run_ids[shape_of(outcome.point)]
             children.finish(setting, outcome, name(outcome.point))
             outcomes.append(outcome)
-            advance(plan.tell(outcome))
+            plan.tell(outcome)
+            advance()
     seconds = time.perf_counter() - start
+    if known := sum(outcome.source != "computed" for outcome in outcomes):
+        click.echo(f"resume {known:,} points are known from earlier sweeps")
     click.echo(f"search {seconds:.1f} s; fits at a time: {workers}, threads for each: {n_jobs}")
     return search.ranked(outcomes, metric), seconds
 
 
-def show(run, outcomes, baseline: dict[str, float], metric: str) -> None:
+@contextmanager
+def progress(plan, outcomes: list, metric: str) -> Iterator[Callable]:
+    """A bar in a terminal, elsewhere a line whenever a tenth of the work is done."""
+    from census import search
+
+    start, worked, heard, best = time.monotonic(), 0, 0, []
+    bar_format = "       {percentage:3.0f}% |{bar}| {desc}, {remaining} left"
+
+    def advance() -> None:
+        nonlocal worked, heard, best
+        best = search.ranked([*best, *outcomes[heard:]], metric)[:1]
+        before, worked, heard = worked, plan.done, len(outcomes)
+        line = f"{heard:,} of {plan.n_points:,} points"
+        if not best[0].error:
+            line += f", best {metric} {best[0].metrics[metric]:.4f}"
+        bar.set_description_str(line, refresh=False)
+        bar.update(worked - before)
+        if bar.disable and 10 * before // plan.total < 10 * worked // plan.total:
+            left = tqdm.format_interval((time.monotonic() - start) * (plan.total / worked - 1))
+            click.echo(f"       {line}, {left} left", err=True)
+
+    desc = f"0 of {plan.n_points:,} points"
+    with tqdm(desc=desc, total=plan.total, bar_format=bar_format, disable=None, leave=False) as bar:
+        yield advance
+
+
+def show(run, outcomes, baseline: dict[str, float], metric: str, trials: bool) -> None:
     """Log the table of all points, and pictures of it."""
     from census import children, plots, search, tracking
 
@@ -162,8 +183,8 @@ def show(run, outcomes, baseline: dict[str, float], metric: str) -> None:
         varied = grid.varied(outcome.point for outcome in done)
         less = grid.METRICS[metric] > 0
         cells = board[board["run_id"].isin([outcome.run_id for outcome in done])]
-        heat_map = plots.heat_map(cells, varied, f"validation_{metric}", less)
-        pictures["plots/sweep.png"] = plots.png(heat_map)
+        draw = plots.slices if trials else plots.heat_map
+        pictures["plots/sweep.png"] = plots.png(draw(cells, varied, f"validation_{metric}", less))
         pictures["plots/sweep_curves.png"] = plots.png(plots.sweep_curves(curves, others))
     tracking.log_files(run, pictures, {"sweep.csv": board, "sweep.json": board})
 

@@ -75,17 +75,27 @@ def preference(point: Point, score: float, metric: str) -> tuple:
 
 
 class Grid:
-    """All points of a grid as work to do."""
+    """All points of a grid as work to do.
 
-    trees = None  # every point is judged at its own number of trees
+    Attributes:
+        trees: None: every point is judged at its own number of trees.
+        total, done: work in no unit; all of it, and what was heard of.
+    """
+
+    trees = None
 
     def __init__(self, points: list[Point]):
         self.points, self.n_points = points, len(points)
 
+    def __str__(self) -> str:
+        return (
+            f"grid   points: {self.n_points:,}, fits they share: {len(shared_fits(self.points)):,}"
+        )
+
     def start(self, known: Callable[[Point], object]) -> int:
         """Leave out what is known; returns the number of fits that remain."""
         self.rest = shared_fits(point for point in self.points if not known(point))
-        self.work = work(self.rest)
+        self.work, self.done = work(self.rest), 0
         self.total = sum(self.work.values())
         return len(self.rest)
 
@@ -93,6 +103,6 @@ class Grid:
         """One fit after the other, most work first."""
         return iter(self.rest)
 
-    def tell(self, outcome) -> int:
-        """Hear what a point gave; returns how much of ``total`` that was."""
-        return self.work[key(outcome.point)]
+    def tell(self, outcome) -> None:
+        """Hear what a point gave."""
+        self.done += self.work[key(outcome.point)]

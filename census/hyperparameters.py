@@ -45,7 +45,9 @@ HYPERPARAMETERS = (
     ),
     Hyperparameter("subsample", 1.0, "share of the rows drawn for each tree", 0, 1, True),
     Hyperparameter("colsample_bytree", 1.0, "share of the columns drawn for each tree", 0, 1, True),
-    Hyperparameter("min_child_weight", 1.0, "least sum of row weights (hessian) in a leaf", log=True),
+    Hyperparameter(
+        "min_child_weight", 1.0, "least sum of row weights (hessian) in a leaf", log=True
+    ),
     Hyperparameter("gamma", 0.0, "least gain in log loss for a split", log=True),
     Hyperparameter("reg_alpha", 0.0, "L1 penalty on leaf weights", log=True),
     Hyperparameter("reg_lambda", 1.0, "L2 penalty on leaf weights", log=True),
@@ -55,6 +57,13 @@ HYPERPARAMETERS = (
         "weight of a positive row; 1 keeps probabilities true",
         low_excluded=True,
         log=True,
+    ),
+    Hyperparameter(
+        "max_cat_to_onehot",
+        4,
+        "columns of fewer categories split one category from the rest, others into two sets",
+        1,
+        1_000_000,
     ),
 )
 

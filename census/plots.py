@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from sklearn import metrics
 
 from census.evaluation import BINS
+from census.hyperparameters import HYPERPARAMETERS
 from census.table import NEGATIVE, POSITIVE
 
 BLUE, ORANGE, GREY = "#2a6f97", "#e07a2f", "#8d99ae"
@@ -251,6 +252,37 @@ def _axis(outcomes: pd.DataFrame, names: list[str]) -> pd.Series:
     texts = [SEPARATOR.join(map(str, values)) for values in ordered[names].to_numpy(object)]
     texts = pd.Categorical(texts, categories=dict.fromkeys(texts))
     return pd.Series(texts, ordered.index, name=SEPARATOR.join(names))
+
+
+def slices(outcomes: pd.DataFrame, varied: list[str], metric: str, less_is_better: bool) -> Figure:
+    """A metric against each hyper-parameter: a dot a trial, the best one orange.
+
+    Args:
+        outcomes: one line a trial, best first: hyper-parameters and the metric.
+        varied: the hyper-parameters that are not the same everywhere.
+    """
+    logarithmic = {p.name for p in HYPERPARAMETERS if p.log} | {"n_estimators"}
+    columns = min(4, len(varied)) or 1
+    rows = -(-len(varied) // columns) or 1
+    size = 2.9 * columns + 0.6, 2.5 * rows + 0.5
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
+    order = np.linspace(1, 0.15, len(outcomes))
+    for axes, name in zip(panels, varied, strict=False):
+        axes.scatter(outcomes[name], outcomes[metric], s=14, c=order, cmap="Blues", vmin=0, vmax=1)
+        axes.plot(outcomes[name].iloc[0], outcomes[metric].iloc[0], "o", color=ORANGE)
+        if name in logarithmic and outcomes[name].min() > 0:
+            axes.set_xscale("log")
+        axes.set(xlabel=name)
+    for axes in list(figure.axes)[len(varied) :]:
+        axes.set_visible(False)
+    # the worst trials would take most of the height, and readers look for the better ones
+    low, high = np.nanquantile(outcomes[metric], (0, 0.9) if less_is_better else (0.1, 1))
+    margin = 0.05 * (high - low) or 0.001
+    figure.axes[0].set_ylim(low - margin, high + margin)
+    figure.supylabel(metric)
+    figure.suptitle(f"{metric} of each trial, best {outcomes[metric].iloc[0]:.4f}")
+    return figure
 
 
 def sweep_curves(curves: list[tuple[str, np.ndarray]], others: list[np.ndarray]) -> Figure:

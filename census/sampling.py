@@ -31,16 +31,27 @@ class Trials:
         tpe = {"multivariate": True, "constant_liar": True, "seed": seed}
         chosen = samplers.RandomSampler(seed) if sampler == "random" else samplers.TPESampler(**tpe)
         self.study = optuna.create_study(sampler=chosen)
-        self.space, self.metric, self.n_points = space, metric, n_trials
+        self.space, self.sampler, self.metric = space, sampler, metric
+        self.n_points = self.total = n_trials
         trees = space["n_estimators"]
         self.trees = range(trees.low, trees.high + 1) if isinstance(trees, Span) else trees
         self.drawn: list[tuple[optuna.Trial, tuple]] = []
         self.outcomes: dict[tuple, object] = {}
         self.n_told = 0
 
+    def __str__(self) -> str:
+        return (
+            f"{self.sampler:6} trials: {self.n_points:,}, each of up to {max(self.trees):,} trees"
+        )
+
+    @property
+    def done(self) -> int:
+        """Trials that were heard of."""
+        return len(self.outcomes)
+
     def start(self, known: Callable[[Point], object]) -> int:
         """Take what is known, when it is drawn, for judged; returns the number of fits."""
-        self.known, self.total = known, self.n_points
+        self.known = known
         return self.n_points
 
     def fits(self, ahead: int) -> Iterator[list[Point] | None]:
@@ -86,7 +97,6 @@ class Trials:
             self.n_told += 1
         return True
 
-    def tell(self, outcome) -> int:
-        """Hear what a trial gave; returns how much of ``total`` that was."""
+    def tell(self, outcome) -> None:
+        """Hear what a trial gave."""
         self.outcomes[grid.key(outcome.point | {"n_estimators": max(self.trees)})] = outcome
-        return 1

@@ -56,12 +56,24 @@ def split_of_cores(n_fits: int, workers: int | None, device: str) -> tuple[int, 
     return workers, max(1, cores // workers)
 
 
+class _Fit:
+    """A shared fit in hand: by number of trees its points not judged yet, their runs and results.
+
+    The results of a point are those of each fold.
+    """
+
+    def __init__(self, points: list[Point]):
+        self.waiting = {point["n_estimators"]: point for point in points}
+        self.run_ids: dict[int, str] = {}
+        self.results: dict[int, dict[int, object]] = {n_trees: {} for n_trees in self.waiting}
+
+
 def judged(
     fits: Iterator[list[Point] | None],
     ahead: int,
     folds: list[tuple],
     workers: int,
-    begin: Callable[[list[Point]], None],
+    begin: Callable[[list[Point]], list[str]],
     trees: Sequence[int] | None = None,
     **settings,
 ) -> Iterator[Outcome]:
@@ -74,46 +86,43 @@ def judged(
         folds: binned rows to train on and to validate on, as ``model.matrices`` gives them.
         workers: fits at a time. They share the binned rows and the process: XGBoost does not
             hold Python's lock while it trains.
-        begin: is told of a shared fit when its work starts.
+        begin: is told of a shared fit when its work starts; gives the run ids of its points.
         trees: judge the one point of each fit at the best of these numbers of trees instead.
         settings: for ``model.fit``.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
-    news, stop, found, judge = SimpleQueue(), threading.Event(), {}, _judge
-    if trees:
-        judge = partial(_grow, least=min(trees))
-    pool, open_fits, number = ThreadPoolExecutor(workers), {}, 0
+    judge = partial(_grow, least=min(trees)) if trees else _judge
+    news, stop, pool = SimpleQueue(), threading.Event(), ThreadPoolExecutor(workers)
+    in_hand = 0
     try:
         while True:
-            while len(open_fits) < ahead and (fit := next(fits, None)):
-                number += 1
-                open_fits[number] = fit, {point["n_estimators"] for point in fit}
+            while in_hand < ahead and (points := next(fits, None)):
+                fit = _Fit(points)
+                in_hand += 1
                 for fold, matrices in enumerate(folds):
-                    tell = partial(_tell, news, number, fold)
-                    pool.submit(judge, fit, matrices, tell, stop, settings)
-            if not open_fits:
+                    tell = partial(_tell, news, fit, fold)
+                    pool.submit(judge, points, matrices, tell, stop, settings)
+            if not in_hand:
                 return
-            told, fold, n_trees, result = news.get()
-            fit, waiting = open_fits[told]
-            of_point = found.setdefault((told, n_trees), {})
-            of_point[fold] = result
+            fit, fold, n_trees, result = news.get()
             if not n_trees:
-                if len(of_point) == 1:
-                    begin(fit)
-            elif len(of_point) == len(folds):
-                waiting.remove(n_trees)
-                if not waiting:
-                    del open_fits[told]
-                point = next(p for p in fit if p["n_estimators"] == n_trees)
-                yield _outcome(point, [of_point[fold] for fold in range(len(folds))], trees)
-                of_point.clear()
+                if not fit.run_ids:
+                    run_ids = begin([*fit.waiting.values()])
+                    fit.run_ids = dict(zip(fit.waiting, run_ids, strict=True))
+                continue
+            fit.results[n_trees][fold] = result
+            if len(fit.results[n_trees]) == len(folds):
+                results = fit.results.pop(n_trees)
+                point, run_id = fit.waiting.pop(n_trees), fit.run_ids[n_trees]
+                in_hand -= not fit.waiting
+                yield _outcome(point, [results[fold] for fold in range(len(folds))], run_id, trees)
     finally:
         stop.set()
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _tell(news: SimpleQueue, number: int, fold: int, n_trees: int, result) -> None:
-    news.put((number, fold, n_trees, result))
+def _tell(news: SimpleQueue, fit: _Fit, fold: int, n_trees: int, result) -> None:
+    news.put((fit, fold, n_trees, result))
 
 
 def _judge(
@@ -182,13 +191,14 @@ def _at_best(point: Point, folds: list, trees: Sequence[int]) -> tuple[Point, li
     return point | {"n_estimators": best}, judged
 
 
-def _outcome(point: Point, folds: list, trees: Sequence[int] | None) -> Outcome:
+def _outcome(point: Point, folds: list, run_id: str, trees: Sequence[int] | None) -> Outcome:
     for error in folds:
         if isinstance(error, Exception):
-            return Outcome(point, error=" ".join(f"{type(error).__name__}: {error}".split()))
+            line = " ".join(f"{type(error).__name__}: {error}".split())
+            return Outcome(point, error=line, run_id=run_id)
     if trees:
         point, folds = _at_best(point, folds, trees)
-    return Outcome(point, *_over_folds(folds))
+    return Outcome(point, *_over_folds(folds), run_id=run_id)
 
 
 def _over_folds(found) -> tuple[dict[str, float], np.ndarray]:

@@ -45,8 +45,14 @@ def child(parent, setting, point, loss=0.5, finished=True):
     run_id = children.begin(parent, setting, point, "a name")
     if finished:
         metrics = {"log_loss": loss, "accuracy": 0.8, "roc_auc": 0.9}
-        children.finish(Outcome(point, metrics, np.array([0.7, 0.6, loss]), run_id=run_id))
+        outcome = Outcome(point, metrics, np.array([0.7, 0.6, loss]), run_id=run_id)
+        children.finish(setting, outcome, "a name")
     return run_id
+
+
+def resume(parent, setting, how):
+    look_up = children.known(parent, setting, how)
+    return [outcome for point in POINTS if (outcome := look_up(point))]
 
 
 def get(run_id):
@@ -85,10 +91,33 @@ def test_the_digest_changes_with_everything_that_decides_and_with_nothing_else(s
     assert other_test.digest(dict(reversed(point.items()))) == digests[0]
 
 
+def test_a_trial_is_known_by_what_was_drawn_and_as_the_point_that_it_became(setting, parent):
+    """A sampler draws no number of trees: it is found, and then a grid knows the child too."""
+    trials, run = replace(setting, trees=range(1, 11)), parent()
+    drawn = POINTS[0] | {"n_estimators": 10}
+    run_id = children.begin(run, trials, drawn, "drawn")
+    assert "n_estimators" not in get(run_id).data.params
+    became = drawn | {"n_estimators": 3}
+    metrics = {"log_loss": 0.5, "accuracy": 0.8, "roc_auc": 0.9}
+    outcome = Outcome(became, metrics, np.array([0.7, 0.6, 0.5]), run_id=run_id)
+    children.finish(trials, outcome, "found")
+    child = get(run_id)
+    assert child.data.params["n_estimators"] == "3"
+    assert child.info.run_name == "found"
+    known = children.known(parent(), trials, "auto")
+    assert known(drawn).point == became
+    assert known(drawn | {"gamma": 1.0}) is None
+    assert children.known(parent(), replace(trials, trees=(5, 10)), "auto")(drawn) is None
+    as_grid = children.known(parent(), setting, "auto")
+    assert as_grid(became).run_id == run_id
+    assert as_grid(drawn) is None
+
+
 def test_a_curve_longer_than_a_batch_is_whole(setting, parent):
     run_id = children.begin(parent(), setting, POINTS[0], "long")
     curve = np.linspace(1, 0, 2500)
-    children.finish(Outcome(POINTS[0], {"log_loss": 0.0}, curve, run_id=run_id))
+    outcome = Outcome(POINTS[0], {"log_loss": 0.0}, curve, run_id=run_id)
+    children.finish(setting, outcome, "long")
     assert children.curve(run_id).tolist() == curve.tolist()
 
 
@@ -98,7 +127,7 @@ def test_children_of_a_dead_sweep_are_adopted_and_its_running_runs_end(setting, 
     open_ = child(crashed, setting, POINTS[1], finished=False)
     new = parent()
     assert children.mend(new) == []
-    (outcome,) = children.resume(new, setting, POINTS, "auto")
+    (outcome,) = resume(new, setting, "auto")
     assert (outcome.run_id, outcome.source) == (done, "adopted")
     assert outcome.point == POINTS[0]
     assert outcome.metrics == {"log_loss": 0.3, "accuracy": 0.8, "roc_auc": 0.9}
@@ -114,7 +143,7 @@ def test_children_of_a_finished_sweep_stay_where_they_are(setting, parent):
     finished = parent()
     done = child(finished, setting, POINTS[0])
     mlflow.MlflowClient().set_terminated(finished.info.run_id)
-    (outcome,) = children.resume(parent(), setting, POINTS, "auto")
+    (outcome,) = resume(parent(), setting, "auto")
     assert (outcome.run_id, outcome.source) == (done, "reused")
     assert get(done).data.tags["mlflow.parentRunId"] == finished.info.run_id
 
@@ -128,7 +157,7 @@ def test_a_run_that_may_be_alive_is_listed_and_not_touched(setting, parent):
     new = parent()
     assert children.mend(new) == [run.info.run_id for run in runs]
     assert {get(run_id).info.status for run_id in open_} == {"RUNNING"}
-    (outcome,) = children.resume(new, setting, POINTS, "auto")
+    (outcome,) = resume(new, setting, "auto")
     assert (outcome.run_id, outcome.source) == (done, "reused")
 
 
@@ -140,9 +169,9 @@ def test_only_the_named_sweep_and_what_it_resumed_is_continued(setting, parent):
     client.set_tag(second.info.run_id, children.RESUMED_FROM, first.info.run_id)
     for run in (first, second, third):
         client.set_terminated(run.info.run_id)
-    found = children.resume(parent(), setting, POINTS, second.info.run_id)
+    found = resume(parent(), setting, second.info.run_id)
     assert [outcome.run_id for outcome in found] == known
-    assert children.resume(parent(), setting, POINTS, "never") == []
+    assert resume(parent(), setting, "never") == []
 
 
 def test_a_sweep_of_another_experiment_lends_its_children(setting, parent):
@@ -150,8 +179,8 @@ def test_a_sweep_of_another_experiment_lends_its_children(setting, parent):
     other = client.create_run(client.create_experiment("other"), tags={children.SIZE: "3"})
     done = child(other, setting, POINTS[0])
     client.set_terminated(other.info.run_id, "KILLED")
-    assert children.resume(parent(), setting, POINTS, "auto") == []
-    (outcome,) = children.resume(parent(), setting, POINTS, other.info.run_id)
+    assert resume(parent(), setting, "auto") == []
+    (outcome,) = resume(parent(), setting, other.info.run_id)
     assert (outcome.run_id, outcome.source) == (done, "reused")
     assert get(done).data.tags["mlflow.parentRunId"] == other.info.run_id
 

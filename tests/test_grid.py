@@ -3,7 +3,7 @@
 import pytest
 
 from census import UserError, grid
-from census.hyperparameters import DEFAULTS
+from census.hyperparameters import DEFAULTS, Span
 
 
 def lists(**values):
@@ -28,6 +28,11 @@ def test_points_are_the_product_and_duplicates_collapse():
 def test_a_grid_that_is_too_large_is_refused_before_it_is_made():
     with pytest.raises(UserError, match=r"the grid has 1,000,000,000,000 points, more than 10"):
         grid.points(lists(gamma=range(10**6), reg_alpha=range(10**6)), max_points=10)
+
+
+def test_a_range_is_not_for_a_grid():
+    with pytest.raises(UserError, match=r"gamma: a grid needs a list, got the range 0\.\.5; list"):
+        grid.points(lists(gamma=Span(0, 5)), max_points=10)
 
 
 def test_points_that_differ_only_in_trees_share_a_fit_and_most_work_comes_first():

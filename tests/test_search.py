@@ -20,10 +20,13 @@ SAMPLED = {"subsample": (0.6,), "colsample_bytree": (0.7,)}
 def judge(rows, points, folds=1, workers=2, seed=0, **settings):
     parts = model.validation_splits(rows.train.y, seed, folds)
     matrices = [model.matrices(rows.train, part) for part in parts]
-    begun = []
-    outcomes = search.judged(
-        grid.shared_fits(points), matrices, workers, begun.append, seed=seed, **settings
-    )
+    begun, fits = [], grid.shared_fits(points)
+
+    def begin(fit):
+        begun.append(fit)
+        return [str(point["n_estimators"]) for point in fit]
+
+    outcomes = search.judged(iter(fits), len(fits), matrices, workers, begin, seed=seed, **settings)
     return parts, begun, list(outcomes)
 
 
@@ -36,6 +39,7 @@ def test_a_prefix_of_a_shared_fit_is_a_fit_of_its_own(rows, sampling, folds):
     assert len(begun) == 2
     assert len(outcomes) == 6
     for outcome in outcomes:
+        assert outcome.run_id == str(outcome.point["n_estimators"])
         alone, curves = [], []
         for train, held_out in parts:
             X, y = rows.train.X, rows.train.y
@@ -53,6 +57,23 @@ def test_a_prefix_of_a_shared_fit_is_a_fit_of_its_own(rows, sampling, folds):
             if folds > 1:
                 assert outcome.metrics[f"{name}_std"] == pytest.approx(np.std(values, ddof=1))
         assert np.array_equal(outcome.curve, np.mean(curves, axis=0))
+
+
+@pytest.mark.parametrize("folds", [1, 3])
+def test_a_trial_is_judged_at_the_number_of_trees_that_a_grid_would_choose(rows, folds):
+    """Exactly, and without growing all of the trees."""
+    drawn = DEFAULTS | {"max_depth": 5, "learning_rate": 0.5, "n_estimators": 400}
+    trees = range(1, 401)
+    _, _, grown = judge(rows, [drawn], folds, trees=trees)
+    (outcome,) = grown
+    assert 1 < outcome.point["n_estimators"] < 100
+    assert len(outcome.curve) == outcome.point["n_estimators"]
+    points = [drawn | {"n_estimators": n} for n in range(1, 100)]
+    best = search.ranked(judge(rows, points, folds)[2], "log_loss")[0]
+    assert (outcome.point, outcome.metrics) == (best.point, best.metrics)
+    assert outcome.curve.tolist() == best.curve.tolist()
+    listed = judge(rows, [drawn], folds, trees=(200, 90, 400))[2][0]
+    assert listed.point["n_estimators"] in (90, 200)
 
 
 def test_workers_and_threads_change_nothing(rows):
@@ -93,7 +114,7 @@ def test_a_point_that_fails_leaves_the_others_and_tells_why(rows, monkeypatch):
 def test_leaving_early_stops_the_fits_in_hand(rows):
     points = grid.points(LISTS | {"n_estimators": (1, 100_000)}, 100)
     matrices = [model.matrices(rows.train, model.validation_splits(rows.train.y, 0)[0])]
-    judged = search.judged(grid.shared_fits(points), matrices, 2, lambda fit: None)
+    judged = search.judged(iter(grid.shared_fits(points)), 2, matrices, 2, lambda fit: ["", ""])
     start = time.perf_counter()
     next(judged)
     judged.close()
