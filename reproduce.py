@@ -89,8 +89,8 @@ def rejudge(past, rows, device: str) -> dict:
     seed, folds = int(params["seed"]), int(params["folds"])
     parts = model.validation_splits(rows.train.y, seed, folds)
     matrices = [model.matrices(rows.train, part) for part in parts]
-    fits = [[_config(params)]]
-    (outcome,) = search.judged(fits, matrices, 1, lambda fit: None, seed=seed, device=device)
+    fits = iter([[_config(params)]])
+    (outcome,) = search.judged(fits, matrices, 1, lambda fit: [""], seed=seed, device=device)
     if outcome.error:
         raise WorkFailed(outcome.error)
     found = outcome.metrics | {"log_loss": outcome.curve.tolist()}

@@ -123,7 +123,7 @@ def explore(run, setting, plan, parts, metric: str, workers: int | None, resume:
     folds = [model.matrices(setting.rows.train, part) for part in parts]
     options = {"seed": setting.seed, "device": setting.device, "n_jobs": n_jobs}
     fits, start = plan.fits(ahead), time.perf_counter()
-    judged = search.judged(fits, ahead, folds, workers, begin, setting.trees, **options)
+    judged = search.judged(fits, folds, workers, begin, ahead, setting.trees, **options)
     with (
         children.none_left_running(run),
         closing(judged),

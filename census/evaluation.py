@@ -17,32 +17,65 @@ THRESHOLDS = np.arange(1, 20) / 20
 
 
 def core_scores(
-    y_true: np.ndarray, probability: np.ndarray, threshold: float = 0.5
+    y_true: np.ndarray,
+    probability: np.ndarray,
+    threshold: float = 0.5,
+    sample_weight: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """The metrics that a search may choose by; ``threshold`` as of ``scores``."""
+    """The metrics that a search may choose by; arguments as of ``scores``."""
+    counted = {"sample_weight": sample_weight}
     return {
-        "log_loss": metrics.log_loss(y_true, probability),
-        "accuracy": metrics.accuracy_score(y_true, probability >= threshold),
-        "roc_auc": metrics.roc_auc_score(y_true, probability),
+        "log_loss": metrics.log_loss(y_true, probability, **counted),
+        "accuracy": metrics.accuracy_score(y_true, probability >= threshold, **counted),
+        "roc_auc": metrics.roc_auc_score(y_true, probability, **counted),
     }
 
 
-def scores(y_true: np.ndarray, probability: np.ndarray, threshold: float = 0.5) -> dict[str, float]:
+def scores(
+    y_true: np.ndarray,
+    probability: np.ndarray,
+    threshold: float = 0.5,
+    sample_weight: np.ndarray | None = None,
+) -> dict[str, float]:
     """The metrics of a split, by the field's names; both labels must be present.
 
     Args:
         threshold: from this probability on, a row counts as predicted positive.
+        sample_weight: so many rows each one stands for, (n_samples,); None: one.
     """
+    counted = {"sample_weight": sample_weight}
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        y_true, probability >= threshold, average="binary", zero_division=0.0
+        y_true, probability >= threshold, average="binary", zero_division=0.0, **counted
     )
-    return core_scores(y_true, probability, threshold) | {
-        "average_precision": metrics.average_precision_score(y_true, probability),
+    return core_scores(y_true, probability, threshold, sample_weight) | {
+        "average_precision": metrics.average_precision_score(y_true, probability, **counted),
         "f1": f1,
         "precision": precision,
         "recall": recall,
-        "brier_score": metrics.brier_score_loss(y_true, probability),
+        "brier_score": metrics.brier_score_loss(y_true, probability, **counted),
     }
+
+
+class Tally:
+    """Labels and probabilities of any number of rows, in memory of one size.
+
+    A probability is kept to the middle of one of 2^20 steps.
+    """
+
+    STEPS = 1 << 20
+
+    def __init__(self):
+        self.counts = np.zeros((2, self.STEPS), np.int64)
+
+    def add(self, y_true: np.ndarray, probability: np.ndarray) -> None:
+        """Count rows in."""
+        step = (probability * self.STEPS).astype(np.int64).clip(max=self.STEPS - 1)
+        np.add.at(self.counts, (y_true.astype(np.int64), step), 1)
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Label, probability and count of each kind of row that there is."""
+        y_true, step = np.nonzero(self.counts)
+        return y_true, (step + 0.5) / self.STEPS, self.counts[y_true, step]
 
 
 def bootstrap(

@@ -64,6 +64,7 @@ class Trials:
             again = grid.key(point) in (key for _, key in self.drawn)
             self.drawn.append((trial, grid.key(point)))
             if again:
+                self.total -= 1
                 continue
             if outcome := self.known(point):
                 self.tell(outcome)

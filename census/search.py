@@ -1,5 +1,6 @@
 """Points of a grid judged on validation rows: many fits at a time, one fit for many points."""
 
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -70,10 +71,10 @@ class _Fit:
 
 def judged(
     fits: Iterator[list[Point] | None],
-    ahead: int,
     folds: list[tuple],
     workers: int,
     begin: Callable[[list[Point]], list[str]],
+    ahead: float = math.inf,
     trees: Sequence[int] | None = None,
     **settings,
 ) -> Iterator[Outcome]:
@@ -82,11 +83,11 @@ def judged(
     Args:
         fits: shared fits, as ``grid.shared_fits`` gives them; None: the next one depends on an
             outcome that is not there yet.
-        ahead: so many fits may be under way or wait for a worker.
         folds: binned rows to train on and to validate on, as ``model.matrices`` gives them.
         workers: fits at a time. They share the binned rows and the process: XGBoost does not
             hold Python's lock while it trains.
         begin: is told of a shared fit when its work starts; gives the run ids of its points.
+        ahead: so many fits may be under way or wait for a worker.
         trees: judge the one point of each fit at the best of these numbers of trees instead.
         settings: for ``model.fit``.
     """

@@ -251,6 +251,13 @@ def log_files(run: Run, pictures: dict[str, bytes], tables: dict[str, pd.DataFra
         client.log_artifacts(run_id, folder)
 
 
+@interruption.held_off()
+def log_metrics(run: Run, metrics: dict[str, float]) -> None:
+    """Log numbers by name."""
+    now = int(time.time() * 1000)
+    log_points(run.info.run_id, [Metric(key, value, now, 0) for key, value in metrics.items()])
+
+
 def log_points(run_id: str, points: list[Metric]) -> None:
     """Log metrics, as many in a call as the store takes."""
     for start in range(0, len(points), BATCH):

@@ -7,6 +7,7 @@ import yaml
 
 import promote
 import reproduce
+import score
 import sweep
 import train
 from tests.conftest import PROJECT
@@ -17,6 +18,7 @@ COMMANDS = {
     "sweep": sweep.main,
     "reproduce": reproduce.main,
     "promote": promote.main,
+    "score": score.main,
 }
 
 
@@ -127,6 +129,12 @@ def test_a_slip_is_one_line_status_2_and_no_run(run_command, no_store, arguments
              "--gamma", ",".join(map(str, range(5000)))],
             "error: max_points: the grid has 40,455,000 points, more than 2,000; shorten a list",
         ),
+        (["--max_depth", "2..9"], "error: max_depth: a grid needs a list, got the range 2..9"),
+        (["--sampler=tpe", "--max_depth", "9..2"], "error: Invalid value for '--max_depth': '9.."),
+        (["--sampler=tpe", "--max_depth", "2.."], "error: Invalid value for '--max_depth': '' is"),
+        (["--sampler=tpe", "--gamma", "-1..2"], "error: Invalid value for '--gamma': -1.0 is not"),
+        (["--sampler=tpe", "--trials", "0"], "error: Invalid value for '--trials': 0 is not in th"),
+        (["--sampler=bayes"], "error: Invalid value for '--sampler': 'bayes' is not one of 'grid'"),
         (["--data", "synthetic:100", "--folds", "90"], "error: data: 90 folds need at least 90 t"),
     ],
 )  # fmt: skip

@@ -63,6 +63,20 @@ def test_pictures_name_what_they_show(figures):
     assert [t.get_text() for t in legend.get_texts()] == ["validation_log_loss", "train_log_loss"]
 
 
+def test_slices_show_every_trial_in_a_panel_for_each_hyperparameter():
+    rng = np.random.default_rng(0)
+    names = ["learning_rate", "max_depth", "gamma", "subsample", "reg_lambda"]
+    trials = pd.DataFrame(rng.uniform(0.1, 1, (40, 5)), columns=names)
+    trials["validation_log_loss"] = np.sort(rng.uniform(0.2, 0.4, 40))
+    figure = plots.slices(trials, names, "validation_log_loss", True)
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_xlabel() for axes in shown] == names
+    assert [axes.get_xscale() for axes in shown] == ["log", "linear", "log", "linear", "log"]
+    for axes, name in zip(shown, names, strict=True):
+        assert axes.collections[0].get_offsets()[:, 0].tolist() == trials[name].tolist()
+    assert plots.png(plots.slices(trials.head(1), [], "validation_log_loss", True))
+
+
 def test_calibration_points_are_shares_of_their_bins():
     """So many rows that a sum of labels no longer fits their 8 bits."""
     y = np.array([0, 1, 1, 1] * 100, np.int8)

@@ -2,7 +2,10 @@
 
 import re
 
+import pytest
+
 import promote
+import score
 import sweep
 import train
 from census import hyperparameters
@@ -22,17 +25,24 @@ def test_both_commands_install_the_pinned_uv():
     assert set(re.findall(r"uv==[\d.]+", README)) == {pinned}
 
 
-def test_the_table_of_parameters_is_complete_and_has_the_defaults():
-    documented = {}
-    for names, defaults in re.findall(r"^\| (`\w+`.*?) \| (.*?) \|", README, re.M):
+def documented(section):
+    """The defaults in a section's tables of parameters, by name."""
+    text, found = README.split(f"\n## {section}\n")[1].split("\n## ")[0], {}
+    for names, defaults in re.findall(r"^\| (`\w+`.*?) \| (.*?) \|", text, re.M):
         names, defaults = re.findall(r"`(\w+)`", names), defaults.split(", ")
-        documented |= dict(zip(names, defaults * (len(names) // len(defaults)), strict=True))
-    for name, default in hyperparameters.DEFAULTS.items():
-        assert documented[name] == str(default), name
-    for command in (train.main, sweep.main, promote.main):
-        for option in command.params:
-            if option.name not in hyperparameters.DEFAULTS:
-                assert documented[option.name] == str(option.default), option.name
+        found |= dict(zip(names, defaults * (len(names) // len(defaults)), strict=True))
+    return found
+
+
+@pytest.mark.parametrize(("section", "command"), [
+    ("Train", train.main), ("Sweep", sweep.main), ("Promote", promote.main), ("Score", score.main),
+])  # fmt: skip
+def test_the_tables_of_parameters_are_complete_and_have_the_defaults(section, command):
+    found = documented("Train") | documented(section)
+    for option in command.params:
+        default = hyperparameters.DEFAULTS.get(option.name, option.default)
+        expected = "required" if option.required else str(default)
+        assert found[option.name] == expected, option.name
 
 
 def test_the_tree_lists_every_file_that_a_reader_opens():

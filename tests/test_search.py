@@ -26,7 +26,7 @@ def judge(rows, points, folds=1, workers=2, seed=0, **settings):
         begun.append(fit)
         return [str(point["n_estimators"]) for point in fit]
 
-    outcomes = search.judged(iter(fits), len(fits), matrices, workers, begin, seed=seed, **settings)
+    outcomes = search.judged(iter(fits), matrices, workers, begin, seed=seed, **settings)
     return parts, begun, list(outcomes)
 
 
@@ -114,7 +114,7 @@ def test_a_point_that_fails_leaves_the_others_and_tells_why(rows, monkeypatch):
 def test_leaving_early_stops_the_fits_in_hand(rows):
     points = grid.points(LISTS | {"n_estimators": (1, 100_000)}, 100)
     matrices = [model.matrices(rows.train, model.validation_splits(rows.train.y, 0)[0])]
-    judged = search.judged(iter(grid.shared_fits(points)), 2, matrices, 2, lambda fit: ["", ""])
+    judged = search.judged(iter(grid.shared_fits(points)), matrices, 2, lambda fit: ["", ""])
     start = time.perf_counter()
     next(judged)
     judged.close()

@@ -18,6 +18,8 @@ from tests.test_train import PLOTS, TABLES, TEST_METRICS, artifacts
 
 SWEEP = ["python", PROJECT / "sweep.py"]
 SMALL = ["--max_depth", "2,3", "--learning_rate", "0.1,0.3", "--n_estimators", "5,10"]
+SPANS = ["--max_depth", "2..5", "--learning_rate", "0.05..0.5", "--n_estimators"]
+TRIALS = ["--sampler", "tpe", "--trials", "12", *SPANS, "50..150"]
 LONG = ["--max_depth", "2,3,4", "--learning_rate", "0.1,0.3", "--n_estimators", "150,300"]
 
 
@@ -111,6 +113,41 @@ def test_a_sweep_leaves_children_a_table_and_a_model(run_command, synthetic_fold
     assert "grid   points: 8, fits they share: 4" in done.stdout
     assert "8 of 8 points, best log_loss" in done.stderr
     assert run.info.run_id in done.stdout
+
+
+def test_trials_are_children_and_the_best_number_of_trees_is_found(run_command, synthetic_folder):
+    options = ["--data", synthetic_folder, "--sampler", "tpe", "--trials", 6, *SPANS, "5..200"]
+    done = run_command(*SWEEP, *options, "--folds", 2)
+    assert done.returncode == 0, done.stderr
+    assert "tpe    trials: 6, each of up to 200 trees" in done.stdout
+    assert "6 of 6 points, best log_loss" in done.stderr
+    (run,) = sweeps()
+    assert run.info.run_name == "synthetic sweep of 6 tpe trials"
+    assert run.data.params["max_depth"] == "2..5"
+    found = children_of(run)
+    assert len(found) == 6
+    for child in found:
+        trees = int(child.data.params["n_estimators"])
+        assert 5 <= trees < 200
+        assert f"trees={trees}" in child.info.run_name
+        assert len(children.curve(child.info.run_id)) == trees
+        config = child.data.params
+        assert 0.05 <= float(config["learning_rate"]) <= 0.5
+        assert 2 <= int(config["max_depth"]) <= 5
+    best = min(found, key=lambda child: child.data.metrics["validation_log_loss"])
+    assert run.data.tags["sweep.best_run_id"] == best.info.run_id
+    assert {"plots/sweep.png", "plots/sweep_curves.png"} < artifacts(run)
+    config = [f"--{name}={best.data.params[name]}" for name in DEFAULTS]
+    command = ["python", PROJECT / "train.py", *config, "--data", synthetic_folder]
+    assert run_command(*command).returncode == 0
+    (single,) = search("params.early_stopping_rounds = '0'")
+    assert single.data.tags["model.digest"] == run.data.tags["model.digest"]
+    # a grid knows the points that trials have become
+    point = [f"--{name}={best.data.params[name]}" for name in DEFAULTS]
+    done = run_command(*SWEEP, *point, "--data", synthetic_folder, "--folds", 2)
+    assert "resume 1 points are known from earlier sweeps" in done.stdout
+    done = run_command("python", PROJECT / "reproduce.py", "--run_id", best.info.run_id)
+    assert "identical: all" in done.stdout, done.stdout + done.stderr
 
 
 def test_the_winner_is_the_model_that_train_makes_of_its_configuration(
@@ -261,20 +298,21 @@ def test_a_signal_ends_the_children_in_flight_within_seconds(number, tmp_path, s
     assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.parametrize("points", [LONG, TRIALS], ids=["grid", "tpe"])
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_again_and_again_a_sweep_ends_as_if_nothing_had_happened(
-    run_command, tmp_path, synthetic_folder, kills
+    run_command, tmp_path, synthetic_folder, points, kills
 ):
-    """SIGKILL at random moments: exactly the grid, none twice, none RUNNING, the same model."""
+    """SIGKILL at random moments: exactly the points, none twice, none RUNNING, the same model."""
     mlflow.search_runs()
-    arguments = [*LONG, "--data", synthetic_folder, "--subsample", "0.8"]
+    arguments = [*points, "--data", synthetic_folder, "--subsample", "0.8"]
     seed = random.randrange(10**6)
     print("seed", seed)
     moments = random.Random(seed)
     killed, log = 0, tmp_path / "log"
     for _ in range(kills):
         with started(arguments, log) as process:
-            wait_for(lambda: "grid" in log.read_text())
+            wait_for(lambda: {"grid", "tpe"} & {*log.read_text().split()})
             time.sleep(moments.uniform(0, 2))
             killed += process.poll() is None
     assert killed >= kills / 2, "the kills came too late to mean anything"

@@ -1,0 +1,411 @@
+"""Files of raw rows, of any size: read and written a piece at a time, bad rows set aside.
+
+The extension decides: ``.data`` and ``.test`` are the UCI dialect (no header, ``?`` for a missing
+value, comments), ``.csv`` has a header, ``.parquet`` is Parquet. In text, a line is a row.
+"""
+
+import codecs
+import csv
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from census import UserError, WorkFailed, table
+
+UCI, CSV, PARQUET = (".data", ".test"), ".csv", ".parquet"
+EXTENSIONS = *UCI, CSV, PARQUET
+BLOCK = 1 << 23  # bytes of text read at a time
+LONGEST = 1 << 26  # bytes of a line
+ROWS = 1 << 16  # rows of Parquet read at a time
+LARGEST = float(np.finfo(np.float32).max)
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^(nan|NaN|NAN)$"  # NaN: missing
+BAD = pa.schema([("line", pa.int64()), ("reason", pa.string()), ("row", pa.string())])
+SEPARATOR = {CSV: ","} | dict.fromkeys(UCI, ", ")
+
+
+class Bad(NamedTuple):
+    """A row that cannot be used: its line (in Parquet its place, from 1), why, and what it is."""
+
+    line: int
+    reason: str
+    row: str
+
+
+class Piece(NamedTuple):
+    """Some rows in a row.
+
+    Attributes:
+        rows: (n_samples, n_columns) as they stand in the file; text is not interpreted.
+        lines: where each row stands in the file, (n_samples,), counted from 1.
+        bad: rows of the file that are not among ``rows``.
+        size: what the piece adds to the size of the file.
+    """
+
+    rows: pa.Table
+    lines: np.ndarray
+    bad: list[Bad]
+    size: int
+
+
+class Source(NamedTuple):
+    """A file that can be read.
+
+    Attributes:
+        schema: the columns.
+        size, unit: of the whole, bytes of text or rows of Parquet.
+        blocks: gives what ``parse`` makes a piece of, in the file's order; may be iterated once.
+        parse: may be called by several threads.
+    """
+
+    schema: pa.Schema
+    size: int
+    unit: str
+    blocks: Iterator
+    parse: Callable[..., Piece]
+
+
+def require_known(path: Path, option: str) -> None:
+    """Raise ``UserError`` where the extension says nothing."""
+    if path.suffix not in EXTENSIONS:
+        raise UserError(
+            f"{option}: expected a file that ends in {', '.join(EXTENSIONS)}, got {path.name!r}"
+        )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Source]:
+    """Open a file of rows that has the columns of the table, in any order, and maybe others.
+
+    Raises:
+        UserError: it cannot be read, or a column is missing or of the wrong kind.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UserError(f"input: {error}") from None
+    with file:
+        source = (_open_parquet if path.suffix == PARQUET else _open_text)(path, file)
+        names = source.schema.names
+        if missing := [name for name in table.FEATURES if name not in names]:
+            found = ", ".join(names[:20]) or "nothing"
+            raise UserError(f"input: {path.name} has no {', '.join(missing)}; it has {found}")
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise UserError(f"input: {path.name} has two columns of the name {', '.join(twice)}")
+        for field in source.schema:
+            _require_kind(path, field)
+        yield source
+
+
+def _require_kind(path: Path, field: pa.Field) -> None:
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    fits = _is_text(kind) or pa.types.is_null(kind)
+    if field.name in table.NUMERIC:
+        numeric = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal
+        fits = fits or any(check(kind) for check in numeric)
+    if not fits and field.name in (*table.FEATURES, table.LABEL):
+        expected = "numbers" if field.name in table.NUMERIC else "text"
+        raise UserError(f"input: {path.name}, {field.name}: expected {expected}, got {field.type}")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()
+
+
+def _open_parquet(path: Path, file: BinaryIO) -> Source:
+    try:
+        parquet = pq.ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"input: {path.name} is not a whole Parquet file: {error}") from None
+
+    def blocks():
+        start = 1
+        try:
+            for batch in parquet.iter_batches(ROWS):
+                yield start, batch
+                start += len(batch)
+        except (pa.ArrowException, OSError) as error:
+            raise WorkFailed(
+                f"input: {path.name} is broken after row {start - 1:,}: {error}"
+            ) from None
+
+    def parse(start: int, batch: pa.RecordBatch) -> Piece:
+        rows = pa.Table.from_batches([batch])
+        return Piece(rows, start + np.arange(len(rows)), [], len(rows))
+
+    return Source(parquet.schema_arrow, parquet.metadata.num_rows, " rows", blocks(), parse)
+
+
+def _open_text(path: Path, file: BinaryIO) -> Source:
+    uci, first = path.suffix in UCI, 1
+    if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+        file.seek(0)
+    if uci:
+        start = file.tell()
+        width = next((line.count(b",") + 1 for line in file if not _is_no_row(line, uci)), 0)
+        names = [*table.FEATURES, *([table.LABEL] if width != len(table.FEATURES) else [])]
+        file.seek(start)
+    else:
+        header = file.readline(LONGEST).decode("utf-8", "backslashreplace")
+        names = [name.strip() for name in next(csv.reader([header], skipinitialspace=True), [])]
+        first = 2
+    schema, size = pa.schema([(name, pa.string()) for name in names]), path.stat().st_size
+    parse = partial(_parse, schema=schema, uci=uci)
+    return Source(schema, size - file.tell(), "B", _blocks(path, file, first), parse)
+
+
+def _blocks(path: Path, file: BinaryIO, line: int) -> Iterator[tuple[int, bytes]]:
+    """Whole lines, about ``BLOCK`` bytes of them at a time, and the number of the first."""
+    rest = b""
+    while block := file.read(BLOCK):
+        head, newline, tail = block.rpartition(b"\n")
+        if newline:
+            yield line, rest + head + newline
+            line += rest.count(b"\n") + head.count(b"\n") + 1
+            rest = tail
+        elif len(rest := rest + block) > LONGEST:
+            raise WorkFailed(f"input: {path.name} line {line:,} has more than {LONGEST:,} bytes")
+    if rest:
+        yield line, rest
+
+
+def _parse(line: int, block: bytes, schema: pa.Schema, uci: bool) -> Piece:
+    n_lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    rows, bad, lines = None, [], line + np.arange(n_lines)
+    if block.count(b"\r") == block.count(b"\r\n"):
+        rows = _rows(block, schema, uci)
+    if rows is None or len(rows) != n_lines:  # not one row a line
+        whole = []
+        for number, text in enumerate(block.split(b"\n"), start=line):
+            text = text.removesuffix(b"\r")
+            if _is_no_row(text, uci):
+                continue
+            try:
+                text.decode()
+                whole.append((number, text))
+            except UnicodeDecodeError as error:
+                bad.append(Bad(number, f"expected UTF-8 text, got {error.reason}", _shown(text)))
+        found = [*_sift(whole, schema, uci, bad)]
+        rows = pa.concat_tables([schema.empty_table(), *(rows for rows, _ in found)])
+        lines = np.concatenate([np.empty(0, int), *(numbers for _, numbers in found)])
+        bad.sort()
+    if uci:
+        trimmed = [pc.utf8_trim_whitespace(column) for column in rows.columns]
+        rows = pa.table(trimmed, schema)
+    return Piece(rows, lines, bad, len(block))
+
+
+def _is_no_row(line: bytes, uci: bool) -> bool:
+    return not line.strip() or (uci and line.startswith(table.COMMENT.encode()))
+
+
+def _shown(text: bytes) -> str:
+    return text.decode("utf-8", "backslashreplace")
+
+
+def _rows(
+    block: bytes, schema: pa.Schema, uci: bool, set_aside: Callable | None = None
+) -> pa.Table | None:
+    """Lines as a table of text; None where they cannot be read together."""
+    try:
+        return pa.csv.read_csv(
+            pa.BufferReader(block),
+            pa.csv.ReadOptions(
+                use_threads=False, block_size=len(block) + 1, column_names=schema.names
+            ),
+            pa.csv.ParseOptions(quote_char=False if uci else '"', invalid_row_handler=set_aside),
+            pa.csv.ConvertOptions(column_types=schema, strings_can_be_null=False),
+        )
+    except pa.ArrowInvalid:
+        return None
+
+
+def _sift(
+    lines: list[tuple[int, bytes]], schema: pa.Schema, uci: bool, bad: list[Bad]
+) -> Iterator[tuple[pa.Table, list[int]]]:
+    """Rows and their line numbers; lines that are no row go to ``bad``.
+
+    Where a quote joins lines, halves are tried until the culprit stands alone.
+    """
+    if not lines:
+        return
+    wrong: dict[int, str] = {}
+
+    def set_aside(row) -> str:
+        wrong[row.number - 1] = f"expected {row.expected_columns} fields, got {row.actual_columns}"
+        return "skip"
+
+    rows = _rows(b"\n".join(text for _, text in lines), schema, uci, set_aside)
+    if rows is not None and len(rows) + len(wrong) == len(lines):
+        bad += [Bad(lines[i][0], reason, _shown(lines[i][1])) for i, reason in wrong.items()]
+        yield rows, [number for i, (number, _) in enumerate(lines) if i not in wrong]
+    elif len(lines) == 1:
+        number, text = lines[0]
+        bad.append(Bad(number, "expected one row, got an end of line within", _shown(text)))
+    else:
+        half = len(lines) // 2
+        yield from _sift(lines[:half], schema, uci, bad)
+        yield from _sift(lines[half:], schema, uci, bad)
+
+
+def interpret(piece: Piece) -> tuple[Piece, pd.DataFrame, np.ndarray]:
+    """Understand the columns of the table; rows with a value that is none are bad.
+
+    Returns:
+        The piece without them; the features of its rows, (n_samples, 14), numbers as float64 and
+        words as categories; and their labels, (n_samples,): 1, 0, or -1 where there is none.
+    """
+    rows, wrong = piece.rows, {}
+    columns = {}
+    for name in table.FEATURES:
+        if name in table.NUMERIC:
+            columns[name], is_wrong = _numbers(rows[name])
+            _note(wrong, name, is_wrong, "a finite number", rows[name])
+        else:
+            words = rows[name].cast(pa.string()).combine_chunks().dictionary_encode()
+            columns[name] = words.to_pandas()
+    labels = np.full(len(rows), -1, np.int8)
+    if table.LABEL in rows.column_names:
+        labels, is_wrong = _labels(rows[table.LABEL])
+        expected = f"the label {table.NEGATIVE} or {table.POSITIVE}"
+        _note(wrong, table.LABEL, is_wrong, expected, rows[table.LABEL])
+    X = pd.DataFrame(columns, copy=False)
+    if wrong:
+        bad = [*piece.bad]
+        for place, reason in wrong.items():
+            values = json.dumps(rows.slice(place, 1).to_pylist()[0], default=str)
+            bad.append(Bad(int(piece.lines[place]), reason, values))
+        good = np.ones(len(rows), bool)
+        good[[*wrong]] = False
+        piece = Piece(rows.filter(pa.array(good)), piece.lines[good], sorted(bad), piece.size)
+        X, labels = X[good], labels[good]
+    return piece, X, labels
+
+
+def _note(wrong: dict, name: str, is_wrong: np.ndarray, expected: str, column) -> None:
+    for place in np.flatnonzero(is_wrong).tolist():
+        got = repr(str(column[place])[:50])
+        wrong.setdefault(place, f"{name}: expected {expected}, got {got}")
+
+
+def _trimmed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text without the spaces around it, null where the file says that a value is missing."""
+    text = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    return pc.if_else(pc.is_in(text, pa.array(["", table.MISSING])), None, text)
+
+
+def _numbers(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    unread = False
+    if _is_text(column.type):
+        text = _trimmed(column)
+        try:
+            column = text.cast(pa.float64())
+        except pa.ArrowInvalid:
+            column = pc.if_else(pc.match_substring_regex(text, NUMBER), text, None)
+            unread = pc.xor(column.is_null(), text.is_null()).to_numpy()
+    numbers = column.cast(pa.float64(), safe=False).to_numpy()
+    return numbers, (np.abs(numbers) > LARGEST) | unread
+
+
+def _labels(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    text = pc.replace_substring_regex(_trimmed(column), r"\.$", "")
+    both = pa.array([table.NEGATIVE, table.POSITIVE])
+    labels = pc.index_in(text, both).fill_null(-1).to_numpy().astype(np.int8)
+    return labels, (labels < 0) & text.is_valid().to_numpy()
+
+
+def beside(path: Path) -> Path:
+    """Where the bad rows of an output go."""
+    return path.with_name(f"{path.name}.bad.csv")
+
+
+def require_writable(path: Path) -> None:
+    """Raise ``UserError`` where no file can be written at ``path``."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder")
+        part = _part(path)
+        part.touch(exist_ok=False)
+        part.unlink()
+    except OSError as error:
+        raise UserError(f"output: {error}") from None
+
+
+def _part(path: Path) -> Path:
+    """A name beside ``path`` that nobody else has."""
+    return path.with_name(f".{path.name[:200]}.{uuid4().hex[:8]}.part")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that stands at ``path`` when the body ends well, and else nowhere."""
+    part = _part(path)
+    try:
+        with part.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """What writes tables of the schema, one after the other, to a file that gets there whole."""
+    with whole(path) as file:
+        if path.suffix == PARQUET:
+            with pq.ParquetWriter(file, schema) as writer:
+                yield writer.write_table
+        else:
+            separator = SEPARATOR[path.suffix]
+            if path.suffix == CSV:
+                names = pa.table([[name] for name in schema.names], schema.names)
+                file.write(_text(names, separator, ""))
+            missing = "" if path.suffix == CSV else table.MISSING
+            yield lambda rows: len(rows) and file.write(_text(rows, separator, missing))
+
+
+def _text(rows: pa.Table, separator: str, missing: str) -> bytes:
+    """Lines of text, a row each; a field is quoted where it must be, which only CSV allows."""
+    fields = [column.cast(pa.large_string()).fill_null(missing) for column in rows.columns]
+    lines = _lines(fields, separator)
+    due = {",": len(rows) * (len(fields) - 1), "\n": len(rows), "\r": 0, '"': 0}
+    special = [mark for mark, count in due.items() if lines.count(mark.encode()) != count]
+    if special and separator != SEPARATOR[CSV]:
+        raise WorkFailed(
+            f"output: UCI's dialect cannot hold a value with {special[0]!r}; use {CSV}"
+        )
+    return _lines([_quoted(field) for field in fields], separator) if special else lines
+
+
+def _lines(fields: list[pa.ChunkedArray], separator: str) -> bytes:
+    *others, last = fields
+    lines = pa.concat_arrays(_join(*others, _join(last, "\n", ""), separator).chunks)
+    return bytes(memoryview(lines.buffers()[2] or b"")[: pc.sum(pc.binary_length(lines)).as_py()])
+
+
+def _quoted(field: pa.ChunkedArray) -> pa.ChunkedArray:
+    quoted = _join('"', pc.replace_substring(field, '"', '""'), '"', "")
+    return pc.if_else(pc.match_substring_regex(field, '[",\r\n]'), quoted, field)
+
+
+def _join(*parts) -> pa.ChunkedArray:
+    """Each row's parts as one text; the last part stands between them."""
+    kind = pa.large_string()
+    return pc.binary_join_element_wise(
+        *(pa.scalar(part, kind) if isinstance(part, str) else part for part in parts)
+    )

@@ -1,0 +1,180 @@
+"""Write label and probability for every row of a file, however large, in bounded memory.
+
+mlflow run . -e score -P model=runs:/<run id>/model -P input=people.csv -P output=scored.csv
+python score.py --model models:/census-income@champion --input in.parquet --output out.parquet
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from census import UserError, WorkFailed, cli, interruption, table
+
+PROBABILITY, TRUE_LABEL = "probability", f"true_{table.LABEL}"
+
+
+@click.command(cls=cli.Command, help=__doc__)
+@cli.option("model", None, None, "Address of the model.")
+@cli.option("input", None, None, "File of raw rows: .csv, .parquet, or .data and .test as UCI's.")
+@cli.option("output", None, None, "File to write, of any of these kinds; replaced if it is there.")
+@cli.option(
+    "threshold", cli.Real(0, 1), 0.5, f"From this probability on, a row is {table.POSITIVE}."
+)
+@click.pass_context
+def main(ctx, model, input, output, threshold) -> None:
+    with interruption.held_off():
+        from census import data, files, registry, tracking
+
+    source_path, target = data.user_path(input, "input"), data.user_path(output, "output")
+    for path, option in ((source_path, "input"), (target, "output")):
+        files.require_known(path, option)
+    if source_path == target:
+        raise UserError(f"output: {output} is the input; name another file")
+    files.require_writable(target)
+    logged = registry.find(model)
+    with files.opened(source_path) as source:
+        schema = scored_schema(source.schema, target.suffix)
+        answer = registry.answerer(logged)
+        with tracking.start_run(f"score {source_path.name}") as run:
+            made_by = logged.run.info.run_id
+            tracking.log_params(run, ctx.meta["typed"])
+            tracking.log_tags(run, {"score.model": logged.uri, "score.model_run_id": made_by})
+            click.echo(f"model  {logged.uri} of run {made_by}")
+            if logged.run.data.tags["data.origin"] == "synthetic":
+                click.echo("WARNING: this model was trained on SYNTHETIC ROWS", err=True)
+            figures = score(source, schema, target, answer, threshold)
+            tracking.log_metrics(run, figures | {"peak_memory_mb": tracking.peak_memory_mb()})
+            report(run, figures, target, threshold)
+            if n_bad := figures["rows_bad"]:
+                side = files.beside(target)
+                raise WorkFailed(f"{n_bad:,} bad rows were not scored: {side} has each and why")
+
+
+def scored_schema(schema, suffix: str):
+    """The columns to write: those of the input, the label of its rows renamed, and ours.
+
+    Raises:
+        UserError: a column has a name of ours, or a kind that the output cannot hold.
+    """
+    import pyarrow as pa
+
+    from census import files
+
+    for name in (PROBABILITY, TRUE_LABEL):
+        if name in schema.names:
+            raise UserError(f"input: score adds a column {name}, and there is one; rename it")
+    nested = [field.name for field in schema if pa.types.is_nested(field.type)]
+    if nested and suffix != files.PARQUET:
+        raise UserError(f"output: {suffix} cannot hold the column {nested[0]}; use {files.PARQUET}")
+    kinds = {field.name: field.type for field in schema}
+    if suffix == files.PARQUET:  # text holds numbers as they stand
+        kinds |= {name: pa.float64() for name in table.NUMERIC if kinds[name] == pa.string()}
+    kept = [(TRUE_LABEL if name == table.LABEL else name, kind) for name, kind in kinds.items()]
+    return pa.schema([*kept, (table.LABEL, pa.string()), (PROBABILITY, pa.float64())])
+
+
+def score(
+    source, schema, target: Path, answer: Callable, threshold: float
+) -> dict[str, int | float]:
+    """Score the rows of a source and write them in their order, the bad ones to a file beside.
+
+    Neither file is there before it is whole.
+
+    Args:
+        source: as ``files.opened`` gives it.
+        schema: as of ``scored_schema``.
+        answer: gives the probabilities (n_samples,) of features (n_samples, 14).
+
+    Returns:
+        Counts and rates; if both labels occur, the metrics of the rows that have one.
+    """
+    import joblib
+    import numpy as np
+    import pyarrow as pa
+
+    from census import evaluation, files
+
+    names = np.array([table.NEGATIVE, table.POSITIVE], object)
+    labelled = evaluation.Tally()
+    n_rows = n_bad = n_positive = total = 0
+
+    def work(block) -> tuple:
+        piece, X, y = files.interpret(source.parse(*block))
+        probability = answer(X).astype(np.float64)
+        columns = dict(zip(schema.names, piece.rows.columns, strict=False))
+        for name in table.NUMERIC:
+            if columns[name].type != schema.field(name).type:
+                columns[name] = pa.array(X[name], from_pandas=True)
+        positive = probability >= threshold
+        columns[table.LABEL] = pa.array(names[positive.astype(np.intp)], pa.string())
+        columns[PROBABILITY] = pa.array(probability)
+        return pa.table(columns, schema), piece, y, positive, probability
+
+    start, n_workers = time.perf_counter(), joblib.cpu_count()
+    bar = {"total": source.size, "unit": source.unit, "unit_scale": True, "leave": False}
+    try:
+        with (
+            files.writing(target, schema) as write,
+            files.writing(files.beside(target), files.BAD) as write_bad,
+            ThreadPoolExecutor(n_workers) as pool,
+            tqdm(**bar, disable=None) as advance,
+        ):
+            for rows, piece, y, positive, probability in in_order(
+                pool, work, source.blocks, 2 * n_workers
+            ):
+                write(rows)
+                write_bad(pa.Table.from_pylist([bad._asdict() for bad in piece.bad], files.BAD))
+                n_rows += len(rows)
+                n_bad += len(piece.bad)
+                n_positive += int(positive.sum())
+                total += float(probability.sum())
+                labelled.add(y[y >= 0], probability[y >= 0])
+                advance.update(piece.size)
+        if not n_bad:
+            files.beside(target).unlink()
+    except OSError as error:
+        raise WorkFailed(f"{error}; {target} was not written") from None
+    seconds = time.perf_counter() - start
+    y, probability, counts = labelled.rows()
+    figures = {"rows_scored": n_rows, "rows_bad": n_bad, "rows_labelled": int(counts.sum())}
+    if n_rows:
+        figures |= {"selection_rate": n_positive / n_rows, "mean_probability": total / n_rows}
+    if len(set(y)) == 2:  # without both labels most metrics do not exist
+        scores = evaluation.scores(y, probability, threshold, counts)
+        figures |= {f"score_{name}": value for name, value in scores.items()}
+    return figures | {"score_seconds": seconds}
+
+
+def in_order(pool: ThreadPoolExecutor, work: Callable, items: Iterable, ahead: int) -> Iterator:
+    """The results of ``work``, in the order of the items; so many are in hand at a time."""
+    in_hand = deque()
+    for item in items:
+        in_hand.append(pool.submit(work, item))
+        if len(in_hand) > ahead:
+            yield in_hand.popleft().result()
+    while in_hand:
+        yield in_hand.popleft().result()
+
+
+def report(run, figures: dict, target: Path, threshold: float) -> None:
+    """Print what was scored."""
+    rows, bad, labelled = (f"{figures[f'rows_{name}']:,}" for name in ("scored", "bad", "labelled"))
+    line = f"score  {rows} rows scored, {bad} bad, {figures['score_seconds']:.1f} s"
+    if "selection_rate" in figures:
+        line += f"; {figures['selection_rate']:.1%} are {table.POSITIVE} at threshold {threshold}"
+    click.echo(line)
+    if "score_accuracy" in figures:
+        names = ("accuracy", "roc_auc", "log_loss")
+        shown = ", ".join(f"{name} {figures[f'score_{name}']:.4f}" for name in names)
+        click.echo(f"       {shown} on {labelled} rows that have a label")
+    click.echo(f"wrote  {target}")
+    click.echo(f"run    {run.info.run_id}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,274 @@
+"""Files of rows: every line is a row, a bad row or none, and what is written reads the same."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from census import UserError, WorkFailed, files, table
+
+FIELDS = [
+    "39", "State-gov", "77516", "Bachelors", "13", "Never-married", "Adm-clerical",
+    "Not-in-family", "White", "Male", "2174", "0", "40", "United-States", "<=50K",
+]  # fmt: skip
+HEADER = ",".join([*table.FEATURES, table.LABEL])
+
+
+def row(**changes):
+    values = dict(zip([*table.FEATURES, table.LABEL], FIELDS, strict=True))
+    return ",".join((values | {k.replace("_", "-"): v for k, v in changes.items()}).values())
+
+
+def read(path):
+    """All rows as lists of text, their labels and features, and all bad rows."""
+    with files.opened(path) as source:
+        pieces = [files.interpret(source.parse(*block)) for block in source.blocks]
+        assert sum(piece.size for piece, *_ in pieces) == source.size
+    rows = [[*r.values()] for piece, *_ in pieces for r in piece.rows.to_pylist()]
+    lines = [int(line) for piece, *_ in pieces for line in piece.lines]
+    bad = [bad for piece, *_ in pieces for bad in piece.bad]
+    X = pd.concat([X for _, X, _ in pieces]) if pieces else None
+    y = np.concatenate([y for *_, y in pieces]).tolist() if pieces else []
+    return rows, lines, bad, X, y
+
+
+def test_the_uci_dialect_has_no_header_and_may_have_comments(tmp_path):
+    path = tmp_path / "adult.test"
+    path.write_text(
+        f"|1x3 Cross validator\n{row(age='?').replace(',', ', ')}.\n\n{row(income='>50K')}"
+    )
+    rows, lines, bad, X, y = read(path)
+    assert (lines, bad, y) == ([2, 4], [], [0, 1])
+    assert rows[0] == ["?", *FIELDS[1:-1], "<=50K."]
+    assert np.isnan(X["age"].iloc[0])
+    assert X["age"].iloc[1] == 39
+    assert X["workclass"].tolist() == ["State-gov"] * 2
+
+
+def test_rows_without_a_label_are_rows(tmp_path):
+    path = tmp_path / "new.data"
+    path.write_text(",".join(FIELDS[:-1]) + "\n")
+    rows, _, bad, _, y = read(path)
+    assert (rows, bad, y) == ([FIELDS[:-1]], [], [-1])
+
+
+def test_a_header_gives_order_and_further_columns(tmp_path):
+    path = tmp_path / "people.csv"
+    names = ["note", *reversed(table.FEATURES)]
+    values = ['a, "b"\tc', *reversed(FIELDS[:-1])]
+    text = io.StringIO()
+    csv.writer(text).writerows([names, values])
+    path.write_bytes(b"\xef\xbb\xbf" + text.getvalue().encode())  # with Excel's mark
+    rows, lines, bad, X, y = read(path)
+    assert (rows, lines, bad, y) == ([values], [2], [], [-1])
+    assert [*X] == [*table.FEATURES]
+    assert X["capital-gain"].tolist() == [2174.0]
+
+
+BAD_LINES = {
+    row(age="old"): "age: expected a finite number, got 'old'",
+    row(age="1e39"): "age: expected a finite number, got '1e39'",
+    row(fnlwgt="inf"): "fnlwgt: expected a finite number, got 'inf'",
+    row(income="50K"): "income: expected the label <=50K or >50K, got '50K'",
+    "1,2,3": "expected 15 fields, got 3",
+    row() + ",": "expected 15 fields, got 16",
+    row()[:50]: "expected 15 fields, got 7",
+    row(sex='"Male'): "expected 15 fields, got 10",
+    row(sex="Ma\rle"): "expected one row, got an end of line within",
+    row(sex="\udcff"): "expected UTF-8 text, got invalid start byte",
+}
+
+
+@pytest.mark.parametrize("line", BAD_LINES)
+def test_a_bad_row_tells_its_line_and_why_and_leaves_the_others(tmp_path, line):
+    path = tmp_path / "rows.csv"
+    lines = [HEADER, row(), line, row(age="40"), "", row(age="41")]
+    path.write_bytes("\n".join(lines).encode(errors="surrogateescape"))
+    rows, numbers, (bad,), X, y = read(path)
+    assert numbers == [2, 4, 6]
+    assert X["age"].tolist() == [39, 40, 41]
+    assert y == [0, 0, 0]
+    assert (bad.line, bad.reason) == (3, BAD_LINES[line])
+    if bad.row.startswith("{"):
+        assert ",".join(json.loads(bad.row).values()) == line
+    else:
+        assert bad.row == line.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def test_many_quotes_in_a_block_do_not_hide_each_other(tmp_path):
+    """Two open quotes close each other, and a line end within makes up for the lost line."""
+    path = tmp_path / "rows.csv"
+    lines = [row(age=str(age)) for age in range(20, 60)]
+    for place in (3, 7, 30):
+        lines[place] = row(sex='"Male', age="1")
+    lines[12] = row(sex="Ma\rle", age="1")
+    path.write_bytes("\n".join([HEADER, *lines]).encode())
+    _, numbers, bad, X, _ = read(path)
+    assert [b.line for b in bad] == [5, 9, 14, 32]
+    assert X["age"].tolist() == [line - 2 + 20 for line in numbers]
+    assert len(numbers) == 36
+
+
+def test_blocks_end_where_lines_end(tmp_path, monkeypatch):
+    path = tmp_path / "rows.data"
+    path.write_text("|marker\n" + "\n".join(row(fnlwgt=str(n)) for n in range(1000)) + "\nshort")
+    whole = read(path)
+    monkeypatch.setattr(files, "BLOCK", 700)
+    rows, lines, bad, X, y = read(path)
+    assert (rows, lines, bad, y) == (*whole[:3], whole[4])
+    assert X["fnlwgt"].tolist() == [*range(1000)]
+    assert lines == [*range(2, 1002)]
+    assert [(b.line, b.row) for b in bad] == [(1002, "short")]
+
+
+def test_a_file_without_line_ends_does_not_fill_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "BLOCK", 1000)
+    monkeypatch.setattr(files, "LONGEST", 5000)
+    path = tmp_path / "zeros.data"
+    path.write_bytes(b"0" * 20_000)
+    with pytest.raises(WorkFailed, match="zeros.data line 1 has more than 5,000 bytes"):
+        read(path)
+
+
+def frame():
+    columns = zip(table.FEATURES, FIELDS, strict=False)
+    return pd.DataFrame({k: [float(v) if k in table.NUMERIC else v] * 3 for k, v in columns})
+
+
+def test_parquet_of_any_fitting_types_reads_the_same(tmp_path):
+    plain = frame()
+    other = plain.astype({"age": "int16", "fnlwgt": "Int64", "sex": "category"})
+    other["hours-per-week"] = ["40", " 40", "40.0"]
+    other["income"] = pd.Categorical(["<=50K", None, ">50K."])
+    other["born"] = pd.Timestamp(0)
+    for name, written in (("plain", plain), ("other", other)):
+        written.to_parquet(tmp_path / f"{name}.parquet")
+        _, lines, bad, X, y = read(tmp_path / f"{name}.parquet")
+        assert (lines, bad) == ([1, 2, 3], [])
+        assert y == ([-1] * 3 if name == "plain" else [0, -1, 1])
+        assert X.astype(plain.dtypes).equals(plain)
+
+
+def test_a_bad_value_in_parquet_is_a_bad_row(tmp_path):
+    rows = frame()
+    rows.loc[1, "age"] = np.inf
+    rows.to_parquet(tmp_path / "rows.parquet")
+    _, lines, (bad,), _, _ = read(tmp_path / "rows.parquet")
+    assert lines == [1, 3]
+    assert (bad.line, bad.reason) == (2, "age: expected a finite number, got 'inf'")
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"age": [True] * 3}, "age: expected numbers, got bool"),
+    ({"sex": [1, 2, 3]}, "sex: expected text, got int64"),
+    ({"income": [1, 0, 1]}, "income: expected text, got int64"),
+])  # fmt: skip
+def test_a_column_of_the_wrong_kind_is_the_files_fault(tmp_path, change, message):
+    frame().assign(**change).to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(UserError, match=message):
+        read(tmp_path / "rows.parquet")
+
+
+def test_parquet_cut_off_or_broken_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "rows.parquet"
+    pd.concat([frame()] * 100).to_parquet(path, compression="none", use_dictionary=False)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match="input: rows.parquet is not a whole Parquet file"):
+        read(path)
+    path.write_bytes(content[:4] + b"\xff" * 2000 + content[2004:])
+    with pytest.raises(WorkFailed, match="input: rows.parquet is broken after row 0"):
+        read(path)
+
+
+@pytest.mark.parametrize("header", ["age,sex", HEADER.replace("-", "_"), HEADER + ",age", ""])
+def test_a_wrong_header_is_refused(tmp_path, header):
+    path = tmp_path / "rows.csv"
+    path.write_text(f"{header}\n{row()}\n")
+    with pytest.raises(
+        UserError, match=r"input: rows.csv has (no (age, )?workclass|no education-num|two)"
+    ):
+        read(path)
+
+
+CELL = st.one_of(
+    st.sampled_from(
+        ["", "?", "39", " 40 ", "1e3", "-0", "nan", "NaN", "1e400", '"', "a,b", ">50K"]
+    ),
+    st.text(max_size=8),
+    st.floats(width=32).map(str),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.one_of(st.lists(CELL, min_size=14, max_size=16).map(",".join), st.text(max_size=60)),
+        max_size=12,
+    ),
+    st.sampled_from([".data", ".csv"]),
+)
+def test_every_line_is_a_row_or_a_bad_row_or_empty(tmp_path_factory, lines, suffix):
+    """Whatever the bytes: nothing is lost, nothing counted twice, and nothing raises."""
+    path = tmp_path_factory.mktemp("any") / f"rows{suffix}"
+    text = "\n".join(lines)
+    if suffix == ".csv":
+        text = f"{HEADER}\n{text}"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    _, numbers, bad, X, y = read(path)
+    found = path.read_bytes().split(b"\n")
+    first = 2 if suffix == ".csv" else 1
+    expected = [
+        number
+        for number, line in enumerate(found[first - 1 :], start=first)
+        if line.strip() and not (suffix == ".data" and line.startswith(b"|"))
+    ]
+    assert sorted([*numbers, *(b.line for b in bad)]) == expected
+    assert len(numbers) == len(y) == (0 if X is None else len(X))
+    if suffix == ".csv":  # a row is good or bad whatever stands beside it
+        for number in expected:
+            path.write_bytes(b"\n".join([found[0], found[number - 1]]))
+            assert bool(read(path)[1]) == (number in numbers), found[number - 1]
+    assert X is None or not np.isinf(X.select_dtypes("number")).any(axis=None)
+
+
+WRITTEN = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=6))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(WRITTEN, WRITTEN), max_size=6))
+def test_written_csv_is_what_pythons_reader_reads(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("any") / "out.csv"
+    schema = pa.schema([("a, b", pa.string()), ("n", pa.float64()), ("c", pa.string())])
+    columns = [[a for a, _ in rows], [0.1] * len(rows), [c for _, c in rows]]
+    with files.writing(path, schema) as write:
+        for _ in range(2):
+            write(pa.table(columns, schema))
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *found = csv.reader(file)
+    assert header == ["a, b", "n", "c"]
+    assert found == [[a or "", "0.1", c or ""] for a, c in rows] * 2
+
+
+@pytest.mark.parametrize("suffix", files.EXTENSIONS)
+def test_a_file_gets_there_whole_or_not_at_all(tmp_path, suffix):
+    path, schema = tmp_path / f"out{suffix}", pa.schema([("a", pa.string())])
+    path.write_text("before")
+    with pytest.raises(RuntimeError), files.writing(path, schema) as write:
+        write(pa.table([["x"] * 100_000], schema))
+        raise RuntimeError
+    assert path.read_bytes() == b"before"
+    assert not [*tmp_path.glob(".*")]
+    with files.writing(path, schema) as write:
+        write(pa.table([["x"]], schema))
+    if suffix == files.PARQUET:
+        assert pq.read_table(path).to_pydict() == {"a": ["x"]}
+    else:
+        assert path.read_text() == ("a\nx\n" if suffix == files.CSV else "x\n")

@@ -1,0 +1,324 @@
+"""Scoring a file: what the served model answers, row for row; and nothing is ever lost."""
+
+import csv
+import resource
+import signal
+import subprocess
+import time
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import score
+from census import data, evaluation, files, model, registry, synthetic, table, tracking
+from census.hyperparameters import DEFAULTS
+from tests.conftest import PROJECT
+
+SCORE = ["python", PROJECT / "score.py"]
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory, empty_store, synthetic_folder):
+    """A logged model in a store of its own: its address, and the store's."""
+    folder = tmp_path_factory.mktemp("logged")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.chdir(folder)
+        command = ["python", PROJECT / "train.py", "--data", synthetic_folder, "--max_depth", "4"]
+        subprocess.run([str(word) for word in command], check=True, capture_output=True)
+        run = mlflow.search_runs(output_format="list")[0]
+    return f"runs:/{run.info.run_id}/model", f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.fixture
+def address(logged, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", logged[1])
+    mlflow.set_tracking_uri(logged[1])
+    yield logged[0]
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture
+def raw(synthetic_folder):
+    """200 raw rows as a client would have them, and their labels."""
+    split = data.load(str(synthetic_folder)).test
+    return tracking.raw_rows(split.X.head(200)), split.y[:200]
+
+
+def newest():
+    return mlflow.search_runs(order_by=["start_time DESC"], output_format="list")[0]
+
+
+def leftovers(folder):
+    return [*folder.glob(".*.part")]
+
+
+@pytest.mark.parametrize("source", ["rows.csv", "rows.parquet", "rows.data"])
+@pytest.mark.parametrize("target", ["out.csv", "out.parquet", "out.test"])
+def test_the_answers_are_those_of_the_served_model(
+    address, raw, tmp_path, run_command, source, target
+):
+    X, y = raw
+    labels = np.array([table.NEGATIVE, table.POSITIVE])[y]
+    X = X.assign(income=labels)
+    text = {"na_rep": "?", "header": False} if source == "rows.data" else {}
+    if source == "rows.parquet":
+        X.to_parquet(tmp_path / source)
+    else:
+        X.to_csv(tmp_path / source, index=False, **text)
+    done = run_command(
+        *SCORE, "--model", address, "--input", source, "--output", target, "--threshold", 0.3
+    )
+    assert done.returncode == 0, done.stderr
+    expected = mlflow.pyfunc.load_model(address).predict(
+        X.drop(columns="income"), params={"threshold": 0.3}
+    )
+    names = [*table.FEATURES, "true_income", "income", "probability"]
+    if target == "out.parquet":
+        found = pd.read_parquet(target)
+        assert [*found] == names
+    elif target == "out.csv":
+        found = pd.read_csv(target)
+        assert [*found] == names
+    else:
+        found = pd.read_csv(target, names=names, skipinitialspace=True, na_values="?")
+    assert found["income"].tolist() == expected["income"].tolist()
+    assert found["probability"].tolist() == expected["probability"].tolist()
+    assert found["true_income"].tolist() == labels.tolist()
+    for name in table.NUMERIC:
+        assert found[name].tolist() == X[name].tolist()
+    assert not files.beside(tmp_path / target).exists()
+    assert not leftovers(tmp_path)
+    run, probability = newest(), expected["probability"].to_numpy()
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == f"score {source}"
+    assert run.data.params == {
+        "model": address, "input": source, "output": target, "threshold": "0.3",
+    }  # fmt: skip
+    metrics = run.data.metrics
+    assert [metrics[f"rows_{name}"] for name in ("scored", "bad", "labelled")] == [200, 0, 200]
+    assert metrics["selection_rate"] == np.mean(probability >= 0.3)
+    assert metrics["mean_probability"] == pytest.approx(probability.mean())
+    for name, value in evaluation.scores(y, probability, 0.3).items():
+        assert metrics[f"score_{name}"] == pytest.approx(value, abs=1e-5), name
+    assert "WARNING: this model was trained on SYNTHETIC ROWS" in done.stderr
+
+
+def test_bad_rows_are_set_aside_counted_and_told(address, raw, tmp_path, run_command):
+    """1 % of 10,000 rows, of all kinds: the others are scored as if alone."""
+    X = pd.concat([raw[0]] * 50, ignore_index=True)
+    X.to_csv("good.csv", index=False)
+    header, *lines = (tmp_path / "good.csv").read_text().splitlines()
+    spoiled = [*lines]
+    for place in range(0, 10_000, 100):
+        kind = place // 100 % 4
+        spoiled[place] = ("1,2,3", "x" + lines[place], '"' + lines[place], lines[place] + ",")[kind]
+    (tmp_path / "bad.csv").write_text("\n".join([header, *spoiled]) + "\n")
+    options = ["--model", address, "--output"]
+    assert run_command(*SCORE, *options, "good-out.csv", "--input", "good.csv").returncode == 0
+    done = run_command(*SCORE, *options, "out.csv", "--input", "bad.csv")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    side = tmp_path / "out.csv.bad.csv"
+    line = f"100 bad rows were not scored: {side} has each and why"
+    assert done.stderr.splitlines()[-1] == f"error: {line}"
+    run = newest()
+    assert (run.info.status, run.data.tags["error"]) == ("FAILED", line)
+    assert run.data.metrics["rows_scored"] == 9900
+    assert run.data.metrics["rows_bad"] == 100
+    first, *good = (tmp_path / "good-out.csv").read_text().splitlines()
+    expected = [line for place, line in enumerate(good) if place % 100]
+    assert (tmp_path / "out.csv").read_text().splitlines() == [first, *expected]
+    with side.open(newline="") as file:
+        bad = [*csv.DictReader(file)]
+    assert [int(row["line"]) for row in bad] == [*range(2, 10_002, 100)]
+    assert [row["row"] for row in bad[::4]] == ["1,2,3"] * 25
+    assert all(row["reason"].startswith("expected") or ": expected" in row["reason"] for row in bad)
+    # mended, the same output has no bad rows, and no file says otherwise
+    assert run_command(*SCORE, *options, "out.csv", "--input", "good.csv").returncode == 0
+    assert (tmp_path / "out.csv").read_text() == (tmp_path / "good-out.csv").read_text()
+    assert not side.exists()
+
+
+def test_a_file_cut_off_loses_only_the_row_in_which_it_ends(address, raw, tmp_path, run_command):
+    raw[0].to_csv("whole.csv", index=False)
+    content = (tmp_path / "whole.csv").read_bytes()
+    (tmp_path / "cut.csv").write_bytes(content[: len(content) // 2])
+    done = run_command(*SCORE, "--model", address, "--input", "cut.csv", "--output", "out.parquet")
+    assert done.returncode == 1
+    n_whole = content[: len(content) // 2].count(b"\n") - 1
+    assert len(pd.read_parquet("out.parquet")) == n_whole
+    with (tmp_path / "out.parquet.bad.csv").open(newline="") as file:
+        assert [int(row["line"]) for row in csv.DictReader(file)] == [n_whole + 2]
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"model": "runs:/0/model"}, "error: model: expected the address of a model that train.py"),
+    ({"input": "nowhere.csv"}, "error: input: [Errno 2] No such file or directory: '"),
+    ({"input": "."}, "error: input: expected a file that ends in .data, .test, .csv, .parquet"),
+    ({"input": "wrong.csv"}, "error: input: wrong.csv has no age, workclass, fnlwgt, education-"),
+    ({"input": "cut.parquet"}, "error: input: cut.parquet is not a whole Parquet file: "),
+    ({"input": "scored.csv"}, "error: input: score adds a column probability, and there is one"),
+    ({"output": "out.txt"}, "error: output: expected a file that ends in .data, .test, .csv, .pa"),
+    ({"output": "rows.csv"}, "error: output: rows.csv is the input; name another file"),
+    ({"output": "no/out.csv"}, "error: output: [Errno 2] No such file or directory: '"),
+    ({"output": "wrong.csv/out.csv"}, "error: output: [Errno 20] Not a directory: '"),
+    ({"output": "folder.csv"}, "error: output: /"),
+    ({"threshold": "1.5"}, "error: Invalid value for '--threshold': 1.5 is not in the range 0<=x<"),
+])  # fmt: skip
+def test_a_slip_is_one_line_status_2_and_no_run(
+    address, raw, tmp_path, run_command, options, message
+):
+    raw[0].to_csv("rows.csv", index=False)
+    raw[0].assign(probability=0).to_csv("scored.csv", index=False)
+    (tmp_path / "wrong.csv").write_text("years,education\n1,2\n")
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1\x00\x00\x00")
+    (tmp_path / "folder.csv").mkdir()
+    before, there = newest().info.run_id, sorted(tmp_path.iterdir())
+    given = {"model": address, "input": "rows.csv", "output": "out.csv"} | options
+    done = run_command(*SCORE, *(f"--{name}={value}" for name, value in given.items()))
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+    assert newest().info.run_id == before
+    assert sorted(tmp_path.iterdir()) == there
+
+
+def test_a_relative_path_is_refused_in_a_clone_that_mlflow_made(
+    address, tmp_path, run_command, monkeypatch
+):
+    clone = tmp_path / "tmp" / "tmpabcdefgh"
+    clone.mkdir()
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    options = ["--model", address, "--input", "/x.csv", "--output", "out.csv"]
+    done = run_command(*SCORE, *options, cwd=clone)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: output: expected an absolute path, got 'out.csv'")
+
+
+@pytest.fixture(scope="module")
+def many_rows(tmp_path_factory):
+    """A file of 600,000 rows: some seconds of work."""
+    folder = tmp_path_factory.mktemp("many")
+    synthetic.write(folder, 60_000)
+    block = (folder / table.TRAIN).read_bytes()
+    path = folder / "many.data"
+    path.write_bytes(block * 10)
+    return path
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_killed_in_the_middle_it_leaves_what_was_there(address, tmp_path, many_rows, number):
+    target = tmp_path / "out.csv"
+    target.write_text("before")
+    command = [*SCORE, "--model", address, "--input", many_rows, "--output", target]
+    process = subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE, text=True)
+    try:
+        for _ in range(1200):
+            if any(part.stat().st_size > 10**6 for part in leftovers(tmp_path)):
+                break
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert target.read_text() == "before"
+    assert not files.beside(target).exists()
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+        return
+    assert process.returncode == 128 + number
+    assert newest().info.status == "KILLED"
+    assert "Traceback" not in errors
+    assert not leftovers(tmp_path)
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(
+    address, tmp_path, many_rows, run_command
+):
+    target = tmp_path / "out.csv"
+    target.write_text("before")
+
+    def allow_little():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000_000, 20_000_000))
+
+    command = [*SCORE, "--model", address, "--input", many_rows, "--output", target]
+    done = run_command(*command, preexec_fn=allow_little)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: [Errno 27] File too large")
+    assert newest().info.status == "FAILED"
+    assert target.read_text() == "before"
+    assert not leftovers(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def served(synthetic_folder, tmp_path_factory):
+    """A model loaded as MLflow serves it."""
+    rows = data.load(str(synthetic_folder))
+    booster = model.fit(DEFAULTS, model.matrix(rows.train.X, rows.train.y))[0]
+    folder = tmp_path_factory.mktemp("served")
+    booster.save_model(folder / "booster.ubj")
+    mlflow.pyfunc.save_model(
+        folder / "model",
+        python_model=PROJECT / "census" / "served.py",
+        artifacts={"booster": str(folder / "booster.ubj")},
+        signature=registry.SIGNATURE,
+        pip_requirements=[],
+    )
+    return mlflow.pyfunc.load_model(str(folder / "model"))
+
+
+NUMBERS = st.one_of(st.none(), st.integers(-(10**6), 10**6), st.floats(-1e38, 1e38))
+KNOWN = ["Private", "Bachelors", "Husband", "Male", "Sales", "United-States", " White", "Mars"]
+WORDS = st.one_of(
+    st.none(),
+    st.sampled_from(KNOWN),
+    st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=9),
+)
+PERSON = st.fixed_dictionaries(
+    {name: NUMBERS if name in table.NUMERIC else WORDS for name in table.FEATURES}
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(PERSON, min_size=1, max_size=8), st.sampled_from([".csv", ".parquet"]), st.data())
+def test_any_row_scored_from_a_file_is_answered_as_over_rest(
+    served, tmp_path_factory, people, suffix, chosen
+):
+    """The reference gets values, and never sees a file."""
+    folder = tmp_path_factory.mktemp("people")
+    threshold = chosen.draw(st.sampled_from([0.0, 0.25, 0.5, 1.0]))
+    kinds = {name: float if name in table.NUMERIC else object for name in table.FEATURES}
+    values = pd.DataFrame(people, columns=[*table.FEATURES]).astype(kinds)
+    values = values.astype(object).where(values.notna(), None)
+    frame = values.astype(dict.fromkeys(table.NUMERIC, float))
+    expected = served.predict(frame, params={"threshold": threshold})
+    if suffix == ".csv":
+        with (folder / "in.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([table.FEATURES, *values.itertuples(index=False)])
+    else:
+        columns = {
+            name: pa.array(values[name], pa.float64() if name in table.NUMERIC else pa.string())
+            for name in table.FEATURES
+        }
+        pa.parquet.write_table(pa.table(columns), folder / "in.parquet")
+    unwrapped = served.unwrap_python_model()
+    with files.opened(folder / f"in{suffix}") as source:
+        figures = score.score(
+            source,
+            score.scored_schema(source.schema, ".parquet"),
+            folder / "out.parquet",
+            lambda X: unwrapped.booster.inplace_predict(unwrapped.encode(X)),
+            threshold,
+        )
+    assert figures["rows_scored"] == len(people)
+    found = pd.read_parquet(folder / "out.parquet")
+    assert found["income"].tolist() == expected["income"].tolist()
+    assert found["probability"].tolist() == expected["probability"].tolist()
