@@ -98,7 +98,7 @@ def rejudge(past, rows, device: str) -> dict:
 
 
 def _config(params: dict[str, str]) -> dict[str, int | float]:
-    return {name: type(default)(params.get(name, default)) for name, default in DEFAULTS.items()}
+    return {name: type(default)(params[name]) for name, default in DEFAULTS.items()}
 
 
 def _shown(value) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from textwrap import shorten
 
 import click
 from tqdm import tqdm
@@ -178,7 +179,8 @@ def show(run, outcomes, baseline: dict[str, float], metric: str, trials: bool) -
         for outcome in done[:DRAWN]:
             if outcome.curve is None:
                 outcome.curve = children.curve(outcome.run_id)
-        curves = [(train.shape(outcome.point), outcome.curve) for outcome in done[:DRAWN]]
+        labels = [shorten(train.shape(outcome.point), 50, placeholder=" ...") for outcome in done]
+        curves = [*zip(labels, (outcome.curve for outcome in done[:DRAWN]), strict=False)]
         others = [outcome.curve for outcome in done[DRAWN:] if outcome.curve is not None]
         varied = grid.varied(outcome.point for outcome in done)
         less = grid.METRICS[metric] > 0

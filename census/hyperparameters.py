@@ -58,13 +58,6 @@ HYPERPARAMETERS = (
         low_excluded=True,
         log=True,
     ),
-    Hyperparameter(
-        "max_cat_to_onehot",
-        4,
-        "columns of fewer categories split one category from the rest, others into two sets",
-        1,
-        1_000_000,
-    ),
 )
 
 DEFAULTS = {p.name: p.default for p in HYPERPARAMETERS}

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, NullFormatter
 from sklearn import metrics
 
 from census.evaluation import BINS
@@ -264,17 +265,22 @@ def slices(outcomes: pd.DataFrame, varied: list[str], metric: str, less_is_bette
     logarithmic = {p.name for p in HYPERPARAMETERS if p.log} | {"n_estimators"}
     columns = min(4, len(varied)) or 1
     rows = -(-len(varied) // columns) or 1
-    size = 2.9 * columns + 0.6, 2.5 * rows + 0.5
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
+    figure = Figure(figsize=(2.9 * columns + 0.6, 2.5 * rows + 0.5), layout="constrained")
+    with sns.axes_style(*STYLE):
+        panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
     order = np.linspace(1, 0.15, len(outcomes))
     for axes, name in zip(panels, varied, strict=False):
         axes.scatter(outcomes[name], outcomes[metric], s=14, c=order, cmap="Blues", vmin=0, vmax=1)
         axes.plot(outcomes[name].iloc[0], outcomes[metric].iloc[0], "o", color=ORANGE)
         if name in logarithmic and outcomes[name].min() > 0:
             axes.set_xscale("log")
+            decades = np.log10(outcomes[name].max() / outcomes[name].min())
+            steps = (1, 2, 5) if decades < 2 else (1,)
+            axes.xaxis.set_major_locator(LogLocator(subs=steps))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel=name)
-    for axes in list(figure.axes)[len(varied) :]:
+    for axes in figure.axes[len(varied) :]:
         axes.set_visible(False)
     # the worst trials would take most of the height, and readers look for the better ones
     low, high = np.nanquantile(outcomes[metric], (0, 0.9) if less_is_better else (0.1, 1))

@@ -36,7 +36,7 @@ def test_every_hyperparameter_reaches_xgboost(rows):
     values = {
         "learning_rate": 0.3, "max_depth": 2, "n_estimators": 5, "subsample": 0.9,
         "colsample_bytree": 0.8, "min_child_weight": 7.0, "gamma": 200.0, "reg_alpha": 2.0,
-        "reg_lambda": 5.0, "scale_pos_weight": 4.0, "max_cat_to_onehot": 100,
+        "reg_lambda": 5.0, "scale_pos_weight": 4.0,
     }  # fmt: skip
     assert set(values) == set(hyperparameters.DEFAULTS)
     plain = fit(rows, hyperparameters.DEFAULTS | {"n_estimators": 10})[0].trees_to_dataframe()
