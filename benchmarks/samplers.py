@@ -19,14 +19,14 @@ import click
 
 from benchmarks.sweep import CORES, PROJECT, binned, run
 
-SPACE = {  # low, high, logarithmic
-    "max_depth": (2, 10, False),
-    "learning_rate": (0.01, 0.3, True),
-    "n_estimators": (50, 1000, False),
+SPACE = {  # of the README's search: low, high, logarithmic
+    "max_depth": (3, 10, False),
+    "learning_rate": (0.02, 0.2, True),
+    "n_estimators": (50, 2000, False),
     "subsample": (0.5, 1.0, False),
-    "colsample_bytree": (0.3, 1.0, False),
+    "colsample_bytree": (0.2, 1.0, False),
     "min_child_weight": (0.1, 30.0, True),
-    "reg_lambda": (0.01, 30.0, True),
+    "reg_lambda": (0.001, 30.0, True),
 }
 
 

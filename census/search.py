@@ -18,7 +18,7 @@ from census.grid import Point
 
 # Fits ask for Python's lock every round; they must not wait 5 ms for the thread that writes.
 SWITCH_SECONDS = 0.0002
-PATIENCE = 50  # rounds without a lower log loss after which a trial grows no more trees
+PATIENCE = 30  # rounds without a lower log loss after which a trial grows no more trees
 
 
 @dataclass
