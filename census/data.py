@@ -168,6 +168,8 @@ def _labels(path: Path, fields: pd.Series) -> np.ndarray:
 
 def _values(path: Path, fields: pd.Series) -> np.ndarray | pd.Categorical:
     if fields.name in table.NUMERIC:
+        if pd.api.types.is_string_dtype(fields):  # a tab before the marker, or no number
+            fields = fields.mask(fields.str.strip() == table.MISSING)
         numbers = pd.to_numeric(fields, errors="coerce")
         finite = (numbers.abs() <= np.finfo(np.float32).max) & (fields.dtype != bool)
         _refuse(path, fields[fields.notna() & ~finite], "a number")

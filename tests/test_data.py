@@ -6,8 +6,10 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from census import UserError, data, hyperparameters, model, served, synthetic, table
+from census import UserError, data, files, hyperparameters, model, served, synthetic, table
 from tests.conftest import REAL
 
 ROW = (
@@ -297,3 +299,58 @@ def test_origin_and_digest_depend_on_bytes(tmp_path, synthetic_folder):
     assert plain.origin == "directory"
     assert plain.digest != marked.digest
     assert np.array_equal(plain.train.y, marked.train.y)
+
+
+WORD = st.one_of(
+    st.just(table.MISSING),
+    st.text(st.characters(categories=["L", "N"], include_characters="-&"), min_size=1, max_size=9),
+)
+NUMBER = st.one_of(st.just(table.MISSING), st.integers(-999, 10**7).map(str))
+FIELDS = st.tuples(*(NUMBER if name in table.NUMERIC else WORD for name in table.FEATURES))
+SPACES = st.sampled_from(["", " ", "  ", "\t"])
+LABELS = st.sampled_from([table.NEGATIVE, table.POSITIVE, f"{table.POSITIVE}."])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(FIELDS, min_size=1, max_size=5), st.data())
+def test_any_people_written_in_the_dialect_are_read_as_they_are(tmp_path_factory, people, chosen):
+    """And `score`, which has a reader of its own, reads the same features."""
+    lines, labels = [], [table.NEGATIVE, table.POSITIVE]
+    for fields in [*people, people[0], people[0]]:
+        label = labels.pop() if labels else chosen.draw(LABELS)
+        separator = "," + chosen.draw(SPACES)
+        lines.append(separator.join([*fields, label]) + chosen.draw(SPACES))
+        lines += chosen.draw(st.sampled_from([[], [""], ["| a comment"], ["  "]]))
+    end = chosen.draw(st.sampled_from(["\n", "\r\n"]))
+    path = write(tmp_path_factory.mktemp("any"), *lines, end=end)
+    split = data.read(path)
+    assert len(split.y) == len(people) + 2
+    for row, fields in zip(
+        split.X.itertuples(index=False), [*people, *people[:1] * 2], strict=True
+    ):
+        for name, value, field in zip(table.FEATURES, row, fields, strict=True):
+            if field == table.MISSING:
+                assert value != value, name  # NaN
+            else:
+                assert value == (np.float32(field) if name in table.NUMERIC else field), name
+    with files.opened(path) as source:
+        (block,) = source.blocks
+        piece, X, y = files.interpret(source.parse(*block))
+    assert piece.bad == []
+    assert y.tolist() == split.y.tolist()
+    for name in table.NUMERIC:
+        assert np.array_equal(X[name].astype(np.float32), split.X[name], equal_nan=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.one_of(st.text(max_size=30), st.sampled_from([ROW, RICH, ROW + "."])), max_size=6)
+)
+def test_any_text_is_read_or_refused_with_the_files_name(tmp_path_factory, lines):
+    path = write(tmp_path_factory.mktemp("any"), *lines)
+    path.write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
+    try:
+        split = data.read(path)
+        assert len(split.X) == len(split.y) > 1
+    except UserError as error:
+        assert error.format_message().startswith(str(path))

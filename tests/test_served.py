@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 
 from census import hyperparameters, model, served, table, tracking
@@ -112,6 +114,37 @@ def test_what_cannot_be_encoded_is_refused_with_its_column(python_model, change,
         python_model.predict(people({}, *[change] * copies))
     assert message in str(caught.value)
     assert caught.value.get_http_status_code() == 400
+
+
+CELLS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.decimals(),
+    st.text(max_size=5),
+    st.binary(max_size=3),
+    st.dates(),
+    st.complex_numbers(),
+    st.lists(st.integers(), max_size=2),
+    st.sampled_from(["Private", " White", "?", pd.NA, pd.NaT, np.float32(1.5), np.int8(3)]),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from(table.FEATURES), CELLS, max_size=4))
+def test_any_value_is_answered_or_refused_in_few_rows_as_in_many(python_model, change):
+    """Never another error, which a client would see as a 500; and one answer, however asked."""
+    found = []
+    for copies in (1, served.FEW + 1):
+        try:
+            answers = python_model.predict(people(*[change] * copies))
+            assert answers["probability"].between(0, 1).all()
+            found.append(answers["probability"].iloc[0])
+        except MlflowException as refusal:
+            assert refusal.get_http_status_code() == 400
+            found.append("refused")
+    assert found[0] == found[1]
 
 
 def test_missing_columns_are_all_named(python_model):
