@@ -119,7 +119,8 @@ def explore(run, setting, plan, parts, metric: str, workers: int | None, resume:
         return [children.begin(run, setting, point, name(point)) for point in fit]
 
     n_fits = plan.start(known)
-    workers, n_jobs = search.split_of_cores(n_fits * len(parts), workers, setting.device)
+    n_tasks = max(1, n_fits * len(parts))
+    workers, n_jobs = search.split_of_cores(n_tasks, workers, setting.device)
     ahead = 2 * workers if setting.trees else n_fits
     folds = [model.matrices(setting.rows.train, part) for part in parts]
     options = {"seed": setting.seed, "device": setting.device, "n_jobs": n_jobs}
