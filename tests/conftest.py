@@ -14,15 +14,20 @@ import mlflow
 import pytest
 
 from census import data, synthetic
+from tests import team
 
 PROJECT = Path(__file__).resolve().parent.parent
 REAL = os.environ.get("CENSUS_DATA_DIR")  # the folder of the real files, if the caller has them
 REAL = Path(REAL).resolve() if REAL else None
-NEEDS = {"real": "the real files in $CENSUS_DATA_DIR", "network": "the internet"}
+NEEDS = {
+    "real": "the real files in $CENSUS_DATA_DIR",
+    "network": "the internet",
+    "postgresql": "PostgreSQL",
+}
 
 
 def pytest_collection_modifyitems(items):
-    there = {"real": REAL is not None, "network": _online()}
+    there = {"real": REAL is not None, "network": _online(), "postgresql": team.initdb()}
     for item in items:
         for marker, what in NEEDS.items():
             if item.get_closest_marker(marker) and not there[marker]:
@@ -93,6 +98,29 @@ def synthetic_folder(tmp_path_factory) -> Path:
 def rows(request, synthetic_folder) -> data.Census:
     """The synthetic rows and, where they are there, the real ones."""
     return data.load(str(REAL if request.param == "real" else synthetic_folder))
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """A copy of the working tree, as a repository of one commit on the branch `main`."""
+    folder = tmp_path_factory.mktemp("git") / "census-mlflow"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=PROJECT, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    for name in listed:
+        if (PROJECT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, folder / name)
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for command in (
+        ["init", "-q", "-b", "main"],
+        ["add", "."],
+        [*identity, "commit", "-q", "-m", "everything"],
+        ["tag", "v1"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
 
 
 @pytest.fixture

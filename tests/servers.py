@@ -1,10 +1,13 @@
 """Servers on free ports of 127.0.0.1 that are surely stopped again."""
 
+import base64
 import contextlib
+import http.server
 import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,20 +23,28 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int, log: Path, path: str | None = None) -> Iterator[None]:
+def running(
+    command: list[str],
+    port: int,
+    log: Path,
+    path: str | None = None,
+    host: str = "127.0.0.1",
+    **options,
+) -> Iterator[None]:
     """Run a server, with its children, while the body runs.
 
     Args:
         path: what answers 200 over HTTP once the server is ready; None: the port is open.
         log: file that gets what the server prints.
+        options: for ``subprocess.Popen``.
     """
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, **options
         )
     try:
         for _ in range(240):
-            if _is_ready(port, path):
+            if _is_ready(host, port, path):
                 break
             if process.poll() is not None:
                 raise RuntimeError(f"{command} ended:\n{log.read_text()[-3000:]}")
@@ -49,12 +60,12 @@ def running(command: list[str], port: int, log: Path, path: str | None = None) -
                 process.wait(10)
 
 
-def _is_ready(port: int, path: str | None) -> bool:
+def _is_ready(host: str, port: int, path: str | None) -> bool:
     try:
         if path is None:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((host, port), timeout=1).close()
             return True
-        return requests.get(f"http://127.0.0.1:{port}{path}", timeout=2).status_code == 200
+        return requests.get(f"http://{host}:{port}{path}", timeout=2).status_code == 200
     except OSError:
         return False
 
@@ -66,3 +77,51 @@ def serving(model_uri: str, log: Path) -> Iterator[str]:
     command = ["mlflow", "models", "serve", "-m", model_uri, "--env-manager", "local"]
     with running([*command, "-p", str(port)], port, log, "/ping"):
         yield f"http://127.0.0.1:{port}/invocations"
+
+
+@contextlib.contextmanager
+def git_over_http(folder: Path, user: str, token: str) -> Iterator[str]:
+    """Serve the repositories below a folder by HTTP to whoever has the token; the address."""
+    wanted = "Basic " + base64.b64encode(f"{user}:{token}".encode()).decode()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.headers.get("Authorization") != wanted:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", "Basic")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            path, _, query = self.path.partition("?")
+            environment = os.environ | {
+                "GIT_PROJECT_ROOT": str(folder),
+                "GIT_HTTP_EXPORT_ALL": "1",
+                "REQUEST_METHOD": self.command,
+                "PATH_INFO": path,
+                "QUERY_STRING": query,
+                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+                "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+                "REMOTE_USER": user,
+            }
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            done = subprocess.run(
+                ["git", "http-backend"], input=body, env=environment, capture_output=True
+            )
+            head, _, content = done.stdout.partition(b"\r\n\r\n")
+            headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+            self.send_response(int(headers.pop("Status", "200").split()[0]))
+            for name, value in (headers | {"Content-Length": str(len(content))}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_POST = do_GET
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

@@ -18,33 +18,11 @@ import xgboost
 
 from census import served, table, tracking
 from census.data import load
-from tests.conftest import PROJECT, REAL
+from tests.conftest import REAL
 from tests.servers import free_port, running, serving
 from tests.test_train import PLOTS, TEST_METRICS, artifacts, the_run
 
 RUN = ["mlflow", "run", "--env-manager", "local"]
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A copy of the working tree, as a repository of one commit on the branch `main`."""
-    folder = tmp_path_factory.mktemp("git") / "census-mlflow"
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=PROJECT, capture_output=True, text=True, check=True,
-    ).stdout.split()  # fmt: skip
-    for name in listed:
-        if (PROJECT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(PROJECT / name, folder / name)
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-    for command in (
-        ["init", "-q", "-b", "main"],
-        ["add", "."],
-        [*identity, "commit", "-q", "-m", "everything"],
-    ):
-        subprocess.run(["git", *command], cwd=folder, check=True)
-    return folder
 
 
 def test_a_folder_runs_and_typed_parameters_are_kept(run_command, project):
@@ -150,7 +128,7 @@ def git_url(project, tmp_path):
         yield f"git://127.0.0.1:{port}/census-mlflow"
 
 
-@pytest.mark.parametrize("version", ["main", "commit"])
+@pytest.mark.parametrize("version", ["main", "v1", "commit"])
 def test_a_git_url_runs_from_another_folder(run_command, project, git_url, version):
     command = ["git", "rev-parse", "HEAD"]
     commit = subprocess.run(command, cwd=project, capture_output=True, text=True).stdout.strip()

@@ -1,0 +1,137 @@
+"""The whole project, against a file and against a team's server, from a folder and from Git."""
+
+import re
+import time
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from census import synthetic, table
+from tests import team
+from tests.conftest import PROJECT
+from tests.servers import git_over_http
+from tests.test_project import RUN
+
+pytestmark = [pytest.mark.slow, pytest.mark.postgresql]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with team.server(tmp_path_factory.mktemp("team"), "--allowed-hosts", "127.0.0.1:*") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """Rows that a user vouches for: without the marker of synthetic ones, which bars promotion."""
+    folder = tmp_path_factory.mktemp("people")
+    synthetic.write(folder, 20_000)
+    for name in table.DIGESTS:
+        text = (folder / name).read_text().removeprefix(f"{synthetic.MARKER}\n")
+        (folder / name).write_text(text)
+    return folder
+
+
+def newest(experiment):
+    client = mlflow.MlflowClient()
+    found = client.get_experiment_by_name(experiment).experiment_id
+    runs = client.search_runs([found], order_by=["attributes.start_time DESC"])
+    return next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+
+
+@pytest.mark.parametrize("source", ["folder", "git"])
+@pytest.mark.parametrize("where", ["sqlite", "team"])
+def test_every_entry_point_works_everywhere(
+    run_command,
+    monkeypatch,
+    tmp_path,
+    server,
+    people,
+    project,
+    where,
+    source,
+):
+    if where == "team":
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+    experiment = f"census-{source}"
+    with git_over_http(project.parent, "ada", "a-token") as url:
+        uri, options = str(project), []
+        if source == "git":
+            uri = url.replace("//", "//ada:a-token@") + "/census-mlflow/.git"
+            options = ["-v", "main"]
+
+        def call(entry, **parameters):
+            pairs = [word for pair in parameters.items() for word in ("-P", "=".join(pair))]
+            command = [*RUN, "-e", entry, "--experiment-name", experiment, *options, *pairs, uri]
+            done = run_command(*command)
+            assert done.returncode == 0, done.stdout + done.stderr
+            run = newest(experiment)
+            assert run.info.status == "FINISHED"
+            assert "a-token" not in str(run.data.tags)
+            assert server.environment["MLFLOW_TRACKING_PASSWORD"] not in str(run.to_dictionary())
+            return run
+
+        single = call("main", data=str(people), max_depth="2", n_estimators="20")
+        sweep = call(
+            "sweep", data=str(people), max_depth="4,5", n_estimators="60", learning_rate="0.2"
+        )
+        model = f"runs:/{sweep.info.run_id}/model"
+        scored = call(
+            "score", model=model, input=str(people / table.TEST), output=str(tmp_path / "out.csv")
+        )
+        name = f"census-{where}-{source}"
+        call("promote", model=model, name=name)
+        again = call("reproduce", run_id=single.info.run_id)
+    assert again.data.tags["identical"] == "true"
+    accuracy = sweep.data.metrics["accuracy"]
+    assert scored.data.metrics["score_accuracy"] == pytest.approx(accuracy)
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 10_000
+    version = mlflow.MlflowClient().get_model_version_by_alias(name, "champion")
+    assert version.run_id == sweep.info.run_id
+    if where == "team":
+        assert sweep.info.artifact_uri.startswith("mlflow-artifacts:")
+        assert not [*tmp_path.rglob("mlruns")]
+
+
+def test_check_is_content_with_a_team_server(run_command, monkeypatch, server, people):
+    for name, value in (server.environment | {"MLFLOW_EXPERIMENT_NAME": "checked"}).items():
+        monkeypatch.setenv(name, value)
+    done = run_command("python", PROJECT / "check.py", "--data", people)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"ok     store: server {server.uri}" in done.stdout
+    assert "bytes written, read and deleted in mlflow-artifacts:/" in done.stdout
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"MLFLOW_TRACKING_PASSWORD": "wrong"}, "refuses user and password: set MLFLOW_TRACKING_USER"),
+    ({"MLFLOW_EXPERIMENT_NAME": "Default"}, "refuses permission: ask its administrator for EDIT"),
+])  # fmt: skip
+@pytest.mark.parametrize("script", ["check.py", "train.py"])
+def test_a_refusal_is_told_in_a_line_and_soon(
+    run_command, monkeypatch, server, people, change, message, script
+):
+    for name, value in (server.environment | change).items():
+        monkeypatch.setenv(name, value)
+    start = time.perf_counter()
+    done = run_command("python", PROJECT / script, "--data", people)
+    assert time.perf_counter() - start < 60  # on a busy machine; MLflow would try for minutes
+    assert done.returncode == (1 if script == "check.py" else 2)
+    assert message in (done.stdout if script == "check.py" else done.stderr)
+    assert "Traceback" not in done.stderr
+    assert "wrong" not in done.stdout + done.stderr
+
+
+def test_the_page_starts_the_server_that_is_tested():
+    """Every option and variable of the one stands in the other."""
+    page = (PROJECT / "docs" / "tracking-server.md").read_text()
+    tested = Path(team.__file__).read_text()
+    (command,) = re.findall(r"^mlflow server .*$", page, re.M)
+    options = {*re.findall(r"--[a-z][\w-]+", command)} - {"--allowed-hosts"}  # given by the tests
+    assert options == {*re.findall(r'"(--[a-z][\w-]+)"', tested)} - {"--workers", "--no-sync"}
+    for name in re.findall(r'"((?:MLFLOW|AWS)_\w+)"', tested):
+        assert f"{name}=" in page, name
+    for name in re.findall(r'"(\w+) = ', tested):
+        assert f"\n{name} = " in page, name
