@@ -31,9 +31,10 @@ CANDIDATE, NAME = "promote.candidate", "promote.name"  # tags of a run
 @click.pass_context
 def main(ctx, model, name, metric, min_improvement, max_group_drop, rollback) -> None:
     with interruption.held_off():
-        from census import data, registry, tracking
+        from census import data, registry, store, tracking
 
     registry.require_name("name", name)
+    store.require()
     champion = registry.by_alias(name, registry.CHAMPION)
     typed = ctx.meta["typed"]
     if rollback:

@@ -18,13 +18,14 @@ def main(ctx, run_id: str) -> None:
     with interruption.held_off():
         import pandas as pd
 
-        from census import children, data, model, tracking
+        from census import children, data, model, store, tracking
 
+        store.require()
         past = tracking.find_run(run_id)
     if not past or "data.digest" not in past.data.tags or past.info.status != "FINISHED":
         raise UserError(
             f"run_id: expected a FINISHED run of train.py or sweep.py, got {run_id!r}, which is "
-            f"{past.info.status if past else 'unknown'} in {tracking.store()}"
+            f"{past.info.status if past else 'unknown'} in {store.address()}"
         )
     tags = past.data.tags
     rows = data.load_again(tags)

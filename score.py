@@ -28,7 +28,7 @@ PROBABILITY, TRUE_LABEL = "probability", f"true_{table.LABEL}"
 @click.pass_context
 def main(ctx, model, input, output, threshold) -> None:
     with interruption.held_off():
-        from census import data, files, registry, tracking
+        from census import data, files, registry, store, tracking
 
     source_path, target = data.user_path(input, "input"), data.user_path(output, "output")
     for path, option in ((source_path, "input"), (target, "output")):
@@ -36,6 +36,7 @@ def main(ctx, model, input, output, threshold) -> None:
     if source_path == target:
         raise UserError(f"output: {output} is the input; name another file")
     files.require_writable(target)
+    store.require()
     logged = registry.find(model)
     with files.opened(source_path) as source:
         schema = scored_schema(source.schema, target.suffix)

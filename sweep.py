@@ -56,9 +56,10 @@ def main(
     seed, data, device, register = (rest.pop(k) for k in ("seed", "data", "device", "register"))
     plan = grid.Grid(grid.points(rest, max_points)) if sampler == "grid" else None
     with interruption.held_off():
-        from census import children, model, registry, search, tracking
+        from census import children, model, registry, search, store, tracking
         from census import data as census_data
 
+    store.require()
     rows = census_data.load(data)
     model.require_device(device)
     if register != "none":

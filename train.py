@@ -26,8 +26,9 @@ from census import cli, hyperparameters, interruption, table
 def main(ctx, early_stopping_rounds, seed, data, device, register, **config) -> None:
     with interruption.held_off():
         from census import data as census_data
-        from census import model, registry, tracking
+        from census import model, registry, store, tracking
 
+    store.require()
     rows = census_data.load(data)
     model.require_device(device)
     if register != "none":

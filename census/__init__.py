@@ -2,9 +2,9 @@
 
 ``table``, ``hyperparameters``, ``grid``, ``sampling``, ``data``, ``files``, ``synthetic``,
 ``model``, ``search``, ``evaluation`` and ``plots`` know nothing of MLflow; ``served`` is the code
-that travels inside a logged model; ``tracking``, ``registry`` and ``children`` talk to the store;
-``cli`` is what the command lines share, ``interruption`` what signals do, and ``process`` who is
-still alive.
+that travels inside a logged model; ``tracking``, ``store``, ``registry`` and ``children`` talk to
+MLflow's store; ``cli`` is what the command lines share, ``interruption`` what signals do, and
+``process`` who is still alive.
 """
 
 from click import ClickException

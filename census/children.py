@@ -13,7 +13,7 @@ import numpy as np
 import xgboost
 from mlflow.entities import Metric, Param, Run, RunTag
 
-from census import UserError, interruption, process, tracking
+from census import UserError, interruption, process, store, tracking
 from census.data import Census
 from census.grid import Point
 from census.search import PATIENCE, Outcome
@@ -129,23 +129,35 @@ def none_left_running(parent: Run) -> Iterator[None]:
                 print(f"not ended: {str(error)[:500]}", file=sys.stderr)
 
 
-@interruption.held_off()
 def mend(parent: Run) -> list[str]:
     """End the runs of the experiment that read RUNNING and whose process is certainly gone.
 
     Returns:
         Ids of other runs that read RUNNING and are no child of any.
     """
-    others = []
-    for run in _search(parent, status="RUNNING"):
+    dead, others = left_running(parent.info.experiment_id)
+    end(dead)
+    return [run.info.run_id for run in others if run.info.run_id != parent.info.run_id]
+
+
+@interruption.held_off()
+def left_running(experiment_id: str) -> tuple[list[Run], list[Run]]:
+    """Runs that read RUNNING: those whose process is certainly gone; others that are no child."""
+    dead, others = [], []
+    for run in tracking.search([experiment_id], "attributes.status = 'RUNNING'"):
         author = tracking.find_run(run.data.tags.get(PARENT, "")) or run
-        if author.info.run_id == parent.info.run_id:
-            continue
         if process.is_gone(author.data.tags.get(tracking.PROCESS, "")):
-            _kill(run, "its process was gone")
+            dead.append(run)
         elif author is run:
-            others.append(run.info.run_id)
-    return others
+            others.append(run)
+    return dead, others
+
+
+@interruption.held_off()
+def end(dead: list[Run]) -> None:
+    """End runs whose process is gone, as KILLED."""
+    for run in dead:
+        _kill(run, "its process was gone")
 
 
 def require_resumable(resume: str) -> None:
@@ -157,7 +169,7 @@ def require_resumable(resume: str) -> None:
     if not run or SIZE not in run.data.tags:
         raise UserError(
             f"resume: expected auto, never or the run id of a sweep, got {resume!r}, which is none "
-            f"in {tracking.store()}"
+            f"in {store.address()}"
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from census import interruption
+from census import UserError, interruption
 from census.hyperparameters import HYPERPARAMETERS, Span
 
 
@@ -128,6 +128,12 @@ def run(command: click.Command) -> None:
         if isinstance(error, click.ClickException):
             _tell("error", error.format_message())
             sys.exit(error.exit_code)
+        from census import store
+
+        if store.is_refusal(error):
+            uri = store.without_secrets(store.address())
+            _tell("error", f"MLFLOW_TRACKING_URI: {uri} {store.refusal(403)}")
+            sys.exit(UserError.exit_code)
         _tell("error", f"{type(error).__name__}: {error}")
         raise
 

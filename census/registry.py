@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
-from census import UserError, WorkFailed, interruption, table, tracking
+from census import UserError, WorkFailed, interruption, store, table, tracking
 from census.data import Census, Split
 
 CHAMPION, PREVIOUS = "champion", "previous"
@@ -85,7 +85,12 @@ def version_of(model: Model, name: str) -> ModelVersion | None:
 @interruption.held_off()
 def by_alias(name: str, alias: str) -> ModelVersion | None:
     """The version with the alias; None where there is none."""
-    return tracking.found(mlflow.MlflowClient().get_model_version_by_alias, name, alias)
+    try:
+        return tracking.found(mlflow.MlflowClient().get_model_version_by_alias, name, alias)
+    except MlflowException as error:
+        if store.is_refusal(error):  # a server with accounts gives it for names it does not know
+            return None
+        raise
 
 
 @interruption.held_off()

@@ -17,13 +17,23 @@ from types import SimpleNamespace
 import mlflow
 import pandas as pd
 import xgboost
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    Experiment,
+    InputTag,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+)
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, infer_signature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 from mlflow.utils import name_utils
 
-from census import WorkFailed, interruption, process, served, table
+from census import WorkFailed, interruption, process, served, store, table
 from census.data import Census, Split
 
 MODEL = "model"  # the logged model's name: runs:/<run id>/model
@@ -51,6 +61,8 @@ def start_run(name: str) -> Iterator[Run]:
         with interruption.held_off():
             own_name = None if resumed else os.environ.get("MLFLOW_RUN_NAME", name)
             run = mlflow.start_run(run_name=own_name, tags={PROCESS: process.identity()})
+            run = _without_secrets(run)
+            store.require_artifacts(mlflow.MlflowClient().get_experiment(run.info.experiment_id))
             if resumed and _is_generated(run.info.run_name or ""):
                 mlflow.set_tag("mlflow.runName", name)
         yield run
@@ -65,6 +77,19 @@ def start_run(name: str) -> Iterator[Run]:
         raise
     with interruption.held_off(then_raise=False):
         mlflow.end_run("FINISHED")
+
+
+def _without_secrets(run: Run) -> Run:
+    """Take the token or password of a Git URL from the tags that `mlflow run` has written."""
+    shown = {
+        key: store.without_secrets(value)
+        for key, value in run.data.tags.items()
+        if key.startswith("mlflow.")
+    }
+    if changed := {key: value for key, value in shown.items() if value != run.data.tags[key]}:
+        log_tags(run, changed)
+        run = mlflow.MlflowClient().get_run(run.info.run_id)
+    return run
 
 
 def _is_generated(name: str) -> bool:
@@ -334,15 +359,37 @@ def log_tags(run: Run, tags: dict[str, str]) -> None:
     client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
-def store() -> str:
-    """The address of the tracking store."""
-    return mlflow.get_tracking_uri()
+@interruption.held_off()
+def experiment() -> Experiment:
+    """The experiment that a run started here would belong to; it is made if there is none."""
+    client, name = mlflow.MlflowClient(), os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
+    if run_id := os.environ.get("MLFLOW_RUN_ID"):
+        return client.get_experiment(client.get_run(run_id).info.experiment_id)
+    if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return client.get_experiment(experiment_id)
+    found = client.get_experiment_by_name(name)
+    return found or client.get_experiment(client.create_experiment(name))
+
+
+@interruption.held_off()
+def round_trip(uri: str) -> int:
+    """Write an artifact, read it back and delete it; returns its size in bytes."""
+    repository, content = get_artifact_repository(uri), b"census-mlflow"
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "check.txt").write_bytes(content)
+        repository.log_artifact(str(Path(folder) / "check.txt"))
+        (Path(folder) / "back").mkdir()
+        back = repository.download_artifacts("check.txt", str(Path(folder) / "back"))
+        if Path(back).read_bytes() != content:
+            raise WorkFailed(f"{uri} gave back other bytes than it was given")
+    repository.delete_artifacts()
+    return len(content)
 
 
 def where_to_look() -> str:
     """The command or address that shows the runs of this store."""
-    uri = store()
-    return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+    uri = store.without_secrets(store.address())
+    return uri if store.is_remote(uri) else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
 
 
 def serve_command(run: Run) -> str:

@@ -1,0 +1,119 @@
+"""The tracking store itself: whether it answers, of what kind it is, and what is wrong with it."""
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import mlflow
+import requests
+from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
+
+from census import UserError, interruption
+
+SECONDS = 6  # for an answer; a script needs two or three to start, and ten are the bound
+# an address with a password or a token
+ADDRESS = re.compile(r"((?:https?|postgresql|mysql|mssql)[\w+]*://)[^/@\s]+@")
+
+
+def address() -> str:
+    """Where the tracking store is."""
+    return mlflow.get_tracking_uri()
+
+
+def is_remote(uri: str) -> bool:
+    """Whether the store is a server that is asked over HTTP."""
+    return uri.startswith(("http://", "https://"))
+
+
+def kind(uri: str) -> str:
+    """What sort of store lies at an address."""
+    name = "server" if is_remote(uri) else urlsplit(uri).scheme.partition("+")[0] or "folder"
+    return f"{name} {without_secrets(uri)}"
+
+
+def without_secrets(uri: str) -> str:
+    """An address without the user, and the password or token, that it may hold."""
+    return ADDRESS.sub(r"\1", uri)
+
+
+@interruption.held_off()
+def require() -> None:
+    """Raise ``UserError`` within ten seconds where a server cannot be used, with what to do.
+
+    MLflow itself would try for minutes. A database or a folder is not touched.
+    """
+    uri = address()
+    if is_remote(uri):
+        _require_server(uri)
+
+
+def _require_server(uri: str) -> None:
+    """Ask for one experiment, which any user may see."""
+    where = f"MLFLOW_TRACKING_URI: {without_secrets(uri)}"
+    try:
+        answer = http_request(
+            get_default_host_creds(uri),
+            "/api/2.0/mlflow/experiments/search?max_results=1",
+            "GET",
+            max_retries=0,
+            timeout=SECONDS,
+            raise_on_status=False,
+        )
+    except MlflowException as error:
+        if "timed out" in str(error).lower():
+            reason = f"did not answer within {SECONDS} seconds"
+        else:
+            reason = "does not answer"
+        raise UserError(
+            f"{where} {reason}; is the address right and the server running (mlflow server --host "
+            "0.0.0.0)?"
+        ) from None
+    if answer.status_code == 200:
+        try:
+            answer.json()
+        except requests.JSONDecodeError:
+            raise UserError(f"{where} answers, but not as an MLflow server does") from None
+        return
+    raise UserError(f"{where} {refusal(answer.status_code, answer.text)}")
+
+
+def require_artifacts(experiment: Experiment) -> None:
+    """Raise ``UserError`` where a server sends clients to a folder that this machine lacks.
+
+    MLflow would make that folder here, or fail when the work is done.
+    """
+    folder = re.sub("^file:(//)?", "", experiment.artifact_location)
+    if is_remote(address()) and folder.startswith("/") and not Path(folder).parent.is_dir():
+        raise UserError(
+            f"{experiment.name} keeps artifacts in {folder}, a folder of the server's machine: "
+            "start the server with --artifacts-destination and make a new experiment"
+        )
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether a server refused permission for what was asked of it."""
+    return isinstance(error, MlflowException) and "permission denied" in str(error).lower()
+
+
+def refusal(status: int, text: str = "") -> str:
+    """What a server's refusal means, and what to do about it."""
+    if status == 401:
+        return (
+            "refuses user and password: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD "
+            "to an account of the server"
+        )
+    if status == 403 and "host" in text.lower():
+        return (
+            "does not take this host name: start the server with --allowed-hosts "
+            "<the name in the address>"
+        )
+    if status == 403:
+        return (
+            "refuses permission: ask its administrator for EDIT on experiment and model, or "
+            "choose an experiment of yours with MLFLOW_EXPERIMENT_NAME"
+        )
+    line = " ".join(text.split())[:200]
+    return f"answers with HTTP status {status}: {line}"
