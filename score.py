@@ -33,8 +33,8 @@ def main(ctx, model, input, output, threshold) -> None:
     source_path, target = data.user_path(input, "input"), data.user_path(output, "output")
     for path, option in ((source_path, "input"), (target, "output")):
         files.require_known(path, option)
-    if source_path == target:
-        raise UserError(f"output: {output} is the input; name another file")
+    if source_path in (target, files.beside(target)):
+        raise UserError(f"output: {output} would replace the input; name another file")
     files.require_writable(target)
     store.require()
     logged = registry.find(model)

@@ -165,7 +165,8 @@ def test_a_file_cut_off_loses_only_the_row_in_which_it_ends(address, raw, tmp_pa
     ({"input": "cut.parquet"}, "error: input: cut.parquet is not a whole Parquet file: "),
     ({"input": "scored.csv"}, "error: input: score adds a column probability, and there is one"),
     ({"output": "out.txt"}, "error: output: expected a file that ends in .data, .test, .csv, .pa"),
-    ({"output": "rows.csv"}, "error: output: rows.csv is the input; name another file"),
+    ({"output": "rows.csv"}, "error: output: rows.csv would replace the input; name ano"),
+    ({"output": "o.csv", "input": "o.csv.bad.csv"}, "error: output: o.csv would replace the inpu"),
     ({"output": "no/out.csv"}, "error: output: [Errno 2] No such file or directory: '"),
     ({"output": "wrong.csv/out.csv"}, "error: output: [Errno 20] Not a directory: '"),
     ({"output": "folder.csv"}, "error: output: /"),
@@ -188,6 +189,19 @@ def test_a_slip_is_one_line_status_2_and_no_run(
     assert done.stderr.count("\n") == 1
     assert newest().info.run_id == before
     assert sorted(tmp_path.iterdir()) == there
+
+
+@pytest.mark.parametrize("target", ["out.csv", "out.parquet", "out.data"])
+def test_no_rows_are_scored_too(address, raw, run_command, target):
+    raw[0].head(0).to_csv("none.csv", index=False)
+    done = run_command(*SCORE, "--model", address, "--input", "none.csv", "--output", target)
+    assert done.returncode == 0, done.stderr
+    assert "score  0 rows scored, 0 bad" in done.stdout
+    names = [*table.FEATURES, "income", "probability"]
+    if target == "out.csv":
+        assert [*pd.read_csv(target)] == names
+    elif target == "out.parquet":
+        assert [*pd.read_parquet(target)] == names
 
 
 def test_a_relative_path_is_refused_in_a_clone_that_mlflow_made(
