@@ -15,6 +15,7 @@ import pytest
 
 from census import data, synthetic
 from tests import team
+from tests.servers import free_port, running
 
 PROJECT = Path(__file__).resolve().parent.parent
 REAL = os.environ.get("CENSUS_DATA_DIR")  # the folder of the real files, if the caller has them
@@ -121,6 +122,16 @@ def project(tmp_path_factory):
     ):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
+
+
+@pytest.fixture
+def git_url(project, tmp_path):
+    """The project at an address that can only be cloned."""
+    port = free_port()
+    command = ["git", "daemon", "--export-all", f"--base-path={project.parent}", "--reuseaddr"]
+    command += ["--listen=127.0.0.1", f"--port={port}"]
+    with running(command, port, tmp_path / "git-daemon.log"):
+        yield f"git://127.0.0.1:{port}/census-mlflow"
 
 
 @pytest.fixture

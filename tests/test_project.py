@@ -119,15 +119,6 @@ def test_ctrl_c_on_mlflow_run_is_named_on_the_run(project, tmp_path, delay):
     assert "ended by: SIGINT" in (tmp_path / "log").read_text()
 
 
-@pytest.fixture
-def git_url(project, tmp_path):
-    port = free_port()
-    command = ["git", "daemon", "--export-all", f"--base-path={project.parent}", "--reuseaddr"]
-    command += ["--listen=127.0.0.1", f"--port={port}"]
-    with running(command, port, tmp_path / "git-daemon.log"):
-        yield f"git://127.0.0.1:{port}/census-mlflow"
-
-
 @pytest.mark.parametrize("version", ["main", "v1", "commit"])
 def test_a_git_url_runs_from_another_folder(run_command, project, git_url, version):
     command = ["git", "rev-parse", "HEAD"]
