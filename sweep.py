@@ -56,14 +56,9 @@ def main(
     seed, data, device, register = (rest.pop(k) for k in ("seed", "data", "device", "register"))
     plan = grid.Grid(grid.points(rest, max_points)) if sampler == "grid" else None
     with interruption.held_off():
-        from census import children, model, registry, search, store, tracking
-        from census import data as census_data
+        from census import children, model, search, tracking
 
-    store.require()
-    rows = census_data.load(data)
-    model.require_device(device)
-    if register != "none":
-        registry.require_registrable(register, rows)
+    rows = train.prepare(data, device, register)
     parts = model.validation_splits(rows.train.y, seed, folds)
     children.require_resumable(resume)
     if not plan:

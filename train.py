@@ -25,14 +25,9 @@ from census import cli, hyperparameters, interruption, table
 @click.pass_context
 def main(ctx, early_stopping_rounds, seed, data, device, register, **config) -> None:
     with interruption.held_off():
-        from census import data as census_data
-        from census import model, registry, store, tracking
+        from census import model, tracking
 
-    store.require()
-    rows = census_data.load(data)
-    model.require_device(device)
-    if register != "none":
-        registry.require_registrable(register, rows)
+    rows = prepare(data, device, register)
     parts = model.validation_splits(rows.train.y, seed) if early_stopping_rounds else []
     announce(rows)
     with tracking.start_run(marked(shape(config), rows)) as run:
@@ -40,6 +35,20 @@ def main(ctx, early_stopping_rounds, seed, data, device, register, **config) -> 
         fitted = fit(config, rows, seed, device, early_stopping_rounds, parts)
         scores = log(run, fitted, rows, config, register)
     report(run, rows, scores)
+
+
+def prepare(data: str, device: str, register: str):
+    """The rows to work on, once everything else that a run needs is known to be there."""
+    with interruption.held_off():
+        from census import data as census_data
+        from census import model, registry, store
+
+    store.require()
+    rows = census_data.load(data)
+    model.require_device(device)
+    if register != "none":
+        registry.require_registrable(register, rows)
+    return rows
 
 
 def announce(rows) -> None:
