@@ -63,12 +63,12 @@ def versions() -> str:
 
 def store() -> str:
     """Does the tracking store answer, and will it do so from another folder?"""
-    from census import store, tracking
+    from census import store
 
     uri = store.address()
     store.require()
     try:
-        tracking.experiment()
+        store.experiment()
     except Exception as error:  # what a database's driver raises is its own
         line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise UserError(f"{store.kind(uri)} cannot be used: {line}") from None
@@ -83,9 +83,9 @@ def store() -> str:
 
 def experiment() -> str:
     """Is there an experiment to write to, and can this machine reach its artifacts?"""
-    from census import store, tracking
+    from census import store
 
-    found = tracking.experiment()
+    found = store.experiment()
     location = found.artifact_location
     store.require_artifacts(found)
     temporary = re.escape(str(Path(tempfile.gettempdir()).resolve()))
@@ -99,11 +99,11 @@ def experiment() -> str:
 
 def artifacts() -> str:
     """Write, read and delete."""
-    from census import store, tracking
+    from census import store
 
-    location = tracking.experiment().artifact_location
+    location = store.experiment().artifact_location
     try:
-        n_bytes = tracking.round_trip(f"{location}/check-{uuid4().hex}")
+        n_bytes = store.round_trip(f"{location}/check-{uuid4().hex}")
     except Exception as error:  # whatever the library of the artifact store raises
         if getattr(getattr(error, "response", None), "status_code", None) == 403:
             raise UserError(f"{location} {store.refusal(403)}") from None
@@ -117,9 +117,9 @@ def artifacts() -> str:
 
 def runs(fix: bool) -> str:
     """Does a run read RUNNING although its process is gone?"""
-    from census import children, tracking
+    from census import children, store
 
-    dead, alive = children.left_running(tracking.experiment().experiment_id)
+    dead, alive = children.left_running(store.experiment().experiment_id)
     ids = ", ".join(run.info.run_id for run in dead[:3]) + (", ..." if len(dead) > 3 else "")
     if dead and not fix:
         raise UserError(

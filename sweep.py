@@ -133,8 +133,8 @@ def explore(run, setting, plan, parts, metric: str, workers: int | None, resume:
             plan.tell(outcome)
             advance()
     seconds = time.perf_counter() - start
-    if known := sum(outcome.source != "computed" for outcome in outcomes):
-        click.echo(f"resume {known:,} points are known from earlier sweeps")
+    if n_known := sum(outcome.source != "computed" for outcome in outcomes):
+        click.echo(f"resume {n_known:,} points are known from earlier sweeps")
     click.echo(f"search {seconds:.1f} s; fits at a time: {workers}, threads for each: {n_jobs}")
     return search.ranked(outcomes, metric), seconds
 

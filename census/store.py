@@ -1,6 +1,8 @@
 """The tracking store itself: whether it answers, of what kind it is, and what is wrong with it."""
 
+import os
 import re
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -8,10 +10,11 @@ import mlflow
 import requests
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
-from census import UserError, interruption
+from census import UserError, WorkFailed, interruption
 
 SECONDS = 6  # for an answer; a script needs two or three to start, and ten are the bound
 # an address with a password or a token
@@ -117,3 +120,30 @@ def refusal(status: int, text: str = "") -> str:
         )
     line = " ".join(text.split())[:200]
     return f"answers with HTTP status {status}: {line}"
+
+
+@interruption.held_off()
+def experiment() -> Experiment:
+    """The experiment that a run started here would belong to; it is made if there is none."""
+    client, name = mlflow.MlflowClient(), os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
+    if run_id := os.environ.get("MLFLOW_RUN_ID"):
+        return client.get_experiment(client.get_run(run_id).info.experiment_id)
+    if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return client.get_experiment(experiment_id)
+    found = client.get_experiment_by_name(name)
+    return found or client.get_experiment(client.create_experiment(name))
+
+
+@interruption.held_off()
+def round_trip(uri: str) -> int:
+    """Write an artifact, read it back and delete it; returns its size in bytes."""
+    repository, content = get_artifact_repository(uri), b"census-mlflow"
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "check.txt").write_bytes(content)
+        repository.log_artifact(str(Path(folder) / "check.txt"))
+        (Path(folder) / "back").mkdir()
+        back = repository.download_artifacts("check.txt", str(Path(folder) / "back"))
+        if Path(back).read_bytes() != content:
+            raise WorkFailed(f"{uri} gave back other bytes than it was given")
+    repository.delete_artifacts()
+    return len(content)

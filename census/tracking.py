@@ -1,4 +1,4 @@
-"""What a run leaves in the MLflow store. The only module that talks to it."""
+"""What a run leaves in the MLflow store."""
 
 import hashlib
 import json
@@ -20,7 +20,6 @@ import xgboost
 from mlflow.entities import (
     Dataset,
     DatasetInput,
-    Experiment,
     InputTag,
     Metric,
     Param,
@@ -29,7 +28,6 @@ from mlflow.entities import (
 )
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, infer_signature
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 from mlflow.utils import name_utils
 
@@ -357,33 +355,6 @@ def log_tags(run: Run, tags: dict[str, str]) -> None:
     """Log tags in one call."""
     client = mlflow.MlflowClient()
     client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-
-
-@interruption.held_off()
-def experiment() -> Experiment:
-    """The experiment that a run started here would belong to; it is made if there is none."""
-    client, name = mlflow.MlflowClient(), os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
-    if run_id := os.environ.get("MLFLOW_RUN_ID"):
-        return client.get_experiment(client.get_run(run_id).info.experiment_id)
-    if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return client.get_experiment(experiment_id)
-    found = client.get_experiment_by_name(name)
-    return found or client.get_experiment(client.create_experiment(name))
-
-
-@interruption.held_off()
-def round_trip(uri: str) -> int:
-    """Write an artifact, read it back and delete it; returns its size in bytes."""
-    repository, content = get_artifact_repository(uri), b"census-mlflow"
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "check.txt").write_bytes(content)
-        repository.log_artifact(str(Path(folder) / "check.txt"))
-        (Path(folder) / "back").mkdir()
-        back = repository.download_artifacts("check.txt", str(Path(folder) / "back"))
-        if Path(back).read_bytes() != content:
-            raise WorkFailed(f"{uri} gave back other bytes than it was given")
-    repository.delete_artifacts()
-    return len(content)
 
 
 def where_to_look() -> str:

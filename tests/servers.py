@@ -121,7 +121,14 @@ def git_over_http(folder: Path, user: str, token: str) -> Iterator[str]:
         def log_message(self, *args):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with answering(Handler) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def answering(handler: type) -> Iterator[str]:
+    """Let a request handler answer in a thread of this process; the address."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
