@@ -5,8 +5,7 @@ python score.py --model models:/census-income@champion --input in.parquet --outp
 """
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,17 +27,17 @@ PROBABILITY, TRUE_LABEL = "probability", f"true_{table.LABEL}"
 @click.pass_context
 def main(ctx, model, input, output, threshold) -> None:
     with interruption.held_off():
-        from census import data, files, registry, store, tracking
+        from census import data, files, registry, store, tracking, writer
 
     source_path, target = data.user_path(input, "input"), data.user_path(output, "output")
     for path, option in ((source_path, "input"), (target, "output")):
         files.require_known(path, option)
-    if source_path in (target, files.beside(target)):
+    if source_path in (target, writer.beside(target)):
         raise UserError(f"output: {output} would replace the input; name another file")
-    files.require_writable(target)
+    writer.require_writable(target)
     store.require()
     logged = registry.find(model)
-    with files.opened(source_path) as source:
+    with files.opened(source_path, f"input: {source_path.name}") as source:
         schema = scored_schema(source.schema, target.suffix)
         answer = registry.answerer(logged)
         with tracking.start_run(f"score {source_path.name}") as run:
@@ -52,7 +51,7 @@ def main(ctx, model, input, output, threshold) -> None:
             tracking.log_metrics(run, figures | {"peak_memory_mb": tracking.peak_memory_mb()})
             report(run, figures, target, threshold)
             if n_bad := figures["rows_bad"]:
-                side = files.beside(target)
+                side = writer.beside(target)
                 raise WorkFailed(f"{n_bad:,} bad rows were not scored: {side} has each and why")
 
 
@@ -98,7 +97,7 @@ def score(
     import numpy as np
     import pyarrow as pa
 
-    from census import evaluation, files
+    from census import evaluation, files, writer
 
     names = np.array([table.NEGATIVE, table.POSITIVE], object)
     labelled = evaluation.Tally()
@@ -120,16 +119,16 @@ def score(
     bar = {"total": source.size, "unit": source.unit, "unit_scale": True, "leave": False}
     try:
         with (
-            files.writing(target, schema) as write,
-            files.writing(files.beside(target), files.BAD) as write_bad,
+            writer.opened(target, schema) as write,
+            writer.opened(writer.beside(target), writer.BAD) as write_bad,
             ThreadPoolExecutor(n_workers) as pool,
             tqdm(**bar, disable=None) as advance,
         ):
-            for rows, piece, y, positive, probability in in_order(
+            for rows, piece, y, positive, probability in files.in_order(
                 pool, work, source.blocks, 2 * n_workers
             ):
                 write(rows)
-                write_bad(pa.Table.from_pylist([bad._asdict() for bad in piece.bad], files.BAD))
+                write_bad(pa.Table.from_pylist([bad._asdict() for bad in piece.bad], writer.BAD))
                 n_rows += len(rows)
                 n_bad += len(piece.bad)
                 n_positive += int(positive.sum())
@@ -137,7 +136,7 @@ def score(
                 labelled.add(y[y >= 0], probability[y >= 0])
                 advance.update(piece.size)
         if not n_bad:
-            files.beside(target).unlink()
+            writer.beside(target).unlink()
     except OSError as error:
         raise WorkFailed(f"{error}; {target} was not written") from None
     seconds = time.perf_counter() - start
@@ -149,17 +148,6 @@ def score(
         scores = evaluation.scores(y, probability, threshold, counts)
         figures |= {f"score_{name}": value for name, value in scores.items()}
     return figures | {"score_seconds": seconds}
-
-
-def in_order(pool: ThreadPoolExecutor, work: Callable, items: Iterable, ahead: int) -> Iterator:
-    """The results of ``work``, in the order of the items; so many are in hand at a time."""
-    in_hand = deque()
-    for item in items:
-        in_hand.append(pool.submit(work, item))
-        if len(in_hand) > ahead:
-            yield in_hand.popleft().result()
-    while in_hand:
-        yield in_hand.popleft().result()
 
 
 def report(run, figures: dict, target: Path, threshold: float) -> None:

@@ -85,7 +85,7 @@ def prepare(folder: str, n_rows: str) -> None:
     source = folder / "rows.data"
     (folder / "adult.data").rename(source)
     writers = {}
-    with files.opened(source) as opened:
+    with files.opened(source, str(source)) as opened:
         for block in opened.blocks:
             piece, X, _ = files.interpret(opened.parse(*block))
             numbers = {name: pa.array(X[name]) for name in X.select_dtypes("number")}

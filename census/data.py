@@ -1,35 +1,41 @@
 """Where the rows come from, and how a file of them is read and checked."""
 
-import codecs
-import csv
 import hashlib
-import io
 import os
 import re
 import sys
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 
-from census import UserError, synthetic, table
+from census import UserError, files, synthetic, table
 
 PROJECT_DATA = Path(__file__).resolve().parent.parent / "data"
-COLUMNS = [*table.FEATURES, table.LABEL]
 TIMEOUT = 4, 30  # seconds: to connect, and for the server to send something
 
 
 @dataclass(frozen=True)
 class Split:
-    """One file of rows."""
+    """The rows of one file, or of several."""
 
     X: pd.DataFrame  # (n_samples, 14): numbers are float32, words sorted categories, missing NaN
     y: np.ndarray  # (n_samples,), int8: 1 where the label is table.POSITIVE
-    name: str  # the file's
-    digest: str  # SHA-256 of the file's bytes, hexadecimal
+    name: str  # the file's or the folder's
+    digest: str  # SHA-256 of the file's bytes, hexadecimal; of the files' digests
     synthetic: bool  # the file carries the marker of synthetic rows
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are."""
+        return len(self.y)
 
 
 @dataclass(frozen=True)
@@ -107,93 +113,118 @@ def user_path(text: str, name: str) -> Path:
 
 
 def read(path: Path, only_digest: str | None = None) -> Split:
-    """Read one file in the UCI dialect (``data/README.md``) and check every row.
+    """Read a file, or every file of a folder, as one split and check every row.
 
     Raises:
         UserError: naming file, line, what was expected and what was found.
     """
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if only_digest not in (None, digest):
-        raise UserError(
-            f"{path}: expected UCI's file with SHA-256 {only_digest}, got {digest}; "
-            "replace it, or name its folder with data=<folder> to vouch for it yourself"
-        )
-    lines = content.removeprefix(codecs.BOM_UTF8)
-    is_row = _find_rows(path, lines)
-    rows = pd.read_csv(
-        io.BytesIO(lines),
-        names=COLUMNS,
-        dtype=dict.fromkeys([*table.CATEGORICAL, table.LABEL], "str"),
-        skiprows=np.flatnonzero(~is_row),
-        lineterminator="\n",
-        skipinitialspace=True,
-        na_values=table.MISSING,
-        keep_default_na=False,
-        quoting=csv.QUOTE_NONE,
-        low_memory=False,  # a numeric column with a word in it is text from top to bottom
-    ).set_axis(np.flatnonzero(is_row) + 1)  # line numbers
-    y = _labels(path, rows.pop(table.LABEL))
-    X = pd.DataFrame({name: _values(path, fields) for name, fields in rows.items()})
-    return Split(X, y, path.name, digest, synthetic.MARKER.encode() in content)
+    found = [read_part(part, only_digest) for part in parts(path)]
+    X = _join([part.X for part in found])
+    split = Split(X, np.concatenate([part.y for part in found]), path.name, *_together(found))
+    require_labels(path, int(split.y.sum()), len(split.y))
+    return split
 
 
-def _find_rows(path: Path, lines: bytes) -> np.ndarray:
-    """Which of the lines are rows, neither blank nor comments: a truth value for each."""
-    try:
-        lines.decode()
-    except UnicodeDecodeError as error:
-        line = lines.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path} line {line}: expected UTF-8 text, got {error.reason}") from None
-    comment, is_row = table.COMMENT.encode(), []
-    for number, line in enumerate(io.BytesIO(lines), start=1):
-        is_row.append(bool(line.strip()) and not line.startswith(comment))
-        width = line.count(b",") + 1
-        if is_row[-1] and width != len(COLUMNS):
-            raise UserError(f"{path} line {number}: expected {len(COLUMNS)} fields, got {width}")
-    if not any(is_row):
-        raise UserError(f"{path}: expected rows, found none")
-    return np.array(is_row)
+def parts(path: Path) -> list[Path]:
+    """The files that a path stands for: itself, or those in a folder."""
+    if not path.is_dir():
+        return [path]
+    found = [file for file in sorted(path.iterdir()) if file.suffix in files.EXTENSIONS]
+    if found := [file for file in found if not file.name.startswith((".", "_"))]:
+        return found
+    raise UserError(f"{path}: expected files that end in {', '.join(files.EXTENSIONS)}, found none")
 
 
-def _labels(path: Path, fields: pd.Series) -> np.ndarray:
-    labels = fields.str.strip().str.removesuffix(table.LABEL_SUFFIX)
-    both = [table.NEGATIVE, table.POSITIVE]
-    _refuse(path, fields[~labels.isin(both)], f"the label {' or '.join(both)}")
-    if labels.nunique() < 2:
+def read_part(path: Path, only_digest: str | None = None) -> Split:
+    """Read one file; its labels may be all the same."""
+    n_jobs = joblib.cpu_count()
+    with ThreadPoolExecutor(n_jobs) as pool, files.opened(path, str(path)) as source:
+        fingerprint = pool.submit(_fingerprint, path)
+        if only_digest and (digest := fingerprint.result()[0]) != only_digest:
+            raise UserError(
+                f"{path}: expected UCI's file with SHA-256 {only_digest}, got {digest}; "
+                "replace it, or name its folder with data=<folder> to vouch for it yourself"
+            )
+        if table.LABEL not in source.schema.names:
+            raise UserError(f"{path} has no {table.LABEL}")
+        work = partial(_understand, path, source.parse)
+        found = [*files.in_order(pool, work, source.blocks, 2 * n_jobs)]
+        if not sum(len(y) for _, y in found):
+            raise UserError(f"{path}: expected rows, found none")
+        y = np.concatenate([y for _, y in found])
+        return Split(_join([X for X, _ in found]), y, path.name, *fingerprint.result())
+
+
+def _fingerprint(path: Path) -> tuple[str, bool]:
+    """SHA-256 of the bytes, and whether they hold the marker of synthetic rows."""
+    digest, marked, marker, before = hashlib.sha256(), False, synthetic.MARKER.encode(), b""
+    with path.open("rb") as file:
+        while block := file.read(files.BLOCK):
+            digest.update(block)
+            marked = marked or marker in before + block
+            before = block[-len(marker) :]
+    return digest.hexdigest(), marked
+
+
+def _together(found: list[Split]) -> tuple[str, bool]:
+    """What ``_fingerprint`` says of one file, for several."""
+    if len(found) == 1:
+        return found[0].digest, found[0].synthetic
+    digests = "".join(part.digest for part in found)
+    return hashlib.sha256(digests.encode()).hexdigest(), any(part.synthetic for part in found)
+
+
+def _understand(path: Path, parse: Callable, block: tuple) -> tuple[pd.DataFrame, np.ndarray]:
+    piece, X, y = files.interpret(parse(*block), labelled=True)
+    if piece.bad:
+        raise UserError(f"{path} line {piece.bad[0].line}: {piece.bad[0].reason}")
+    return X.astype(dict.fromkeys(table.NUMERIC, np.float32)), y
+
+
+def _join(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """One frame of several, which it empties column by column: no row is in memory twice."""
+    columns = {}
+    for name in table.FEATURES:
+        found = [frame.pop(name) for frame in frames]
+        if name in table.NUMERIC:
+            columns[name] = np.concatenate(found)
+        else:
+            words = union_categoricals(found, sort_categories=True)
+            # XGBoost wants a category even where all are missing
+            none = not len(words.categories)
+            columns[name] = words.add_categories(table.MISSING) if none else words
+    return pd.DataFrame(columns, copy=False)
+
+
+def require_labels(path: Path, n_positive: int, n_rows: int) -> None:
+    """Raise ``UserError`` unless both labels occur."""
+    if n_positive in (0, n_rows):
+        both, only = [table.NEGATIVE, table.POSITIVE], bool(n_positive)
         expected = f"expected rows of both labels, {' and '.join(both)}"
-        raise UserError(f"{path}: {expected}, got only {labels.iloc[0]}")
-    return (labels == table.POSITIVE).to_numpy(np.int8)
+        raise UserError(f"{path}: {expected}, got only {both[only]}")
 
 
-def _values(path: Path, fields: pd.Series) -> np.ndarray | pd.Categorical:
-    if fields.name in table.NUMERIC:
-        if pd.api.types.is_string_dtype(fields):  # a tab before the marker, or no number
-            fields = fields.mask(fields.str.strip() == table.MISSING)
-        numbers = pd.to_numeric(fields, errors="coerce")
-        finite = (numbers.abs() <= np.finfo(np.float32).max) & (fields.dtype != bool)
-        _refuse(path, fields[fields.notna() & ~finite], "a number")
-        return numbers.to_numpy(np.float32)
-    words = fields.str.strip()
-    _refuse(path, fields[words == ""], "a value")
-    words = words.mask(words == table.MISSING).astype("category").array
-    return words if len(words.categories) else words.add_categories(table.MISSING)  # for XGBoost
+def _find(folder: Path, name: str, named_by: str) -> Path:
+    """Where a split lies in a folder: UCI's file, or one or a folder of them by our name."""
+    own = table.OWN_NAMES[name]
+    names = [name, own, f"{own}{files.CSV}", f"{own}{files.PARQUET}"]
+    found = [folder / name for name in names if (folder / name).exists()]
+    if not found:
+        wanted = f"a folder of {table.TRAIN} and {table.TEST}"
+        raise UserError(f"{named_by}: expected {wanted}, found no {name} in {folder}")
+    if len(found) > 1:
+        both = " and ".join(path.name for path in found)
+        raise UserError(f"{named_by}: expected one of {both}, found both in {folder}")
+    return found[0]
 
 
-def _refuse(path: Path, wrong: pd.Series, expected: str) -> None:
-    """End with the first of the wrong fields, if there is one."""
-    for line, found in wrong.head(1).items():
-        got = repr(str(found)[:50])
-        raise UserError(f"{path} line {line}, {wrong.name}: expected {expected}, got {got}")
-
-
-def _read_directory(folder: Path, named_by: str, only_uci: bool = False) -> Census:
-    for name in table.DIGESTS:
-        if not (folder / name).is_file():
-            wanted = f"a folder of {table.TRAIN} and {table.TEST}"
-            raise UserError(f"{named_by}: expected {wanted}, found no {name} in {folder}")
+def _read_directory(
+    folder: Path, named_by: str, only_uci: bool = False, read_train: Callable = read
+) -> Census:
+    train, test = (_find(folder, name, named_by) for name in table.DIGESTS)
+    digests = table.DIGESTS.values() if only_uci else (None, None)
     train, test = (
-        read(folder / name, digest if only_uci else None) for name, digest in table.DIGESTS.items()
+        f(path, d) for f, path, d in zip((read_train, read), (train, test), digests, strict=True)
     )
     origin = "synthetic" if train.synthetic or test.synthetic else "directory"
     if [train.digest, test.digest] == [*table.DIGESTS.values()]:

@@ -1,4 +1,4 @@
-"""Files of raw rows, of any size: read and written a piece at a time, bad rows set aside.
+"""Files of raw rows, of any size: read a piece at a time, bad rows set aside.
 
 The extension decides: ``.data`` and ``.test`` are the UCI dialect (no header, ``?`` for a missing
 value, comments), ``.csv`` has a header, ``.parquet`` is Parquet. In text, a line is a row.
@@ -7,13 +7,13 @@ value, comments), ``.csv`` has a header, ``.parquet`` is Parquet. In text, a lin
 import codecs
 import csv
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -30,9 +30,9 @@ BLOCK = 1 << 23  # bytes of text read at a time
 LONGEST = 1 << 26  # bytes of a line
 ROWS = 1 << 16  # rows of Parquet read at a time
 LARGEST = float(np.finfo(np.float32).max)
-NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^(nan|NaN|NAN)$"  # NaN: missing
-BAD = pa.schema([("line", pa.int64()), ("reason", pa.string()), ("row", pa.string())])
-SEPARATOR = {CSV: ","} | dict.fromkeys(UCI, ", ")
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+COMMENT = table.COMMENT.encode()
+NO_VALUE = (table.MISSING, "", "nan", "NaN", "NAN")  # where the dialect is not UCI's
 
 
 class Bad(NamedTuple):
@@ -51,12 +51,14 @@ class Piece(NamedTuple):
         lines: where each row stands in the file, (n_samples,), counted from 1.
         bad: rows of the file that are not among ``rows``.
         size: what the piece adds to the size of the file.
+        no_value: texts that stand for a missing value.
     """
 
     rows: pa.Table
     lines: np.ndarray
     bad: list[Bad]
     size: int
+    no_value: tuple[str, ...] = NO_VALUE
 
 
 class Source(NamedTuple):
@@ -85,8 +87,11 @@ def require_known(path: Path, option: str) -> None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Source]:
+def opened(path: Path, named: str) -> Iterator[Source]:
     """Open a file of rows that has the columns of the table, in any order, and maybe others.
+
+    Args:
+        named: what errors call the file.
 
     Raises:
         UserError: it cannot be read, or a column is missing or of the wrong kind.
@@ -94,21 +99,21 @@ def opened(path: Path) -> Iterator[Source]:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise UserError(f"input: {error}") from None
+        raise UserError(f"{named}: {error.strerror}") from None
     with file:
-        source = (_open_parquet if path.suffix == PARQUET else _open_text)(path, file)
+        source = (_open_parquet if path.suffix == PARQUET else _open_text)(path, file, named)
         names = source.schema.names
         if missing := [name for name in table.FEATURES if name not in names]:
             found = ", ".join(names[:20]) or "nothing"
-            raise UserError(f"input: {path.name} has no {', '.join(missing)}; it has {found}")
+            raise UserError(f"{named} has no {', '.join(missing)}; it has {found}")
         if twice := {name for name in names if names.count(name) > 1}:
-            raise UserError(f"input: {path.name} has two columns of the name {', '.join(twice)}")
+            raise UserError(f"{named} has two columns of the name {', '.join(twice)}")
         for field in source.schema:
-            _require_kind(path, field)
+            _require_kind(named, field)
         yield source
 
 
-def _require_kind(path: Path, field: pa.Field) -> None:
+def _require_kind(named: str, field: pa.Field) -> None:
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     fits = _is_text(kind) or pa.types.is_null(kind)
     if field.name in table.NUMERIC:
@@ -116,18 +121,18 @@ def _require_kind(path: Path, field: pa.Field) -> None:
         fits = fits or any(check(kind) for check in numeric)
     if not fits and field.name in (*table.FEATURES, table.LABEL):
         expected = "numbers" if field.name in table.NUMERIC else "text"
-        raise UserError(f"input: {path.name}, {field.name}: expected {expected}, got {field.type}")
+        raise UserError(f"{named}, {field.name}: expected {expected}, got {field.type}")
 
 
 def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()
 
 
-def _open_parquet(path: Path, file: BinaryIO) -> Source:
+def _open_parquet(path: Path, file: BinaryIO, named: str) -> Source:
     try:
         parquet = pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"input: {path.name} is not a whole Parquet file: {error}") from None
+        raise UserError(f"{named} is not a whole Parquet file: {error}") from None
 
     def blocks():
         start = 1
@@ -136,9 +141,7 @@ def _open_parquet(path: Path, file: BinaryIO) -> Source:
                 yield start, batch
                 start += len(batch)
         except (pa.ArrowException, OSError) as error:
-            raise WorkFailed(
-                f"input: {path.name} is broken after row {start - 1:,}: {error}"
-            ) from None
+            raise WorkFailed(f"{named} is broken after row {start - 1:,}: {error}") from None
 
     def parse(start: int, batch: pa.RecordBatch) -> Piece:
         rows = pa.Table.from_batches([batch])
@@ -147,7 +150,7 @@ def _open_parquet(path: Path, file: BinaryIO) -> Source:
     return Source(parquet.schema_arrow, parquet.metadata.num_rows, " rows", blocks(), parse)
 
 
-def _open_text(path: Path, file: BinaryIO) -> Source:
+def _open_text(path: Path, file: BinaryIO, named: str) -> Source:
     uci, first = path.suffix in UCI, 1
     if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
         file.seek(0)
@@ -162,10 +165,10 @@ def _open_text(path: Path, file: BinaryIO) -> Source:
         first = 2
     schema, size = pa.schema([(name, pa.string()) for name in names]), path.stat().st_size
     parse = partial(_parse, schema=schema, uci=uci)
-    return Source(schema, size - file.tell(), "B", _blocks(path, file, first), parse)
+    return Source(schema, size - file.tell(), "B", _blocks(named, file, first), parse)
 
 
-def _blocks(path: Path, file: BinaryIO, line: int) -> Iterator[tuple[int, bytes]]:
+def _blocks(named: str, file: BinaryIO, line: int) -> Iterator[tuple[int, bytes]]:
     """Whole lines, about ``BLOCK`` bytes of them at a time, and the number of the first."""
     rest = b""
     while block := file.read(BLOCK):
@@ -175,7 +178,7 @@ def _blocks(path: Path, file: BinaryIO, line: int) -> Iterator[tuple[int, bytes]
             line += rest.count(b"\n") + head.count(b"\n") + 1
             rest = tail
         elif len(rest := rest + block) > LONGEST:
-            raise WorkFailed(f"input: {path.name} line {line:,} has more than {LONGEST:,} bytes")
+            raise WorkFailed(f"{named} line {line:,} has more than {LONGEST:,} bytes")
     if rest:
         yield line, rest
 
@@ -183,7 +186,8 @@ def _blocks(path: Path, file: BinaryIO, line: int) -> Iterator[tuple[int, bytes]
 def _parse(line: int, block: bytes, schema: pa.Schema, uci: bool) -> Piece:
     n_lines = block.count(b"\n") + (not block.endswith(b"\n"))
     rows, bad, lines = None, [], line + np.arange(n_lines)
-    if block.count(b"\r") == block.count(b"\r\n"):
+    has_comment = uci and (block.startswith(COMMENT) or b"\n" + COMMENT in block)
+    if not has_comment and block.count(b"\r") == block.count(b"\r\n"):
         rows = _rows(block, schema, uci)
     if rows is None or len(rows) != n_lines:  # not one row a line
         whole = []
@@ -203,11 +207,11 @@ def _parse(line: int, block: bytes, schema: pa.Schema, uci: bool) -> Piece:
     if uci:
         trimmed = [pc.utf8_trim_whitespace(column) for column in rows.columns]
         rows = pa.table(trimmed, schema)
-    return Piece(rows, lines, bad, len(block))
+    return Piece(rows, lines, bad, len(block), (table.MISSING,) if uci else NO_VALUE)
 
 
 def _is_no_row(line: bytes, uci: bool) -> bool:
-    return not line.strip() or (uci and line.startswith(table.COMMENT.encode()))
+    return not line.strip() or (uci and line.startswith(COMMENT))
 
 
 def _shown(text: bytes) -> str:
@@ -259,8 +263,11 @@ def _sift(
         yield from _sift(lines[half:], schema, uci, bad)
 
 
-def interpret(piece: Piece) -> tuple[Piece, pd.DataFrame, np.ndarray]:
+def interpret(piece: Piece, labelled: bool = False) -> tuple[Piece, pd.DataFrame, np.ndarray]:
     """Understand the columns of the table; rows with a value that is none are bad.
+
+    Args:
+        labelled: a row without a label is bad, too.
 
     Returns:
         The piece without them; the features of its rows, (n_samples, 14), numbers as float64 and
@@ -269,15 +276,14 @@ def interpret(piece: Piece) -> tuple[Piece, pd.DataFrame, np.ndarray]:
     rows, wrong = piece.rows, {}
     columns = {}
     for name in table.FEATURES:
-        if name in table.NUMERIC:
-            columns[name], is_wrong = _numbers(rows[name])
-            _note(wrong, name, is_wrong, "a finite number", rows[name])
-        else:
-            words = rows[name].cast(pa.string()).combine_chunks().dictionary_encode()
-            columns[name] = words.to_pandas()
+        understand = _numbers if name in table.NUMERIC else _words
+        columns[name], is_wrong = understand(rows[name], piece.no_value)
+        expected = "a finite number" if name in table.NUMERIC else "a value"
+        _note(wrong, name, is_wrong, expected, rows[name])
     labels = np.full(len(rows), -1, np.int8)
     if table.LABEL in rows.column_names:
-        labels, is_wrong = _labels(rows[table.LABEL])
+        labels, is_wrong = _labels(rows[table.LABEL], piece.no_value)
+        is_wrong |= labelled & (labels < 0)
         expected = f"the label {table.NEGATIVE} or {table.POSITIVE}"
         _note(wrong, table.LABEL, is_wrong, expected, rows[table.LABEL])
     X = pd.DataFrame(columns, copy=False)
@@ -288,7 +294,8 @@ def interpret(piece: Piece) -> tuple[Piece, pd.DataFrame, np.ndarray]:
             bad.append(Bad(int(piece.lines[place]), reason, values))
         good = np.ones(len(rows), bool)
         good[[*wrong]] = False
-        piece = Piece(rows.filter(pa.array(good)), piece.lines[good], sorted(bad), piece.size)
+        rows, lines = rows.filter(pa.array(good)), piece.lines[good]
+        piece = piece._replace(rows=rows, lines=lines, bad=sorted(bad))
         X, labels = X[good], labels[good]
     return piece, X, labels
 
@@ -299,113 +306,49 @@ def _note(wrong: dict, name: str, is_wrong: np.ndarray, expected: str, column) -
         wrong.setdefault(place, f"{name}: expected {expected}, got {got}")
 
 
-def _trimmed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _trimmed(column, no_value: tuple[str, ...]):
     """Text without the spaces around it, null where the file says that a value is missing."""
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    return pc.if_else(pc.is_in(text, pa.array(["", table.MISSING])), None, text)
+    return pc.if_else(pc.is_in(text, pa.array(no_value)), None, text)
 
 
-def _numbers(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+def _numbers(column: pa.ChunkedArray, no_value) -> tuple[np.ndarray, np.ndarray]:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     unread = False
     if _is_text(column.type):
-        text = _trimmed(column)
+        text = _trimmed(column, no_value)
         try:
             column = text.cast(pa.float64())
         except pa.ArrowInvalid:
             column = pc.if_else(pc.match_substring_regex(text, NUMBER), text, None)
-            unread = pc.xor(column.is_null(), text.is_null()).to_numpy()
+            column = column.cast(pa.float64())
+        unread = pc.xor(pc.is_null(column, nan_is_null=True), text.is_null()).to_numpy()
     numbers = column.cast(pa.float64(), safe=False).to_numpy()
     return numbers, (np.abs(numbers) > LARGEST) | unread
 
 
-def _labels(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    text = pc.replace_substring_regex(_trimmed(column), r"\.$", "")
+def _words(column: pa.ChunkedArray, no_value) -> tuple[pd.Categorical, np.ndarray]:
+    found = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    words = _trimmed(found.dictionary, no_value).dictionary_encode()  # two may be one now
+    codes, empty = words.indices.take(found.indices), words.dictionary.index("").as_py()
+    codes, names = codes.fill_null(-1).to_numpy(), pd.Index(words.dictionary, dtype="str")
+    return pd.Categorical.from_codes(codes, names), (codes == empty) & (codes >= 0)
+
+
+def _labels(column: pa.ChunkedArray, no_value) -> tuple[np.ndarray, np.ndarray]:
+    text = pc.replace_substring_regex(_trimmed(column, no_value), r"\.$", "")
     both = pa.array([table.NEGATIVE, table.POSITIVE])
     labels = pc.index_in(text, both).fill_null(-1).to_numpy().astype(np.int8)
     return labels, (labels < 0) & text.is_valid().to_numpy()
 
 
-def beside(path: Path) -> Path:
-    """Where the bad rows of an output go."""
-    return path.with_name(f"{path.name}.bad.csv")
-
-
-def require_writable(path: Path) -> None:
-    """Raise ``UserError`` where no file can be written at ``path``."""
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(f"{path} is a folder")
-        part = _part(path)
-        part.touch(exist_ok=False)
-        part.unlink()
-    except OSError as error:
-        raise UserError(f"output: {error}") from None
-
-
-def _part(path: Path) -> Path:
-    """A name beside ``path`` that nobody else has."""
-    return path.with_name(f".{path.name[:200]}.{uuid4().hex[:8]}.part")
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that stands at ``path`` when the body ends well, and else nowhere."""
-    part = _part(path)
-    try:
-        with part.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
-def writing(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    """What writes tables of the schema, one after the other, to a file that gets there whole."""
-    with whole(path) as file:
-        if path.suffix == PARQUET:
-            with pq.ParquetWriter(file, schema) as writer:
-                yield writer.write_table
-        else:
-            separator = SEPARATOR[path.suffix]
-            if path.suffix == CSV:
-                names = pa.table([[name] for name in schema.names], schema.names)
-                file.write(_text(names, separator, ""))
-            missing = "" if path.suffix == CSV else table.MISSING
-            yield lambda rows: len(rows) and file.write(_text(rows, separator, missing))
-
-
-def _text(rows: pa.Table, separator: str, missing: str) -> bytes:
-    """Lines of text, a row each; a field is quoted where it must be, which only CSV allows."""
-    fields = [column.cast(pa.large_string()).fill_null(missing) for column in rows.columns]
-    lines = _lines(fields, separator)
-    due = {",": len(rows) * (len(fields) - 1), "\n": len(rows), "\r": 0, '"': 0}
-    special = [mark for mark, count in due.items() if lines.count(mark.encode()) != count]
-    if special and separator != SEPARATOR[CSV]:
-        raise WorkFailed(
-            f"output: UCI's dialect cannot hold a value with {special[0]!r}; use {CSV}"
-        )
-    return _lines([_quoted(field) for field in fields], separator) if special else lines
-
-
-def _lines(fields: list[pa.ChunkedArray], separator: str) -> bytes:
-    *others, last = fields
-    lines = pa.concat_arrays(_join(*others, _join(last, "\n", ""), separator).chunks)
-    return bytes(memoryview(lines.buffers()[2] or b"")[: pc.sum(pc.binary_length(lines)).as_py()])
-
-
-def _quoted(field: pa.ChunkedArray) -> pa.ChunkedArray:
-    quoted = _join('"', pc.replace_substring(field, '"', '""'), '"', "")
-    return pc.if_else(pc.match_substring_regex(field, '[",\r\n]'), quoted, field)
-
-
-def _join(*parts) -> pa.ChunkedArray:
-    """Each row's parts as one text; the last part stands between them."""
-    kind = pa.large_string()
-    return pc.binary_join_element_wise(
-        *(pa.scalar(part, kind) if isinstance(part, str) else part for part in parts)
-    )
+def in_order(pool: Executor, work: Callable, items: Iterable, ahead: int) -> Iterator:
+    """The results of ``work``, in the order of the items; so many are in hand at a time."""
+    in_hand = deque()
+    for item in items:
+        in_hand.append(pool.submit(work, item))
+        if len(in_hand) > ahead:
+            yield in_hand.popleft().result()
+    while in_hand:
+        yield in_hand.popleft().result()

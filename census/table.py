@@ -46,6 +46,7 @@ COMMENT = "|"  # adult.test opens with "|1x3 Cross validator"
 LABEL_SUFFIX = "."  # labels of adult.test end with a full stop
 
 TRAIN, TEST = "adult.data", "adult.test"
+OWN_NAMES = {TRAIN: "train", TEST: "test"}  # of a folder, or with .csv or .parquet of a file
 DIGESTS = {  # SHA-256 of the files as UCI publishes them
     TRAIN: "5b00264637dbfec36bdeaab5676b0b309ff9eb788d63554ca0a249491c86603d",
     TEST: "a2a9044bc167a35b2361efbabec64e89d69ce82d9790d2980119aac5fd7e9c05",

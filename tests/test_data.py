@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from census import UserError, data, files, hyperparameters, model, served, synthetic, table
+from census import UserError, data, hyperparameters, model, served, synthetic, table
 from tests.conftest import REAL
 
 ROW = (
@@ -61,7 +61,7 @@ def test_reads_the_dialect_of_uci(tmp_path):
 )
 def test_spaces_line_ends_and_full_stops_do_not_matter(tmp_path, change):
     plain = write(tmp_path, ROW, RICH, ROW)
-    other = tmp_path / "other"
+    other = tmp_path / "other.data"
     other.write_bytes(change(plain.read_text()).encode())
     a, b = data.read(plain), data.read(other)
     assert a.X.equals(b.X)
@@ -71,27 +71,27 @@ def test_spaces_line_ends_and_full_stops_do_not_matter(tmp_path, change):
 def test_a_numeric_column_of_truth_values_is_refused(tmp_path):
     """Not read as 1 and 0."""
     path = write(tmp_path, ROW.replace("39", "True"), RICH.replace("52", "False", 1))
-    with pytest.raises(UserError, match=r"line \d+, age: expected a number, got 'True'"):
+    with pytest.raises(UserError, match=r"line \d+: age: expected a finite number, got 'True'"):
         data.read(path)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("39", "thirty", "line 3, age: expected a number, got 'thirty'"),
-        ("39", "", "line 3, age: expected a number, got ''"),
-        ("39", "nan", "line 3, age: expected a number, got 'nan'"),
-        ("39", "inf", "line 3, age: expected a number, got 'inf'"),
-        ("39", "1e999", "line 3, age: expected a number, got 'inf'"),
-        ("39", "0x10", "line 3, age: expected a number, got '0x10'"),
-        ("39", "1e39", "line 3, age: expected a number, got '1e+39'"),
-        ("39", "9" * 60 + "x", f"line 3, age: expected a number, got '{'9' * 50}'"),
-        ("State-gov", "", "line 3, workclass: expected a value, got ''"),
+        ("39", "thirty", "line 3: age: expected a finite number, got 'thirty'"),
+        ("39", "", "line 3: age: expected a finite number, got ''"),
+        ("39", "nan", "line 3: age: expected a finite number, got 'nan'"),
+        ("39", "inf", "line 3: age: expected a finite number, got 'inf'"),
+        ("39", "1e999", "line 3: age: expected a finite number, got '1e999'"),
+        ("39", "0x10", "line 3: age: expected a finite number, got '0x10'"),
+        ("39", "1e39", "line 3: age: expected a finite number, got '1e39'"),
+        ("39", "9" * 60 + "x", f"line 3: age: expected a finite number, got '{'9' * 50}'"),
+        ("State-gov", "", "line 3: workclass: expected a value, got ''"),
         (" White,", "", "line 3: expected 15 fields, got 14"),
         (" White,", " White, White,", "line 3: expected 15 fields, got 16"),
-        ("<=50K", ">5OK", "line 3, income: expected the label <=50K or >50K, got '>5OK'"),
-        ("<=50K", "", "line 3, income: expected the label <=50K or >50K, got ''"),
-        ("<=50K", "<=50K..", "line 3, income: expected the label <=50K or >50K, got '<=50K..'"),
+        ("<=50K", ">5OK", "line 3: income: expected the label <=50K or >50K, got '>5OK'"),
+        ("<=50K", "", "line 3: income: expected the label <=50K or >50K, got ''"),
+        ("<=50K", "<=50K..", "line 3: income: expected the label <=50K or >50K, got '<=50K..'"),
         ("Male", "\udcff", "line 3: expected UTF-8 text"),
     ],
 )
@@ -111,11 +111,10 @@ def test_a_bad_row_is_named(tmp_path, old, new, message):
         (["|only a comment"], "expected rows, found none"),
         ([ROW, ROW], "expected rows of both labels, <=50K and >50K, got only <=50K"),
         (["<html><body>Please log in</body></html>"], "line 1: expected 15 fields, got 1"),
-        ([ROW, "| caf\udce9"], "line 2: expected UTF-8 text"),
     ],
 )
 def test_a_file_without_rows_of_both_labels_is_refused(tmp_path, lines, message):
-    path = write(tmp_path, *lines) if lines else tmp_path / "x"
+    path = write(tmp_path, *lines) if lines else tmp_path / "x.data"
     path.touch()
     with pytest.raises(UserError, match=message):
         data.read(path)
@@ -314,7 +313,6 @@ LABELS = st.sampled_from([table.NEGATIVE, table.POSITIVE, f"{table.POSITIVE}."])
 @settings(max_examples=100, deadline=None)
 @given(st.lists(FIELDS, min_size=1, max_size=5), st.data())
 def test_any_people_written_in_the_dialect_are_read_as_they_are(tmp_path_factory, people, chosen):
-    """And `score`, which has a reader of its own, reads the same features."""
     lines, labels = [], [table.NEGATIVE, table.POSITIVE]
     for fields in [*people, people[0], people[0]]:
         label = labels.pop() if labels else chosen.draw(LABELS)
@@ -333,13 +331,6 @@ def test_any_people_written_in_the_dialect_are_read_as_they_are(tmp_path_factory
                 assert value != value, name  # NaN
             else:
                 assert value == (np.float32(field) if name in table.NUMERIC else field), name
-    with files.opened(path) as source:
-        (block,) = source.blocks
-        piece, X, y = files.interpret(source.parse(*block))
-    assert piece.bad == []
-    assert y.tolist() == split.y.tolist()
-    for name in table.NUMERIC:
-        assert np.array_equal(X[name].astype(np.float32), split.X[name], equal_nan=True)
 
 
 @settings(max_examples=200, deadline=None)

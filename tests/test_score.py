@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import score
-from census import data, evaluation, files, model, registry, synthetic, table, tracking
+from census import data, evaluation, files, model, registry, synthetic, table, tracking, writer
 from census.hyperparameters import DEFAULTS
 from tests.conftest import PROJECT
 
@@ -92,7 +92,7 @@ def test_the_answers_are_those_of_the_served_model(
     assert found["true_income"].tolist() == labels.tolist()
     for name in table.NUMERIC:
         assert found[name].tolist() == X[name].tolist()
-    assert not files.beside(tmp_path / target).exists()
+    assert not writer.beside(tmp_path / target).exists()
     assert not leftovers(tmp_path)
     run, probability = newest(), expected["probability"].to_numpy()
     assert run.info.status == "FINISHED"
@@ -159,7 +159,7 @@ def test_a_file_cut_off_loses_only_the_row_in_which_it_ends(address, raw, tmp_pa
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"model": "runs:/0/model"}, "error: model: expected the address of a model that train.py"),
-    ({"input": "nowhere.csv"}, "error: input: [Errno 2] No such file or directory: '"),
+    ({"input": "nowhere.csv"}, "error: input: nowhere.csv: No such file or directory"),
     ({"input": "."}, "error: input: expected a file that ends in .data, .test, .csv, .parquet"),
     ({"input": "wrong.csv"}, "error: input: wrong.csv has no age, workclass, fnlwgt, education-"),
     ({"input": "cut.parquet"}, "error: input: cut.parquet is not a whole Parquet file: "),
@@ -244,7 +244,7 @@ def test_killed_in_the_middle_it_leaves_what_was_there(address, tmp_path, many_r
         process.kill()
         process.wait()
     assert target.read_text() == "before"
-    assert not files.beside(target).exists()
+    assert not writer.beside(target).exists()
     if number == signal.SIGKILL:
         assert process.returncode == -number
         return
@@ -324,7 +324,7 @@ def test_any_row_scored_from_a_file_is_answered_as_over_rest(
         }
         pa.parquet.write_table(pa.table(columns), folder / "in.parquet")
     unwrapped = served.unwrap_python_model()
-    with files.opened(folder / f"in{suffix}") as source:
+    with files.opened(folder / f"in{suffix}", "input") as source:
         figures = score.score(
             source,
             score.scored_schema(source.schema, ".parquet"),
