@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 import train
 from census import WorkFailed, cli, grid, interruption
+from census.hyperparameters import in_words
 
 SHOWN, DRAWN = 10, 5  # points in the run's description, and curves in colour
 
@@ -51,12 +52,26 @@ SHOWN, DRAWN = 10, 5  # points in the run's description, and curves in colour
 @cli.common_options
 @click.pass_context
 def main(
-    ctx, metric, folds, sampler, trials, max_points, max_failures, workers, resume, **rest
+    ctx,
+    metric,
+    folds,
+    sampler,
+    trials,
+    max_points,
+    max_failures,
+    workers,
+    resume,
+    seed,
+    data,
+    device,
+    register,
+    executor,
+    scheduler,
+    **rest,
 ) -> None:
-    seed, data, device, register = (rest.pop(k) for k in ("seed", "data", "device", "register"))
     plan = grid.Grid(grid.points(rest, max_points)) if sampler == "grid" else None
     with interruption.held_off():
-        from census import children, model, search, tracking
+        from census import children, cluster, model, search, tracking
 
     rows = train.prepare(data, device, register)
     parts = model.validation_splits(rows.train.y, seed, folds)
@@ -69,10 +84,14 @@ def main(
     click.echo(plan)
     setting = children.Setting(rows, device, seed, folds, plan.trees)
     name = f"sweep of {plan.n_points:,} {'point' if sampler == 'grid' else f'{sampler} trial'}"
-    with tracking.start_run(train.marked(name + "s" * (plan.n_points > 1), rows)) as run:
+    name = rows.marked(name + "s" * (plan.n_points > 1))
+    with (
+        cluster.connected(executor, scheduler, device, workers) as client,
+        tracking.start_run(name) as run,
+    ):
         typed = ctx.meta["typed"]
         tracking.log_setting(run, typed, rows, device, {children.SIZE: str(plan.n_points)})
-        outcomes, seconds = explore(run, setting, plan, parts, metric, workers, resume)
+        outcomes, seconds = explore(run, setting, plan, metric, workers, resume, client)
         baseline = search.constant(rows.train.y, parts)
         show(run, outcomes, baseline, metric, sampler != "grid")
         failed = [outcome.error for outcome in outcomes if outcome.error]
@@ -86,18 +105,18 @@ def main(
             raise WorkFailed(f"{reason} (max_failures={max_failures})")
 
 
-def explore(run, setting, plan, parts, metric: str, workers: int | None, resume: str):
+def explore(run, setting, plan, metric: str, workers: int | None, resume: str, client):
     """Judge every point that no earlier sweep has judged, each in a child run.
 
     Args:
         run: the parent.
         plan: what to judge: a ``grid.Grid`` or ``sampling.Trials``.
-        parts: as ``model.validation_splits`` gives them.
+        client: of a Dask cluster, which does the work; None: this process does.
 
     Returns:
         All outcomes, ranked, and the seconds from the first fit to the last child's end.
     """
-    from census import children, model, search
+    from census import children, cluster, search
 
     for other in children.mend(run):
         click.echo(f"note   run {other} reads RUNNING and may be alive: left alone")
@@ -108,27 +127,26 @@ def explore(run, setting, plan, parts, metric: str, workers: int | None, resume:
             outcomes.append(outcome)
         return outcome
 
-    def name(point) -> str:
-        return train.marked(train.shape(point), setting.rows)
-
     def begin(fit) -> list[str]:
-        return [children.begin(run, setting, point, name(point)) for point in fit]
+        return [children.begin(run, setting, point) for point in fit]
 
-    n_fits = plan.start(known)
-    n_tasks = max(1, n_fits * len(parts))
-    workers, n_jobs = search.split_of_cores(n_tasks, workers, setting.device)
-    ahead = 2 * workers if setting.trees else n_fits
-    folds = [model.matrices(setting.rows.train, part) for part in parts]
-    options = {"seed": setting.seed, "device": setting.device, "n_jobs": n_jobs}
-    fits, start = plan.fits(ahead), time.perf_counter()
-    judged = search.judged(fits, folds, workers, begin, ahead, setting.trees, **options)
+    start, n_fits = time.perf_counter(), plan.start(known)
+    n_tasks = max(1, n_fits * (1 if client else setting.folds))
+    cores = cluster.slots(client, setting.device) if client else None
+    workers, n_jobs = search.split_of_cores(n_tasks, workers, setting.device, cores)
+    ahead = 2 * workers if setting.trees or client else n_fits
+    fits = plan.fits(ahead)
+    if client:
+        judged = cluster.judged(client, run, setting, fits, ahead, n_jobs)
+    else:
+        folds = setting.matrices()
+        judged = children.judged(setting, fits, folds, workers, n_jobs, begin, ahead)
     with (
         children.none_left_running(run),
         closing(judged),
         progress(plan, outcomes, metric) as advance,
     ):
         for outcome in judged:
-            children.finish(setting, outcome, name(outcome.point))
             outcomes.append(outcome)
             plan.tell(outcome)
             advance()
@@ -176,7 +194,7 @@ def show(run, outcomes, baseline: dict[str, float], metric: str, trials: bool) -
         for outcome in done[:DRAWN]:
             if outcome.curve is None:
                 outcome.curve = children.curve(outcome.run_id)
-        labels = [shorten(train.shape(outcome.point), 50, placeholder=" ...") for outcome in done]
+        labels = [shorten(in_words(outcome.point), 50, placeholder=" ...") for outcome in done]
         curves = [*zip(labels, (outcome.curve for outcome in done[:DRAWN]), strict=False)]
         others = [outcome.curve for outcome in done[DRAWN:] if outcome.curve is not None]
         varied = grid.varied(outcome.point for outcome in done)
@@ -197,7 +215,7 @@ def conclude(run, setting, parts, outcomes, baseline, metric: str, seconds, regi
 
     rows, best = setting.rows, outcomes[0]
     shown = ", ".join(f"{name} {figure(best.metrics, name)}" for name in grid.METRICS)
-    click.echo(f"best   {train.shape(best.point)}, run {best.run_id}")
+    click.echo(f"best   {in_words(best.point)}, run {best.run_id}")
     click.echo(f"       validation {shown}; {metric} of a constant answer {baseline[metric]:.4f}")
     fitted = train.fit(best.point, rows, setting.seed, setting.device, parts=parts)
     fitted.curves["validation_log_loss"] = best.curve
@@ -219,7 +237,7 @@ def leaderboard(run, setting, outcomes, baseline: dict[str, float], metric: str)
         "| --- " * (len(grid.METRICS) + 2) + "|",
     ]
     lines += [
-        f"| {train.shape(outcome.point)} | "
+        f"| {in_words(outcome.point)} | "
         + " | ".join(figure(outcome.metrics, name) for name in grid.METRICS)
         + f" | [{outcome.run_id}](#/experiments/{experiment}/runs/{outcome.run_id}) |"
         for outcome in outcomes[:SHOWN]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import click
 
-from census import cli, hyperparameters, interruption, table
+from census import cli, interruption, table
+from census.hyperparameters import in_words
 
 
 @click.command(cls=cli.Command, help=__doc__)
@@ -23,14 +24,16 @@ from census import cli, hyperparameters, interruption, table
 )
 @cli.common_options
 @click.pass_context
-def main(ctx, early_stopping_rounds, seed, data, device, register, **config) -> None:
+def main(
+    ctx, early_stopping_rounds, seed, data, device, register, executor, scheduler, **config
+) -> None:
     with interruption.held_off():
         from census import model, tracking
 
     rows = prepare(data, device, register)
     parts = model.validation_splits(rows.train.y, seed) if early_stopping_rounds else []
     announce(rows)
-    with tracking.start_run(marked(shape(config), rows)) as run:
+    with tracking.start_run(rows.marked(in_words(config))) as run:
         tracking.log_setting(run, ctx.meta["typed"], rows, device)
         fitted = fit(config, rows, seed, device, early_stopping_rounds, parts)
         scores = log(run, fitted, rows, config, register)
@@ -53,25 +56,11 @@ def prepare(data: str, device: str, register: str):
 
 def announce(rows) -> None:
     """Say what the rows are before any work."""
-    sizes = f"{len(rows.train.y):,} training and {len(rows.test.y):,} test rows"
+    sizes = f"{rows.train.n_rows:,} training and {rows.test.n_rows:,} test rows"
     if rows.origin == "synthetic":
         reason = f" because {rows.warning}" if rows.warning else ""
         click.echo(f"WARNING: SYNTHETIC ROWS, no real people{reason}", err=True)
     click.echo(f"data   {sizes}, {rows.origin}, from {rows.source}")
-
-
-def marked(name: str, rows) -> str:
-    """A name of something made from rows, which says so where they are synthetic."""
-    return f"synthetic {name}" if rows.origin == "synthetic" else name
-
-
-def shape(config: dict[str, int | float]) -> str:
-    """A configuration in few words: the shape of the trees, and what is not default."""
-    words = {"max_depth": "depth", "learning_rate": "rate", "n_estimators": "trees"}
-    for name, default in hyperparameters.DEFAULTS.items():
-        if config[name] != default:
-            words.setdefault(name, name)
-    return " ".join(f"{word}={config[name]}" for name, word in words.items())
 
 
 @dataclass
@@ -170,7 +159,7 @@ def log(run, fitted: Fitted, rows, config, register: str = "none", note: str = "
     with ThreadPoolExecutor(1) as pool:  # SHAP values take long and leave Python's lock free
         shap = pool.submit(explanation.contributions, booster, codes, n_jobs)
         probability, scores, tables = judge(booster, rows)
-        description, where = describe(run, rows, scores), marked(test.name, rows)
+        description, where = describe(run, rows, scores), rows.marked(test.name)
         cut_on, cut_rows = "validation", fitted.held_out
         if not cut_rows:
             cut_on, cut_rows = "test, descriptive: not to choose by", (test.y, probability)
@@ -199,7 +188,7 @@ def headline(rows, scores: dict[str, float]) -> str:
         f"{name} {scores[name]:.4f} [{scores[f'{name}_low']:.4f}, {scores[f'{name}_high']:.4f}]"
         for name in ("accuracy", "roc_auc", "log_loss")
     ]
-    return f"{', '.join(shown)} on {len(rows.test.y):,} rows of {marked(rows.test.name, rows)}"
+    return f"{', '.join(shown)} on {rows.test.n_rows:,} rows of {rows.marked(rows.test.name)}"
 
 
 def describe(run, rows, scores: dict[str, float]) -> str:
@@ -210,7 +199,7 @@ def describe(run, rows, scores: dict[str, float]) -> str:
     return (
         f"{warning if rows.origin == 'synthetic' else ''}"
         f"XGBoost says whether a person's income is {table.POSITIVE}, "
-        f"trained on {len(rows.train.y):,} rows ({rows.origin}): **{headline(rows, scores)}** "
+        f"trained on {rows.train.n_rows:,} rows ({rows.origin}): **{headline(rows, scores)}** "
         "(in brackets 95 % bootstrap intervals).\n\n"
         f"Serve it: `{tracking.serve_command(run)}`\n"
     )

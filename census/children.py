@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import mlflow
@@ -13,9 +15,10 @@ import numpy as np
 import xgboost
 from mlflow.entities import Metric, Param, Run, RunTag
 
-from census import UserError, interruption, process, store, tracking
+from census import UserError, interruption, model, process, search, store, tracking
 from census.data import Census
 from census.grid import Point
+from census.hyperparameters import in_words
 from census.search import PATIENCE, Outcome
 
 RESULT_VERSION = 1  # to be raised when the code would give another result for the same point
@@ -37,6 +40,11 @@ class Setting:
     folds: int
     trees: Sequence[int] | None = None  # a trial is judged at the best of these numbers of trees
 
+    def matrices(self) -> list[tuple]:
+        """Of each fold the rows to train on and to validate on, binned."""
+        parts = model.validation_splits(self.rows.train.y, self.seed, self.folds)
+        return [model.matrices(self.rows.train, part) for part in parts]
+
     def digest(self, point: Point) -> str:
         """SHA-256 of everything that decides the result of a point."""
         return self._digest(hyperparameters=point)
@@ -57,27 +65,46 @@ class Setting:
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-@interruption.held_off()
-def begin(parent: Run, setting: Setting, point: Point, name: str) -> str:
-    """Make the child run of a point, RUNNING; returns its id."""
-    client = mlflow.MlflowClient()
-    tags = {key: parent.data.tags[key] for key in CONTEXT if key in parent.data.tags}
-    tags |= {PARENT: parent.info.run_id} | tracking.record(setting.rows, setting.device)
-    params = point | {"seed": setting.seed, "folds": setting.folds}
-    if setting.trees:
-        tags[TRIAL] = setting.trial(point)
-        del params["n_estimators"]  # to be found
-    else:
-        tags[CONFIG] = setting.digest(point)
-    run_id = client.create_run(parent.info.experiment_id, tags=tags, run_name=name).info.run_id
-    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
-    tracking.log_inputs(run_id, setting.rows, training=setting.rows.train)
+def begin(parent: Run, setting: Setting, point: Point) -> str:
+    """Make the child run of a point, RUNNING, and write what it is of; returns its id."""
+    run_id = create(parent, setting, point)
+    describe(run_id, setting, point)
     return run_id
 
 
 @interruption.held_off()
-def finish(setting: Setting, outcome: Outcome, name: str) -> None:
-    """Write what a point gave and end its run, FINISHED or FAILED."""
+def create(parent: Run, setting: Setting, point: Point) -> str:
+    """Make the child run of a point, RUNNING; returns its id."""
+    client = mlflow.MlflowClient()
+    tags = {key: parent.data.tags[key] for key in CONTEXT if key in parent.data.tags}
+    tags |= {PARENT: parent.info.run_id} | tracking.record(setting.rows, setting.device)
+    if setting.trees:
+        tags[TRIAL] = setting.trial(point)
+    else:
+        tags[CONFIG] = setting.digest(point)
+    name = setting.rows.marked(in_words(point))
+    return client.create_run(parent.info.experiment_id, tags=tags, run_name=name).info.run_id
+
+
+@interruption.held_off()
+def describe(run_id: str, setting: Setting, point: Point) -> None:
+    """Write on the child run of a point what it is of; a second time, nothing changes."""
+    params = point | {"seed": setting.seed, "folds": setting.folds}
+    if setting.trees:
+        del params["n_estimators"]  # to be found
+    params = [Param(key, str(value)) for key, value in params.items()]
+    mlflow.MlflowClient().log_batch(run_id, params=params)
+    tracking.log_inputs(run_id, setting.rows, training=setting.rows.train)
+
+
+@interruption.held_off()
+def finish(setting: Setting, outcome: Outcome, when: int | None = None) -> None:
+    """Write what a point gave and end its run, FINISHED or FAILED.
+
+    Args:
+        when: date of the metrics, in ms since 1970; None: now. What is written a second time with
+            the same date stands there once.
+    """
     client = mlflow.MlflowClient()
     if outcome.error:
         line = outcome.error[:5000]
@@ -85,19 +112,48 @@ def finish(setting: Setting, outcome: Outcome, name: str) -> None:
         client.log_batch(outcome.run_id, tags=tags)
         client.set_terminated(outcome.run_id, "FAILED")
         return
-    now, rounds = int(time.time() * 1000), len(outcome.curve)
-    points = [Metric(VALIDATION + k, v, now, rounds) for k, v in outcome.metrics.items()]
+    when, rounds = when or int(time.time() * 1000), len(outcome.curve)
+    points = [Metric(VALIDATION + k, v, when, rounds) for k, v in outcome.metrics.items()]
     points += [  # the last round's is among the metrics
-        Metric(f"{VALIDATION}log_loss", float(value), now, step)
+        Metric(f"{VALIDATION}log_loss", float(value), when, step)
         for step, value in enumerate(outcome.curve[:-1], start=1)
     ]
     tracking.log_points(outcome.run_id, points)
     if setting.trees:
         found = [Param("n_estimators", str(outcome.point["n_estimators"]))]
+        name = setting.rows.marked(in_words(outcome.point))
         tags = {CONFIG: setting.digest(outcome.point), "mlflow.runName": name}
         tags = [RunTag(key, value) for key, value in tags.items()]
         client.log_batch(outcome.run_id, params=found, tags=tags)
     client.set_terminated(outcome.run_id, "FINISHED")
+
+
+def judged(
+    setting: Setting,
+    fits: Iterator[list[Point] | None],
+    folds: list[tuple],
+    workers: int,
+    n_jobs: int,
+    begin: Callable[[list[Point]], list[str]],
+    ahead: float = math.inf,
+    when: int | None = None,
+    stop: threading.Event | None = None,
+) -> Iterator[Outcome]:
+    """``search.judged``, each outcome written to its run before it is given.
+
+    Args:
+        n_jobs: threads of a fit.
+        when: as of ``finish``.
+        The rest are those of ``search.judged``.
+    """
+    options = {"seed": setting.seed, "device": setting.device, "n_jobs": n_jobs}
+    found = search.judged(fits, folds, workers, begin, ahead, setting.trees, stop, **options)
+    with closing(found):
+        for outcome in found:
+            if stop and stop.is_set():
+                return
+            finish(setting, outcome, when)
+            yield outcome
 
 
 def curve(run_id: str) -> np.ndarray:

@@ -102,6 +102,13 @@ def hyperparameter_options(command: Callable, lists: bool = False) -> Callable:
 def common_options(command: Callable) -> Callable:
     """Add the options that everything which trains has."""
     for name, kind, default, meaning in (
+        (
+            "scheduler",
+            None,
+            "local",
+            "Of Dask: its address, or local for a cluster in this machine.",
+        ),
+        ("executor", click.Choice(["local", "dask"]), "local", "Where the work is done."),
         ("register", None, "none", "Registered model that gets a new version; none: none."),
         ("device", click.Choice(["cpu", "cuda"]), "cpu", "What trains the trees."),
         ("data", None, "auto", "auto, uci, synthetic, synthetic:N (rows) or a folder."),

@@ -48,6 +48,10 @@ class Census:
     source: str  # the folder, or what generated the rows
     warning: str | None = None  # why auto fell back to synthetic rows
 
+    def marked(self, name: str) -> str:
+        """A name of something made from the rows, which says so where they are synthetic."""
+        return f"synthetic {name}" if self.origin == "synthetic" else name
+
     @property
     def digest(self) -> str:
         """SHA-256 over the digests of both files."""

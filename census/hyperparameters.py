@@ -61,3 +61,12 @@ HYPERPARAMETERS = (
 )
 
 DEFAULTS = {p.name: p.default for p in HYPERPARAMETERS}
+
+
+def in_words(config: dict[str, int | float]) -> str:
+    """A configuration in few words: the shape of the trees, and what is not default."""
+    words = {"max_depth": "depth", "learning_rate": "rate", "n_estimators": "trees"}
+    for name, default in DEFAULTS.items():
+        if config[name] != default:
+            words.setdefault(name, name)
+    return " ".join(f"{word}={config[name]}" for name, word in words.items())

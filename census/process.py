@@ -15,11 +15,16 @@ def identity() -> str:
     Empty where the system tells no boot and no namespace (macOS, Windows).
     """
     try:
-        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
         namespace = (PROC / "self/ns/pid").readlink()
-        return f"{platform.node()} {boot} {namespace} {os.getpid()} {_start(os.getpid())}"
+        return f"{machine()} {namespace} {os.getpid()} {_start(os.getpid())}"
     except OSError:
         return ""
+
+
+def machine() -> str:
+    """Host and boot; the host alone where the system tells no boot."""
+    boot = PROC / "sys/kernel/random/boot_id"
+    return f"{platform.node()} {boot.read_text().strip() if boot.exists() else ''}".strip()
 
 
 def is_gone(recorded: str) -> bool:

@@ -43,7 +43,9 @@ class Outcome:
     source: str = "computed"
 
 
-def split_of_cores(n_fits: int, workers: int | None, device: str) -> tuple[int, int]:
+def split_of_cores(
+    n_fits: int, workers: int | None, device: str, cores: int | None = None
+) -> tuple[int, int]:
     """How many fits at a time, and how many threads each.
 
     A fit of this table gains less from a second thread than a second fit does, so there are as
@@ -51,8 +53,9 @@ def split_of_cores(n_fits: int, workers: int | None, device: str) -> tuple[int, 
 
     Args:
         workers: how many the user wants; None leaves it open.
+        cores: None: those of this machine.
     """
-    cores = joblib.cpu_count()
+    cores = cores or joblib.cpu_count()
     workers = min(n_fits, workers or (1 if device == "cuda" else cores))
     return workers, max(1, cores // workers)
 
@@ -76,6 +79,7 @@ def judged(
     begin: Callable[[list[Point]], list[str]],
     ahead: float = math.inf,
     trees: Sequence[int] | None = None,
+    stop: threading.Event | None = None,
     **settings,
 ) -> Iterator[Outcome]:
     """Fit and judge; outcomes as they come, a point's as soon as its trees are grown.
@@ -89,11 +93,12 @@ def judged(
         begin: is told of a shared fit when its work starts; gives the run ids of its points.
         ahead: so many fits may be under way or wait for a worker.
         trees: judge the one point of each fit at the best of these numbers of trees instead.
+        stop: ends all fits soon when it is set; what they had not judged failed.
         settings: for ``model.fit``.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     judge = partial(_grow, least=min(trees)) if trees else _judge
-    news, stop, pool = SimpleQueue(), threading.Event(), ThreadPoolExecutor(workers)
+    news, stop, pool = SimpleQueue(), stop or threading.Event(), ThreadPoolExecutor(workers)
     in_hand = 0
     try:
         while True:
@@ -150,6 +155,8 @@ def _judge(
     try:
         follow = {"validation": validation}
         model.fit(fit[-1], train, follow=follow, after_round=after_round, **settings)
+        if stop.is_set():
+            raise InterruptedError
     except Exception as error:
         for n_trees in waiting:
             tell(n_trees, error)
@@ -173,6 +180,8 @@ def _grow(
     try:
         follow = {"validation": validation}
         grown = model.fit(point, train, follow=follow, after_round=after_round, **settings)
+        if stop.is_set():
+            raise InterruptedError
         tell(point["n_estimators"], (*grown, validation))
     except Exception as error:
         tell(point["n_estimators"], error)

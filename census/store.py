@@ -31,6 +31,11 @@ def is_remote(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
+def is_on_this_machine(uri: str) -> bool:
+    """Whether the store is a file or a folder, which no other machine can write to."""
+    return urlsplit(uri).scheme in ("sqlite", "file", "")
+
+
 def kind(uri: str) -> str:
     """What sort of store lies at an address."""
     name = "server" if is_remote(uri) else urlsplit(uri).scheme.partition("+")[0] or "folder"

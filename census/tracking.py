@@ -181,14 +181,14 @@ def _dataset(rows: Census, split: Split) -> Dataset:
         "directory": ("local", {"uri": str(Path(rows.source) / split.name)}),
         "synthetic": ("code", {"tags": {"data": rows.source}}),
     }[rows.origin]
-    columns = Schema([*INPUTS, ColSpec("string", table.LABEL)])
+    columns, n_rows = Schema([*INPUTS, ColSpec("string", table.LABEL)]), split.n_rows
     return Dataset(
         name=DATASET + ("-synthetic" if rows.origin == "synthetic" else ""),
         digest=split.digest[:8],
         source_type=kind,
         source=json.dumps(source),
         schema=json.dumps({"mlflow_colspec": columns.to_dict()}),
-        profile=json.dumps({"num_rows": len(split.y), "num_elements": split.X.size}),
+        profile=json.dumps({"num_rows": n_rows, "num_elements": n_rows * len(table.FEATURES)}),
     )
 
 

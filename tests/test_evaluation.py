@@ -59,6 +59,18 @@ def test_a_bootstrap_of_few_rows_leaves_out_what_is_undefined():
     assert np.isfinite(evaluation.interval(found["log_loss"])).all()
 
 
+def test_counting_many_rows_gives_the_interval_of_drawing_them():
+    rng = np.random.default_rng(2)
+    p = rng.beta(0.6, 1.6, 50_000)
+    y = (rng.random(len(p)) < p).astype(np.int8)
+    drawn, counted = (evaluation.bootstrap(y, p, binned=binned) for binned in (False, True))
+    truth = evaluation.scores(y, p)
+    for name, values in counted.items():
+        deviation = drawn[name].std()
+        assert values.mean() == pytest.approx(truth[name], abs=deviation / 5), name
+        assert values.std() == pytest.approx(deviation, rel=0.15), name
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss", "roc_auc", "precision"])
 def test_an_interval_covers_the_truth_as_often_as_it_says(metric):
     """300 samples of 400 rows from a population of 400,000: 95 %, within three standard errors."""

@@ -1,0 +1,311 @@
+"""A Dask cluster: the fits of a sweep in many processes, on this machine or on others."""
+
+import hashlib
+import io
+import os
+import platform
+import re
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+import joblib
+import mlflow
+from mlflow.entities import Run
+
+from census import UserError, WorkFailed, children, interruption, model, process, store, tracking
+from census.grid import Point
+from census.search import Outcome
+
+ADDRESS = re.compile(r"(tcp|tls)://[^/\s]+:\d+")
+SECONDS = 10  # for a scheduler to answer
+NOBODY = 300  # seconds without any worker after which a sweep fails
+LOST = 3  # times that the rows may get lost with the last worker that held them
+LOCK = threading.Lock()  # of a worker's process
+
+
+@contextmanager
+def connected(executor: str, scheduler: str, device: str, workers: int | None) -> Iterator:
+    """A client of a scheduler, or of a cluster in this machine that ends with the body.
+
+    Args:
+        executor: local gives None.
+        scheduler: its address, or local.
+        device: what trains the trees.
+        workers: processes of a local cluster; None: one for each core.
+
+    Raises:
+        UserError: nothing answers there, nobody works for it, or somebody who cannot.
+    """
+    if executor == "local":
+        if scheduler != "local":
+            raise UserError(f"scheduler: {scheduler} is for executor=dask, got executor=local")
+        yield None
+        return
+    if scheduler != "local" and not ADDRESS.fullmatch(scheduler):
+        raise UserError(f"scheduler: expected local or an address tcp://host:port, got {scheduler}")
+    with interruption.held_off():
+        from distributed import Client, LocalCluster
+    with ExitStack() as stack:
+        with interruption.held_off():
+            where = scheduler
+            if scheduler == "local":
+                size = {"n_workers": workers or joblib.cpu_count(), "threads_per_worker": 1}
+                where = stack.enter_context(LocalCluster(**size, dashboard_address=None))
+            try:
+                client = stack.enter_context(Client(where, timeout=SECONDS, set_as_default=False))
+                client.wait_for_workers(1, timeout=SECONDS)
+            except OSError as error:  # TimeoutError is one
+                what = "has no worker" if isinstance(error, TimeoutError) else "does not answer"
+                raise UserError(
+                    f"scheduler: {scheduler} {what}; start dask scheduler and dask "
+                    "worker there, in the environment of requirements.txt"
+                ) from None
+            client.register_plugin(_code())
+            _require_able(client, Needs.of_this_run(device))
+        yield client
+
+
+def _code():
+    """A plugin that puts this project's code on every worker, on those that join later too."""
+    from distributed import WorkerPlugin
+
+    content, package = io.BytesIO(), Path(__file__).parent
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(package.glob("*.py")):
+            archive.writestr(zipfile.ZipInfo(f"{package.name}/{path.name}"), path.read_bytes())
+    content, package = content.getvalue(), package.name
+    archive_name = f"{package}-{hashlib.sha256(content).hexdigest()[:16]}.zip"
+
+    class Code(WorkerPlugin):  # a nested class travels whole: the scheduler needs no code of ours
+        name = "census-mlflow"
+
+        def setup(self, worker) -> None:
+            path = Path(worker.local_directory) / archive_name
+            if str(path) not in sys.path:
+                path.write_bytes(content)
+                sys.path.insert(0, str(path))
+            if getattr(sys.modules.get(package), "__file__", "").startswith(str(path)):
+                return
+            for name in [name for name in sys.modules if name.split(".")[0] == package]:
+                del sys.modules[name]  # another run's code
+
+    return Code()
+
+
+class Needs(NamedTuple):
+    """What a worker must have.
+
+    Attributes:
+        versions: of what decides a result, by name.
+        device: what trains the trees.
+        uri: of the tracking store; empty where it holds a password, which does not travel.
+        machine: the only one that can write to the store; empty where any can.
+    """
+
+    versions: dict[str, str]
+    device: str
+    uri: str
+    machine: str
+
+    @classmethod
+    def of_this_run(cls, device: str) -> "Needs":
+        """What this process has."""
+        uri = store.address()
+        return cls(
+            _versions(),
+            device,
+            uri if store.without_secrets(uri) == uri else "",
+            process.machine() if store.is_on_this_machine(uri) else "",
+        )
+
+
+def _versions() -> dict[str, str]:
+    names = (*tracking.REQUIREMENTS, "scikit-learn", "distributed")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def lacking(needs: Needs) -> str:
+    """What this worker lacks, with what to do; nothing where it can do the work."""
+    os.environ.pop("MLFLOW_RUN_ID", None)  # of whoever started the cluster
+    here = _versions()
+    if wrong := [name for name, found in needs.versions.items() if here[name] != found]:
+        shown = ", ".join(f"{name} {here[name]}, not {needs.versions[name]}" for name in wrong)
+        return f"has {shown}; start it in the environment of requirements.txt"
+    if needs.machine not in ("", process.machine()):
+        return (
+            f"is another machine, {platform.node()}, and the tracking store is a file of this one; "
+            "set MLFLOW_TRACKING_URI to a server that both can reach"
+        )
+    if needs.uri:
+        mlflow.set_tracking_uri(needs.uri)
+    elif "MLFLOW_TRACKING_URI" not in os.environ:
+        return "needs MLFLOW_TRACKING_URI in its environment: one with a password is not sent"
+    try:
+        store.require()
+        model.require_device(needs.device)
+    except UserError as error:
+        return f"cannot work: {error.format_message()}"
+    return ""
+
+
+def _require_able(client, needs: Needs) -> None:
+    """Raise ``UserError`` unless every worker can do the work."""
+    for address, lack in client.run(lacking, needs, on_error="return").items():
+        if isinstance(lack, Exception):
+            lack = f"failed: {type(lack).__name__}: {lack}"
+        if lack:
+            raise UserError(f"scheduler: worker {address} {lack}")
+
+
+@dataclass
+class Bench:
+    """What all fits of a sweep share; a worker gets it once and bins its rows once."""
+
+    setting: children.Setting
+    needs: Needs
+    folds: list[tuple] | None = field(default=None, init=False)
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"folds": None}
+
+    def prepare(self) -> list[tuple]:
+        """Rows as ``children.Setting.matrices`` gives them; a worker that came later is checked."""
+        with LOCK:
+            if self.folds is None:
+                if lack := lacking(self.needs):
+                    raise WorkFailed(f"a worker {lack}")
+                self.folds = self.setting.matrices()
+            return self.folds
+
+
+def judge(
+    bench: Bench, fit: list[Point], run_ids: list[str], n_jobs: int, when: int
+) -> list[Outcome]:
+    """Judge the points of a shared fit, here on a worker, and write their runs.
+
+    The runs are there already, and what is written a second time stands there once: a worker that
+    was given up and wakes again does no harm.
+    """
+    from distributed import get_worker
+
+    def begin(points: list[Point]) -> list[str]:
+        for run_id, point in zip(run_ids, points, strict=True):
+            children.describe(run_id, bench.setting, point)
+        return run_ids
+
+    worker = get_worker()
+    stop, fits = _Released(worker.state, worker.get_current_task()), iter([fit])
+    folds = bench.prepare()
+    return [*children.judged(bench.setting, fits, folds, 1, n_jobs, begin, when=when, stop=stop)]
+
+
+class _Released(threading.Event):
+    """Set as soon as nobody wants the result of a task any more."""
+
+    def __init__(self, state, key):
+        super().__init__()
+        self.state, self.key = state, key
+
+    def is_set(self) -> bool:
+        task = self.state.tasks.get(self.key)
+        return super().is_set() or task is None or task.state != "executing"
+
+
+def _remote_judge() -> Callable:
+    """``judge`` for a scheduler, which unpickles what it passes on and has no code of ours."""
+
+    def judge(*arguments):
+        from census import cluster
+
+        return cluster.judge(*arguments)
+
+    return judge
+
+
+def slots(client, device: str) -> int:
+    """How many fits the cluster can do at a time, one thread each; a GPU does one."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return max(1, len(workers) if device == "cuda" else sum(w["nthreads"] for w in workers))
+
+
+def judged(
+    client, run: Run, setting: children.Setting, fits: Iterator, ahead: int, n_jobs: int
+) -> Iterator[Outcome]:
+    """Outcomes of all points, from workers that have written them.
+
+    The runs are made here, so that a point has one, however often it is computed. The points of a
+    lost worker are computed again; those of a fit that three workers died of have failed.
+
+    Args:
+        run: the parent.
+        fits, ahead: as of ``search.judged``.
+        n_jobs: threads of a fit.
+    """
+    from distributed import KilledWorker
+
+    test = replace(setting.rows.test, X=setting.rows.test.X[:0], y=setting.rows.test.y[:0])
+    needs = Needs.of_this_run(setting.device)
+    bench = Bench(replace(setting, rows=replace(setting.rows, test=test)), needs)
+    news, judge, in_hand, lost = SimpleQueue(), _remote_judge(), {}, 0
+    scattered = client.scatter(bench, broadcast=True, hash=False)
+
+    def submit(fit: list[Point], run_ids: list[str], when: int) -> None:
+        future = client.submit(judge, scattered, fit, run_ids, n_jobs, when, pure=False)
+        in_hand[future] = fit, run_ids, when
+        future.add_done_callback(news.put)
+
+    try:
+        while True:
+            while len(in_hand) < ahead and (fit := next(fits, None)):
+                run_ids = [children.create(run, setting, point) for point in fit]
+                submit(fit, run_ids, int(time.time() * 1000))
+            if not in_hand:
+                return
+            future = _next(client, news, in_hand)
+            fit, run_ids, when = in_hand.pop(future)
+            if future.status == "finished":
+                yield from future.result()
+            elif future.status == "error":
+                error = future.exception()
+                if not isinstance(error, KilledWorker):
+                    raise error
+                for point, run_id in zip(fit, run_ids, strict=True):
+                    outcome = Outcome(point, error="workers died of it", run_id=run_id)
+                    children.finish(setting, outcome, when)
+                    yield outcome
+            elif (lost := lost + 1) > LOST:
+                raise WorkFailed(f"scheduler: all workers were lost at once {lost} times")
+            else:  # the rows went with the last worker that held them
+                scattered = client.scatter(bench, broadcast=True, hash=False)
+                submit(fit, run_ids, when)
+    finally:
+        if client.status == "running":
+            client.cancel([*in_hand])
+
+
+def _next(client, news: SimpleQueue, in_hand: dict):
+    """The next of the futures that is done, failed or lost."""
+    last_seen = time.monotonic()
+    while True:
+        with suppress(Empty):
+            if (future := news.get(timeout=1)) in in_hand:
+                return future
+            continue
+        for future in in_hand:
+            if future.status in ("lost", "cancelled"):
+                return future
+        if client.status != "running":
+            raise WorkFailed("scheduler: the connection is lost")
+        if client.scheduler_info(n_workers=1)["workers"]:
+            last_seen = time.monotonic()
+        elif time.monotonic() > last_seen + NOBODY:
+            raise WorkFailed(f"scheduler: for {NOBODY} seconds there has been no worker")
