@@ -28,7 +28,8 @@ from census.search import Outcome
 ADDRESS = re.compile(r"(tcp|tls)://[^/\s]+:\d+")
 SECONDS = 10  # for a scheduler to answer
 NOBODY = 300  # seconds without any worker after which a sweep fails
-LOST = 3  # times that the rows may get lost with the last worker that held them
+# Ctrl-C reaches every process: the workers of a local cluster end with this one, without a word
+DEAF = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
 LOCK = threading.Lock()  # of a worker's process
 
 
@@ -59,7 +60,8 @@ def connected(executor: str, scheduler: str, device: str, workers: int | None) -
             where = scheduler
             if scheduler == "local":
                 size = {"n_workers": workers or joblib.cpu_count(), "threads_per_worker": 1}
-                where = stack.enter_context(LocalCluster(**size, dashboard_address=None))
+                size |= {"dashboard_address": None, "preload": DEAF}
+                where = stack.enter_context(LocalCluster(**size))
             try:
                 client = stack.enter_context(Client(where, timeout=SECONDS, set_as_default=False))
                 client.wait_for_workers(1, timeout=SECONDS)
@@ -136,6 +138,7 @@ def _versions() -> dict[str, str]:
 def lacking(needs: Needs) -> str:
     """What this worker lacks, with what to do; nothing where it can do the work."""
     os.environ.pop("MLFLOW_RUN_ID", None)  # of whoever started the cluster
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # two lines for each child
     here = _versions()
     if wrong := [name for name, found in needs.versions.items() if here[name] != found]:
         shown = ", ".join(f"{name} {here[name]}, not {needs.versions[name]}" for name in wrong)
@@ -252,15 +255,21 @@ def judged(
     """
     from distributed import KilledWorker
 
+    def share():
+        with suppress(TimeoutError):
+            client.wait_for_workers(1, timeout=NOBODY)
+            return client.scatter(bench, broadcast=True, hash=False)
+        raise WorkFailed(f"scheduler: for {NOBODY} seconds there has been no worker")
+
     test = replace(setting.rows.test, X=setting.rows.test.X[:0], y=setting.rows.test.y[:0])
     needs = Needs.of_this_run(setting.device)
     bench = Bench(replace(setting, rows=replace(setting.rows, test=test)), needs)
-    news, judge, in_hand, lost = SimpleQueue(), _remote_judge(), {}, 0
-    scattered = client.scatter(bench, broadcast=True, hash=False)
+    news, judge, in_hand = SimpleQueue(), _remote_judge(), {}
+    shared = share()
 
     def submit(fit: list[Point], run_ids: list[str], when: int) -> None:
-        future = client.submit(judge, scattered, fit, run_ids, n_jobs, when, pure=False)
-        in_hand[future] = fit, run_ids, when
+        future = client.submit(judge, shared, fit, run_ids, n_jobs, when, pure=False)
+        in_hand[future] = shared, fit, run_ids, when
         future.add_done_callback(news.put)
 
     try:
@@ -271,7 +280,7 @@ def judged(
             if not in_hand:
                 return
             future = _next(client, news, in_hand)
-            fit, run_ids, when = in_hand.pop(future)
+            used, fit, run_ids, when = in_hand.pop(future)
             if future.status == "finished":
                 yield from future.result()
             elif future.status == "error":
@@ -282,10 +291,9 @@ def judged(
                     outcome = Outcome(point, error="workers died of it", run_id=run_id)
                     children.finish(setting, outcome, when)
                     yield outcome
-            elif (lost := lost + 1) > LOST:
-                raise WorkFailed(f"scheduler: all workers were lost at once {lost} times")
             else:  # the rows went with the last worker that held them
-                scattered = client.scatter(bench, broadcast=True, hash=False)
+                if used is shared:
+                    shared = share()
                 submit(fit, run_ids, when)
     finally:
         if client.status == "running":

@@ -62,7 +62,7 @@ def empty_store(tmp_path_factory) -> Path:
 def clean_environment(monkeypatch, tmp_path, empty_store):
     """No setting of the caller's leaks in; whatever is written goes into temporary folders."""
     for name in [*os.environ]:
-        if name.startswith(("MLFLOW_", "CENSUS_", "GIT_")):
+        if name.startswith(("MLFLOW_", "CENSUS_", "GIT_", "DASK_")):
             monkeypatch.delenv(name)
     for name in ("home", "tmp"):
         (tmp_path / name).mkdir()

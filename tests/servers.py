@@ -30,7 +30,7 @@ def running(
     path: str | None = None,
     host: str = "127.0.0.1",
     **options,
-) -> Iterator[None]:
+) -> Iterator[subprocess.Popen]:
     """Run a server, with its children, while the body runs.
 
     Args:
@@ -51,7 +51,7 @@ def running(
             time.sleep(0.25)
         else:
             raise RuntimeError(f"{command} did not answer:\n{log.read_text()[-3000:]}")
-        yield
+        yield process
     finally:
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
