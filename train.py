@@ -6,6 +6,7 @@ python train.py --max_depth 6
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import click
 
@@ -28,27 +29,34 @@ def main(
     ctx, early_stopping_rounds, seed, data, device, register, executor, scheduler, **config
 ) -> None:
     with interruption.held_off():
-        from census import model, tracking
+        from census import cluster, model, partitions, tracking
 
-    rows = prepare(data, device, register)
-    parts = model.validation_splits(rows.train.y, seed) if early_stopping_rounds else []
-    announce(rows)
-    with tracking.start_run(rows.marked(in_words(config))) as run:
-        tracking.log_setting(run, ctx.meta["typed"], rows, device)
-        fitted = fit(config, rows, seed, device, early_stopping_rounds, parts)
-        scores = log(run, fitted, rows, config, register)
+    with cluster.connected(executor, scheduler, device, writes=False) as client:
+        trainer = partitions.Trainer(client) if client else model
+        rows = prepare(data, device, register, client)
+        parts = trainer.parts(rows.train, seed) if early_stopping_rounds else []
+        announce(rows)
+        with tracking.start_run(rows.marked(in_words(config))) as run:
+            tracking.log_setting(run, ctx.meta["typed"], rows, device)
+            fitted = fit(config, rows, seed, device, early_stopping_rounds, parts, trainer)
+            scores = log(run, fitted, rows, config, register)
     report(run, rows, scores)
 
 
-def prepare(data: str, device: str, register: str):
-    """The rows to work on, once everything else that a run needs is known to be there."""
+def prepare(data: str, device: str, register: str, client=None):
+    """The rows to work on, once everything else that a run needs is known to be there.
+
+    Args:
+        client: of a Dask cluster, where the training rows are to be, and the device; None: here.
+    """
     with interruption.held_off():
         from census import data as census_data
-        from census import model, registry, store
+        from census import model, partitions, registry, store
 
     store.require()
-    rows = census_data.load(data)
-    model.require_device(device)
+    rows = census_data.load(data, partial(partitions.read, client) if client else None)
+    if not client:
+        model.require_device(device)
     if register != "none":
         registry.require_registrable(register, rows)
     return rows
@@ -80,21 +88,25 @@ class Fitted:
     held_out: tuple | None = None
 
 
-def fit(config, rows, seed: int, device: str, early_stopping_rounds: int = 0, parts=()) -> Fitted:
+def fit(
+    config, rows, seed: int, device: str, early_stopping_rounds: int = 0, parts=(), trainer=None
+) -> Fitted:
     """Fit on all training rows, after a fit without the validation rows of each part.
 
     Args:
         parts: as ``model.validation_splits`` gives them; with early stopping the first and only
             one finds the number of trees.
+        trainer: a ``partitions.Trainer``; None: ``model``.
     """
     import numpy as np
 
     from census import model
 
+    trainer = trainer or model
     start, metrics, curves, held_out = time.perf_counter(), {}, {}, []
     for part in parts:
-        train, validation = model.matrices(rows.train, part)
-        trial, followed = model.fit(
+        train, validation = trainer.matrices(rows.train, part)
+        trial, followed = trainer.fit(
             config,
             train,
             follow={"validation": validation},
@@ -107,10 +119,9 @@ def fit(config, rows, seed: int, device: str, early_stopping_rounds: int = 0, pa
             n_trees = metrics["best_n_estimators"] = trial.best_iteration + 1
             curves["validation_log_loss"] = followed["validation"]
             config = config | {"n_estimators": n_trees}
-        probability = trial.predict(validation, iteration_range=(0, n_trees))
-        held_out.append((validation.get_label(), probability))
-    everything = model.matrix(rows.train.X, rows.train.y)
-    booster, followed = model.fit(config, everything, seed=seed, device=device)
+        held_out.append(trainer.answers(trial, validation, n_trees))
+    everything = trainer.everything(rows.train)
+    booster, followed = trainer.fit(config, everything, seed=seed, device=device)
     curves["train_log_loss"] = followed["train"]
     metrics["fit_seconds"] = time.perf_counter() - start
     held_out = tuple(map(np.concatenate, zip(*held_out, strict=True))) if held_out else None

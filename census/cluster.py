@@ -34,7 +34,9 @@ LOCK = threading.Lock()  # of a worker's process
 
 
 @contextmanager
-def connected(executor: str, scheduler: str, device: str, workers: int | None) -> Iterator:
+def connected(
+    executor: str, scheduler: str, device: str, workers: int | None = None, writes: bool = True
+) -> Iterator:
     """A client of a scheduler, or of a cluster in this machine that ends with the body.
 
     Args:
@@ -42,6 +44,7 @@ def connected(executor: str, scheduler: str, device: str, workers: int | None) -
         scheduler: its address, or local.
         device: what trains the trees.
         workers: processes of a local cluster; None: one for each core.
+        writes: whether workers write to the tracking store.
 
     Raises:
         UserError: nothing answers there, nobody works for it, or somebody who cannot.
@@ -63,7 +66,7 @@ def connected(executor: str, scheduler: str, device: str, workers: int | None) -
                 size |= {"dashboard_address": None, "preload": DEAF}
                 where = stack.enter_context(LocalCluster(**size))
             try:
-                client = stack.enter_context(Client(where, timeout=SECONDS, set_as_default=False))
+                client = stack.enter_context(Client(where, timeout=SECONDS))
                 client.wait_for_workers(1, timeout=SECONDS)
             except OSError as error:  # TimeoutError is one
                 what = "has no worker" if isinstance(error, TimeoutError) else "does not answer"
@@ -72,7 +75,7 @@ def connected(executor: str, scheduler: str, device: str, workers: int | None) -
                     "worker there, in the environment of requirements.txt"
                 ) from None
             client.register_plugin(_code())
-            _require_able(client, Needs.of_this_run(device))
+            _require_able(client, Needs.of_this_run(device, writes))
         yield client
 
 
@@ -109,25 +112,24 @@ class Needs(NamedTuple):
     Attributes:
         versions: of what decides a result, by name.
         device: what trains the trees.
-        uri: of the tracking store; empty where it holds a password, which does not travel.
+        writes: whether it writes to the tracking store.
+        uri: of the store; empty where it holds a password, which does not travel.
         machine: the only one that can write to the store; empty where any can.
     """
 
     versions: dict[str, str]
     device: str
+    writes: bool
     uri: str
     machine: str
 
     @classmethod
-    def of_this_run(cls, device: str) -> "Needs":
+    def of_this_run(cls, device: str, writes: bool = True) -> "Needs":
         """What this process has."""
         uri = store.address()
-        return cls(
-            _versions(),
-            device,
-            uri if store.without_secrets(uri) == uri else "",
-            process.machine() if store.is_on_this_machine(uri) else "",
-        )
+        sent = uri if store.without_secrets(uri) == uri else ""
+        machine = process.machine() if store.is_on_this_machine(uri) else ""
+        return cls(_versions(), device, writes, sent, machine)
 
 
 def _versions() -> dict[str, str]:
@@ -143,17 +145,17 @@ def lacking(needs: Needs) -> str:
     if wrong := [name for name, found in needs.versions.items() if here[name] != found]:
         shown = ", ".join(f"{name} {here[name]}, not {needs.versions[name]}" for name in wrong)
         return f"has {shown}; start it in the environment of requirements.txt"
-    if needs.machine not in ("", process.machine()):
+    if needs.writes and needs.machine not in ("", process.machine()):
         return (
             f"is another machine, {platform.node()}, and the tracking store is a file of this one; "
             "set MLFLOW_TRACKING_URI to a server that both can reach"
         )
-    if needs.uri:
-        mlflow.set_tracking_uri(needs.uri)
-    elif "MLFLOW_TRACKING_URI" not in os.environ:
+    if needs.writes and not needs.uri and "MLFLOW_TRACKING_URI" not in os.environ:
         return "needs MLFLOW_TRACKING_URI in its environment: one with a password is not sent"
     try:
-        store.require()
+        if needs.writes:
+            mlflow.set_tracking_uri(needs.uri or None)
+            store.require()
         model.require_device(needs.device)
     except UserError as error:
         return f"cannot work: {error.format_message()}"
@@ -223,15 +225,17 @@ class _Released(threading.Event):
         return super().is_set() or task is None or task.state != "executing"
 
 
-def _remote_judge() -> Callable:
-    """``judge`` for a scheduler, which unpickles what it passes on and has no code of ours."""
+def on_worker(function: Callable) -> Callable:
+    """A function of this package for a scheduler, which unpickles it and has no code of ours."""
+    module, name = function.__module__, function.__name__
 
-    def judge(*arguments):
-        from census import cluster
+    def call(*arguments):
+        from importlib import import_module
 
-        return cluster.judge(*arguments)
+        return getattr(import_module(module), name)(*arguments)
 
-    return judge
+    call.__name__ = name  # what the dashboard shows
+    return call
 
 
 def slots(client, device: str) -> int:
@@ -264,11 +268,12 @@ def judged(
     test = replace(setting.rows.test, X=setting.rows.test.X[:0], y=setting.rows.test.y[:0])
     needs = Needs.of_this_run(setting.device)
     bench = Bench(replace(setting, rows=replace(setting.rows, test=test)), needs)
-    news, judge, in_hand = SimpleQueue(), _remote_judge(), {}
+    news, in_hand = SimpleQueue(), {}
     shared = share()
 
     def submit(fit: list[Point], run_ids: list[str], when: int) -> None:
-        future = client.submit(judge, shared, fit, run_ids, n_jobs, when, pure=False)
+        arguments = fit, run_ids, n_jobs, when
+        future = client.submit(on_worker(judge), shared, *arguments, pure=False)
         in_hand[future] = shared, fit, run_ids, when
         future.add_done_callback(news.put)
 

@@ -58,14 +58,17 @@ class Census:
         return hashlib.sha256(f"{self.train.digest}{self.test.digest}".encode()).hexdigest()
 
 
-def load(data: str = "auto") -> Census:
+def load(data: str = "auto", read_train: Callable | None = None) -> Census:
     """Find the rows that ``data`` names, check and read them; ``data/README.md`` lists the names.
+
+    Args:
+        read_train: reads the training rows in place of ``read``.
 
     Raises:
         UserError: the source was named and cannot be used, or a row is malformed.
     """
     try:
-        return _load(data)
+        return _load(data, read_train or read)
     except (OSError, RuntimeError) as error:  # unreadable, a loop of links, ~nobody
         raise UserError(f"data: {error}") from None
 
@@ -75,26 +78,26 @@ def load_again(tags: dict[str, str]) -> Census:
     return load("uci" if tags["data.origin"] == "uci" else tags["data.source"])
 
 
-def _load(data: str) -> Census:
+def _load(data: str, read_train: Callable) -> Census:
     if data == "synthetic":
-        return _generate(synthetic.DEFAULT_ROWS)
+        return _generate(synthetic.DEFAULT_ROWS, read_train)
     if data.startswith("synthetic:"):
         n_rows = data.removeprefix("synthetic:")
         if not re.fullmatch(r"\d{1,9}", n_rows) or int(n_rows) < synthetic.MINIMUM_ROWS:
             expected = f"synthetic:N with N from {synthetic.MINIMUM_ROWS} to 999999999"
             raise UserError(f"data: expected {expected}, got {data[:50]!r}")
-        return _generate(int(n_rows))
+        return _generate(int(n_rows), read_train)
     if data not in ("auto", "uci"):
-        return _read_directory(user_path(data, "data"), "data")
+        return _read_directory(user_path(data, "data"), "data", read_train)
     if named := os.environ.get("CENSUS_DATA_DIR"):
         folder = user_path(named, "CENSUS_DATA_DIR")
-        return _read_directory(folder, "CENSUS_DATA_DIR", only_uci=data == "uci")
+        return _read_directory(folder, "CENSUS_DATA_DIR", read_train, only_uci=data == "uci")
     try:
-        return _find_uci()
+        return _find_uci(read_train)
     except UserError as error:
         if data == "uci":
             raise
-        return _generate(synthetic.DEFAULT_ROWS, warning=str(error))
+        return _generate(synthetic.DEFAULT_ROWS, read_train, warning=str(error))
 
 
 def user_path(text: str, name: str) -> Path:
@@ -124,7 +127,7 @@ def read(path: Path, only_digest: str | None = None) -> Split:
     """
     found = [read_part(part, only_digest) for part in parts(path)]
     X = _join([part.X for part in found])
-    split = Split(X, np.concatenate([part.y for part in found]), path.name, *_together(found))
+    split = Split(X, np.concatenate([part.y for part in found]), path.name, *together(found))
     require_labels(path, int(split.y.sum()), len(split.y))
     return split
 
@@ -170,8 +173,8 @@ def _fingerprint(path: Path) -> tuple[str, bool]:
     return digest.hexdigest(), marked
 
 
-def _together(found: list[Split]) -> tuple[str, bool]:
-    """What ``_fingerprint`` says of one file, for several."""
+def together(found: list) -> tuple[str, bool]:
+    """Digest and marker of a whole split, from those of its files."""
     if len(found) == 1:
         return found[0].digest, found[0].synthetic
     digests = "".join(part.digest for part in found)
@@ -223,12 +226,13 @@ def _find(folder: Path, name: str, named_by: str) -> Path:
 
 
 def _read_directory(
-    folder: Path, named_by: str, only_uci: bool = False, read_train: Callable = read
+    folder: Path, named_by: str, read_train: Callable, only_uci: bool = False
 ) -> Census:
-    train, test = (_find(folder, name, named_by) for name in table.DIGESTS)
+    paths = [_find(folder, name, named_by) for name in table.DIGESTS]
     digests = table.DIGESTS.values() if only_uci else (None, None)
     train, test = (
-        f(path, d) for f, path, d in zip((read_train, read), (train, test), digests, strict=True)
+        reader(path, digest)
+        for reader, path, digest in zip((read_train, read), paths, digests, strict=True)
     )
     origin = "synthetic" if train.synthetic or test.synthetic else "directory"
     if [train.digest, test.digest] == [*table.DIGESTS.values()]:
@@ -236,25 +240,25 @@ def _read_directory(
     return Census(train, test, origin, str(folder))
 
 
-def _generate(n_rows: int, warning: str | None = None) -> Census:
+def _generate(n_rows: int, read_train: Callable, warning: str | None = None) -> Census:
     with tempfile.TemporaryDirectory(prefix="census-synthetic-") as folder:
         synthetic.write(Path(folder), n_rows)
-        made = _read_directory(Path(folder), "data")
+        made = _read_directory(Path(folder), "data", read_train)
     return replace(made, source=f"synthetic:{n_rows}", warning=warning)
 
 
-def _find_uci() -> Census:
+def _find_uci(read_train: Callable) -> Census:
     """The real files: the project's, or those in the user's cache, downloaded if need be."""
     import pooch
 
     if any((PROJECT_DATA / name).exists() for name in table.DIGESTS):
         try:
-            return _read_directory(PROJECT_DATA, "data", only_uci=True)
+            return _read_directory(PROJECT_DATA, "data", read_train, only_uci=True)
         except (UserError, OSError) as error:
             print(f"not used: {error}", file=sys.stderr)
     cache = Path(pooch.os_cache("census-mlflow"))
     download(cache)
-    return _read_directory(cache, "data", only_uci=True)
+    return _read_directory(cache, "data", read_train, only_uci=True)
 
 
 def download(folder: Path) -> None:

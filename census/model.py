@@ -32,6 +32,23 @@ def matrices(split: Split, part: tuple[np.ndarray, np.ndarray]):
     return matrix(X, y), xgboost.DMatrix(X_validation, y_validation, enable_categorical=True)
 
 
+def everything(split: Split) -> xgboost.QuantileDMatrix:
+    """All rows, binned."""
+    return matrix(split.X, split.y)
+
+
+def parts(split: Split, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers to train on and to validate on, as ``validation_splits`` gives them."""
+    return validation_splits(split.y, seed)
+
+
+def answers(
+    booster: xgboost.Booster, rows: xgboost.DMatrix, n_trees: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and probabilities (n_samples,) of rows, by the first trees."""
+    return rows.get_label(), booster.predict(rows, iteration_range=(0, n_trees))
+
+
 class _AfterRound(xgboost.callback.TrainingCallback):
     def __init__(self, call: Callable):
         self.call = call
@@ -69,21 +86,13 @@ def fit(
     Returns:
         The booster, and the log loss after each round by the names of ``follow``.
     """
-    parameters = dict(hyperparameters)
-    rounds = parameters.pop("n_estimators")
-    parameters |= {
-        "objective": "binary:logistic",
-        "eval_metric": "logloss",
-        "tree_method": "hist",
-        "seed": seed,
-        "device": device,
-    }
+    chosen, rounds = parameters(hyperparameters, seed, device)
     if n_jobs:
-        parameters["nthread"] = n_jobs
+        chosen["nthread"] = n_jobs
     follow = follow or {"train": train}
     curves: dict[str, dict[str, list[float]]] = {}
     booster = xgboost.train(
-        parameters,
+        chosen,
         train,
         rounds,
         evals=[(rows, name) for name, rows in follow.items()],
@@ -92,6 +101,27 @@ def fit(
         callbacks=[_AfterRound(after_round)] if after_round else None,
         verbose_eval=False,
     )
+    return finished(booster, curves)
+
+
+def parameters(
+    hyperparameters: dict[str, int | float], seed: int, device: str
+) -> tuple[dict[str, int | float | str], int]:
+    """What XGBoost is told, and the number of rounds."""
+    chosen = hyperparameters | {
+        "objective": "binary:logistic",
+        "eval_metric": "logloss",
+        "tree_method": "hist",
+        "seed": seed,
+        "device": device,
+    }
+    return chosen, chosen.pop("n_estimators")
+
+
+def finished(
+    booster: xgboost.Booster, curves: dict[str, dict[str, list[float]]]
+) -> tuple[xgboost.Booster, dict[str, list[float]]]:
+    """A booster that knows the names of the labels, and its curves by the names of the rows."""
     booster.set_attr(label=table.LABEL, negative=table.NEGATIVE, positive=table.POSITIVE)
     return booster, _log_loss(curves)
 
