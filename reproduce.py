@@ -120,6 +120,8 @@ def reason(past, run, rows, device: str) -> str:
         for name, value in now.items()
         if past.data.tags.get(name) != value
     ]
+    if past.data.params.get("executor", "local") != "local":
+        changes.append(f"executor was {past.data.params['executor']}, is local")
     likely = "likely because " + "; ".join(changes)
     return likely if changes else "data, versions, device, machine type and commit are the same"
 

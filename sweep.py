@@ -73,6 +73,7 @@ def main(
     with interruption.held_off():
         from census import children, cluster, model, search, tracking
 
+    client = ctx.with_resource(cluster.connected(executor, scheduler, device, workers))
     rows = train.prepare(data, device, register)
     parts = model.validation_splits(rows.train.y, seed, folds)
     children.require_resumable(resume)
@@ -85,10 +86,7 @@ def main(
     setting = children.Setting(rows, device, seed, folds, plan.trees)
     name = f"sweep of {plan.n_points:,} {'point' if sampler == 'grid' else f'{sampler} trial'}"
     name = rows.marked(name + "s" * (plan.n_points > 1))
-    with (
-        cluster.connected(executor, scheduler, device, workers) as client,
-        tracking.start_run(name) as run,
-    ):
+    with tracking.start_run(name) as run:
         typed = ctx.meta["typed"]
         tracking.log_setting(run, typed, rows, device, {children.SIZE: str(plan.n_points)})
         outcomes, seconds = explore(run, setting, plan, metric, workers, resume, client)

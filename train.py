@@ -31,15 +31,15 @@ def main(
     with interruption.held_off():
         from census import cluster, model, partitions, tracking
 
-    with cluster.connected(executor, scheduler, device, writes=False) as client:
-        trainer = partitions.Trainer(client) if client else model
-        rows = prepare(data, device, register, client)
-        parts = trainer.parts(rows.train, seed) if early_stopping_rounds else []
-        announce(rows)
-        with tracking.start_run(rows.marked(in_words(config))) as run:
-            tracking.log_setting(run, ctx.meta["typed"], rows, device)
-            fitted = fit(config, rows, seed, device, early_stopping_rounds, parts, trainer)
-            scores = log(run, fitted, rows, config, register)
+    client = ctx.with_resource(cluster.connected(executor, scheduler, device, writes=False))
+    trainer = partitions.Trainer(client) if client else model
+    rows = prepare(data, device, register, client)
+    parts = trainer.parts(rows.train, seed) if early_stopping_rounds else []
+    announce(rows)
+    with tracking.start_run(rows.marked(in_words(config))) as run:
+        tracking.log_setting(run, ctx.meta["typed"], rows, device)
+        fitted = fit(config, rows, seed, device, early_stopping_rounds, parts, trainer)
+        scores = log(run, fitted, rows, config, register)
     report(run, rows, scores)
 
 

@@ -28,8 +28,13 @@ from census.search import Outcome
 ADDRESS = re.compile(r"(tcp|tls)://[^/\s]+:\d+")
 SECONDS = 10  # for a scheduler to answer
 NOBODY = 300  # seconds without any worker after which a sweep fails
-# Ctrl-C reaches every process: the workers of a local cluster end with this one, without a word
-DEAF = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+# What a worker of a local cluster runs first: Ctrl-C reaches every process, and this one ends the
+# others; an error of a task is told by this one, too.
+QUIET = """
+import logging, signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+logging.getLogger("distributed.worker").setLevel("CRITICAL")
+"""
 LOCK = threading.Lock()  # of a worker's process
 
 
@@ -63,7 +68,7 @@ def connected(
             where = scheduler
             if scheduler == "local":
                 size = {"n_workers": workers or joblib.cpu_count(), "threads_per_worker": 1}
-                size |= {"dashboard_address": None, "preload": DEAF}
+                size |= {"dashboard_address": None, "preload": QUIET}
                 where = stack.enter_context(LocalCluster(**size))
             try:
                 client = stack.enter_context(Client(where, timeout=SECONDS))

@@ -163,17 +163,15 @@ class Trainer:
         import xgboost.dask
 
         parameters, rounds = model.parameters(hyperparameters, seed, device)
-        follow = follow or {"train": train}
-        with xgboost.config_context(verbosity=0):  # it prints where each worker is
-            found = xgboost.dask.train(
-                self.client,
-                parameters,
-                train.matrix,
-                rounds,
-                evals=[(rows.matrix, name) for name, rows in follow.items()],
-                early_stopping_rounds=early_stopping_rounds or None,
-                verbose_eval=False,
-            )
+        found = xgboost.dask.train(
+            self.client,
+            parameters,
+            train.matrix,
+            rounds,
+            evals=[(rows.matrix, name) for name, rows in (follow or {"train": train}).items()],
+            early_stopping_rounds=early_stopping_rounds or None,
+            verbose_eval=False,
+        )
         return model.finished(found["booster"], found["history"])
 
     def answers(

@@ -42,11 +42,11 @@ def dead():
 
 
 def child(parent, setting, point, loss=0.5, finished=True):
-    run_id = children.begin(parent, setting, point, "a name")
+    run_id = children.begin(parent, setting, point)
     if finished:
         metrics = {"log_loss": loss, "accuracy": 0.8, "roc_auc": 0.9}
         outcome = Outcome(point, metrics, np.array([0.7, 0.6, loss]), run_id=run_id)
-        children.finish(setting, outcome, "a name")
+        children.finish(setting, outcome)
     return run_id
 
 
@@ -95,12 +95,12 @@ def test_a_trial_is_known_by_what_was_drawn_and_as_the_point_that_it_became(sett
     """A sampler draws no number of trees: it is found, and then a grid knows the child too."""
     trials, run = replace(setting, trees=range(1, 11)), parent()
     drawn = POINTS[0] | {"n_estimators": 10}
-    run_id = children.begin(run, trials, drawn, "drawn")
+    run_id = children.begin(run, trials, drawn)
     assert "n_estimators" not in get(run_id).data.params
     became = drawn | {"n_estimators": 3}
     metrics = {"log_loss": 0.5, "accuracy": 0.8, "roc_auc": 0.9}
     outcome = Outcome(became, metrics, np.array([0.7, 0.6, 0.5]), run_id=run_id)
-    children.finish(trials, outcome, "found")
+    children.finish(trials, outcome)
     child = get(run_id)
     assert child.data.params["n_estimators"] == "3"
     assert child.info.run_name == "found"
@@ -114,10 +114,10 @@ def test_a_trial_is_known_by_what_was_drawn_and_as_the_point_that_it_became(sett
 
 
 def test_a_curve_longer_than_a_batch_is_whole(setting, parent):
-    run_id = children.begin(parent(), setting, POINTS[0], "long")
+    run_id = children.begin(parent(), setting, POINTS[0])
     curve = np.linspace(1, 0, 2500)
     outcome = Outcome(POINTS[0], {"log_loss": 0.0}, curve, run_id=run_id)
-    children.finish(setting, outcome, "long")
+    children.finish(setting, outcome)
     assert children.curve(run_id).tolist() == curve.tolist()
 
 

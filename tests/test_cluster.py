@@ -1,59 +1,70 @@
 """A sweep on a Dask cluster: the result of one machine, whatever becomes of the workers."""
 
+import http.server
 import os
 import signal
+import subprocess
 import time
 from contextlib import ExitStack, contextmanager
 
 import mlflow
 import pytest
 
-from census import children
-from tests.servers import free_port, running
+from census import children, cluster
+from tests.conftest import PROJECT
+from tests.servers import answering, free_port, running
 from tests.test_sweep import SWEEP, board, children_of, started, sweeps, wait_for
 
 SIXTY = [
     "--max_depth", "2,3,4,5,6", "--learning_rate", "0.05,0.1,0.2,0.3",
     "--n_estimators", "60,120,180",
 ]  # fmt: skip
-SMALL = ["--max_depth", "2,3", "--n_estimators", "5,10", "--learning_rate", "0.3"]
+SMALL = ["--max_depth", "2,3", "--n_estimators", "5,10", "--learning_rate", "0.1,0.3"]
+LONG = ["--max_depth", "5", "--n_estimators", "1500,3000", "--learning_rate", "0.01,0.02,0.03"]
+TRIALS = ["--sampler", "tpe", "--trials", "8", "--max_depth", "2..4", "--n_estimators", "5..30"]
+ELSEWHERE = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh"]
 
 
 @pytest.fixture
-def cluster(tmp_path):
-    """Starts a scheduler and workers, each with an address of its own; yields them."""
+def start_cluster(tmp_path):
+    """Starts a scheduler and workers, each with an address of its own."""
     with ExitStack() as stack:
+        environment = os.environ | {
+            "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s",
+            "MLFLOW_RUN_ID": "0" * 32,  # of whoever started it: not ours to take
+        }
+        environment.pop("MLFLOW_TRACKING_URI")
+        options = {"cwd": tmp_path / "home", "env": environment}
 
-        def start(n_workers, environment=None, prefix=(), nthreads=1):
-            environment = os.environ | {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s"}
-            environment |= {"MLFLOW_RUN_ID": "0" * 32}  # of whoever started it: not ours to take
-            port, elsewhere = free_port(), {"cwd": tmp_path / "home", "env": environment}
+        def start_worker(address, number, prefix=()):
+            host, port = f"127.0.0.{4 + number}", free_port()
+            command = [*prefix, "dask", "worker", address, "--no-nanny", "--no-dashboard"]
+            command += ["--host", host, "--worker-port", str(port), "--nthreads", "1"]
+            command += ["--local-directory", str(tmp_path)]
+            log = tmp_path / f"worker{number}.log"
+            return stack.enter_context(running(command, port, log, host=host, **options))
+
+        def start(n_workers, **more):
+            environment.update(more)
+            port = free_port()
             command = ["dask", "scheduler", "--host", "127.0.0.3", "--port", str(port)]
             command += ["--no-dashboard", "--no-show"]
             log = tmp_path / "scheduler.log"
-            stack.enter_context(running(command, port, log, host="127.0.0.3", **elsewhere))
+            stack.enter_context(running(command, port, log, host="127.0.0.3", **options))
             address = f"tcp://127.0.0.3:{port}"
-            workers = []
-            for number in range(n_workers):
-                host, port = f"127.0.0.{4 + number}", free_port()
-                command = [*prefix, "dask", "worker", address, "--no-nanny", "--no-dashboard"]
-                command += ["--host", host, "--worker-port", str(port)]
-                command += ["--nthreads", str(nthreads), "--local-directory", str(tmp_path)]
-                log = tmp_path / f"worker{number}.log"
-                worker = running(command, port, log, host=host, **elsewhere)
-                workers.append(stack.enter_context(worker))
-            return address, workers
+            return address, [start_worker(address, number) for number in range(n_workers)]
 
+        start.worker = start_worker
         yield start
 
 
 @contextmanager
 def tracking_server(folder):
-    """`mlflow server` on an address of its own; it is the store while the body runs."""
+    """`mlflow server` on an address of its own."""
     port = free_port()
     command = ["mlflow", "server", "--host", "127.0.0.2", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
-    command += ["--artifacts-destination", str(folder / "artifacts"), "--allowed-hosts", "*"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--allowed-hosts", "*"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
     with running(command, port, folder / "server.log", "/health", host="127.0.0.2"):
         yield f"http://127.0.0.2:{port}"
 
@@ -63,8 +74,35 @@ def comparable(run):
     return board(run).drop(columns=["run_id", "source"])
 
 
+def require_whole(run, n_points, expected=None):
+    """Every point once, FINISHED, its curve written once; and the table as another sweep's."""
+    assert run.info.status == "FINISHED"
+    assert children_of(run, "RUNNING") == children_of(run, "KILLED") == []
+    finished = children_of(run)
+    assert len(finished) == len({c.data.tags[children.CONFIG] for c in finished}) == n_points
+    for child in finished:
+        assert [i.tags[0].value for i in child.inputs.dataset_inputs] == ["training"]
+        history = mlflow.MlflowClient().get_metric_history
+        curve = history(child.info.run_id, "validation_log_loss")
+        assert len(curve) == int(child.data.params["n_estimators"])
+    if expected:
+        assert comparable(run).equals(comparable(expected))
+        assert run.data.tags["model.digest"] == expected.data.tags["model.digest"]
+
+
+@pytest.mark.parametrize("options", [SMALL, [*SMALL, "--folds", "2"], [*TRIALS, "--workers", "2"]])
+def test_a_cluster_of_this_machine_gives_the_same_bytes(synthetic_folder, run_command, options):
+    data = ["--data", synthetic_folder, "--resume", "never"]
+    for executor in ("local", "dask"):
+        done = run_command(*SWEEP, *options, *data, "--executor", executor)
+        assert done.returncode == 0, done.stderr
+    ours, alone = sweeps()
+    require_whole(ours, len(children_of(alone)), alone)
+
+
+@pytest.mark.slow
 def test_a_cluster_that_loses_workers_gives_what_one_machine_gives(
-    cluster, synthetic_folder, tmp_path, run_command, monkeypatch
+    start_cluster, synthetic_folder, tmp_path, run_command, monkeypatch
 ):
     """60 points; one worker is killed, one stopped, and goes on when all is over."""
     data = ["--data", synthetic_folder]
@@ -74,7 +112,7 @@ def test_a_cluster_that_loses_workers_gives_what_one_machine_gives(
     expected = comparable(alone)
     with tracking_server(tmp_path) as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        address, (first, second, _) = cluster(3)
+        address, (first, second, _) = start_cluster(3)
         arguments = [*SIXTY, *data, "--executor", "dask", "--scheduler", address]
         with started(arguments, tmp_path / "sweep.log") as sweep:
             wait_for(lambda: sweeps() and len(children_of(sweeps()[0])) >= 12)
@@ -84,15 +122,154 @@ def test_a_cluster_that_loses_workers_gives_what_one_machine_gives(
         os.kill(second.pid, signal.SIGCONT)
         for _ in range(2):
             (run,) = sweeps()
-            assert run.info.status == "FINISHED"
-            assert run.data.tags["model.digest"] == alone.data.tags["model.digest"]
+            require_whole(run, 60)
             assert comparable(run).equals(expected)
-            assert children_of(run, "RUNNING") == children_of(run, "KILLED") == []
-            finished = children_of(run)
-            assert len(finished) == len({c.data.tags[children.CONFIG] for c in finished}) == 60
-            for child in finished:
-                curve = mlflow.MlflowClient().get_metric_history(
-                    child.info.run_id, "validation_log_loss"
-                )
-                assert len(curve) == int(child.data.params["n_estimators"])
+            assert run.data.tags["model.digest"] == alone.data.tags["model.digest"]
             time.sleep(3)
+
+
+@pytest.mark.slow
+def test_a_sweep_outlives_all_workers_if_another_comes(start_cluster, synthetic_folder, tmp_path):
+    address, (only,) = start_cluster(1)
+    arguments = [*LONG, "--data", synthetic_folder, "--executor", "dask", "--scheduler", address]
+    with started(arguments, tmp_path / "sweep.log") as sweep:
+        wait_for(lambda: sweeps() and len(children_of(sweeps()[0])) >= 1)
+        os.kill(only.pid, signal.SIGKILL)
+        start_cluster.worker(address, 1)
+        assert sweep.wait(120) == 0, (tmp_path / "sweep.log").read_text()
+    (run,) = sweeps()
+    require_whole(run, 6)
+
+
+@pytest.mark.slow
+def test_a_fit_that_workers_die_of_fails_and_the_others_count(
+    start_cluster, synthetic_folder, tmp_path
+):
+    address, (first, _) = start_cluster(2, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
+    arguments = [*LONG, "--data", synthetic_folder, "--executor", "dask", "--scheduler", address]
+    with started([*arguments, "--max_failures", "4"], tmp_path / "sweep.log") as sweep:
+        wait_for(lambda: sweeps() and len(children_of(sweeps()[0], "RUNNING")) >= 4)
+        time.sleep(1)
+        os.kill(first.pid, signal.SIGKILL)
+        assert sweep.wait(120) == 0, (tmp_path / "sweep.log").read_text()
+    (run,) = sweeps()
+    failed = children_of(run, "FAILED")
+    assert failed
+    assert len(failed) + len(children_of(run)) == 6
+    assert children_of(run, "RUNNING") == []
+    assert {child.data.tags["error"] for child in failed} == {"workers died of it"}
+
+
+@pytest.mark.parametrize("where", ["local", "there"])
+def test_an_interrupted_sweep_leaves_nothing_running(
+    start_cluster, synthetic_folder, tmp_path, where
+):
+    """Ctrl-C reaches every process of a terminal; the workers of a cluster stop in the middle."""
+    address, _ = start_cluster(1) if where == "there" else ("local", None)
+    log, arguments = tmp_path / "sweep.log", [*LONG, "--data", synthetic_folder, "--workers", "1"]
+    command = [*map(str, [*SWEEP, *arguments]), "--executor", "dask", "--scheduler", address]
+    with log.open("w") as output:
+        sweep = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    try:
+        wait_for(lambda: sweeps() and children_of(sweeps()[0], "RUNNING"))
+        time.sleep(1)
+        os.killpg(sweep.pid, signal.SIGINT)
+        assert sweep.wait(30) == 130
+    finally:
+        sweep.kill()
+    assert log.read_text().endswith("ended by: SIGINT\n")
+    assert "Traceback" not in log.read_text()
+    (run,) = sweeps()
+    assert run.info.status == "KILLED"
+    assert children_of(run, "RUNNING") == []
+    if where == "there":  # the worker takes the next sweep at once
+        data = ["--data", synthetic_folder, "--executor", "dask", "--scheduler", address]
+        with started([*SMALL, *data], log) as sweep:
+            assert sweep.wait(60) == 0, log.read_text()
+
+
+def test_workers_on_another_machine_cannot_write_to_a_file(
+    start_cluster, synthetic_folder, tmp_path, run_command
+):
+    address, _ = start_cluster(0)
+    if run_command(*ELSEWHERE, "true").returncode:
+        pytest.skip("may not take another host name")
+    start_cluster.worker(address, 0, ELSEWHERE)
+    data = ["--data", synthetic_folder, "--executor", "dask", "--scheduler", address]
+    done = run_command(*SWEEP, *SMALL, *data)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: scheduler: worker tcp://127.0.0.4:")
+    assert "is another machine, elsewhere, and the tracking store is a file of this" in done.stderr
+    assert sweeps() == []
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """A server that takes nobody's password."""
+
+    def do_GET(self):
+        self.send_error(401)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({}, ""),
+    ({"versions": {"xgboost": "0.90"}}, "has xgboost 3.2.0, not 0.90; start it in the environment"),
+    ({"machine": "elsewhere"}, "is another machine, "),
+    ({"machine": "elsewhere", "writes": False}, ""),
+    ({"uri": ""}, "needs MLFLOW_TRACKING_URI in its environment"),
+    ({"device": "cuda"}, "cannot work: device: expected a GPU for cuda, XGBoost found none"),
+    ({"uri": "refusing"}, "cannot work: MLFLOW_TRACKING_URI: http://127.0.0.1:"),
+])  # fmt: skip
+def test_a_worker_that_cannot_do_the_work_says_why(monkeypatch, change, message):
+    """Called where it would be: in a process whose environment a stranger has set."""
+    needs = cluster.Needs.of_this_run("cpu")
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "false")
+    monkeypatch.setattr(mlflow, "set_tracking_uri", lambda uri: monkeypatch.setenv(
+        "MLFLOW_TRACKING_URI", uri))  # fmt: skip
+    if change.get("uri") == "":
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    with answering(Refusing) as address:
+        if change.get("uri"):
+            change = {"uri": address}
+        lack = cluster.lacking(needs._replace(**change))
+    assert lack.startswith(message)
+    assert bool(lack) == bool(message)
+    assert "MLFLOW_RUN_ID" not in os.environ
+
+
+def test_a_password_does_not_travel(monkeypatch):
+    for uri, sent in (
+        ("http://ada:secret@ml.example.org", ""),
+        ("postgresql://ada:secret@db.example.org/mlflow", ""),
+        ("http://ml.example.org", "http://ml.example.org"),
+    ):
+        monkeypatch.setattr(cluster.store, "address", lambda uri=uri: uri)
+        assert cluster.Needs.of_this_run("cpu").uri == sent
+
+
+@pytest.mark.parametrize("script", ["train.py", "sweep.py"])
+@pytest.mark.parametrize(("options", "message"), [
+    (["--executor", "spark"], "error: Invalid value for '--executor': 'spark' is not one of"),
+    (["--scheduler", "tcp://10.0.0.1:8786"], "error: scheduler: tcp://10.0.0.1:8786 is for execut"),
+    (["--executor", "dask", "--scheduler", "10.0.0.1"], "error: scheduler: expected local or an"),
+    (["--executor", "dask", "--scheduler", "tcp://127.0.0.1:9"],
+     "error: scheduler: tcp://127.0.0.1:9 does not answer; start dask scheduler"),
+])  # fmt: skip
+def test_a_slip_is_told_before_there_is_a_run(
+    no_store, run_command, synthetic_folder, script, options, message
+):
+    done = run_command("python", PROJECT / script, "--data", synthetic_folder, *options)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith(message)
+    assert len(done.stderr.splitlines()) <= 2
+
+
+def test_a_scheduler_without_workers_is_told(start_cluster, run_command, synthetic_folder):
+    address, _ = start_cluster(0)
+    data = ["--data", synthetic_folder, "--executor", "dask", "--scheduler", address]
+    done = run_command(*SWEEP, *SMALL, *data)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: scheduler: {address} has no worker; start dask")

@@ -1,0 +1,123 @@
+"""A table in files, read and trained on by the workers of a Dask cluster."""
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from census import data, table
+from tests.conftest import PROJECT
+
+TRAIN = ["python", PROJECT / "train.py", "--executor"]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory, synthetic_folder):
+    """The synthetic rows as one file, and in parts of each kind; by name."""
+    folder = tmp_path_factory.mktemp("tables")
+    rows = {}
+    for name, own in table.OWN_NAMES.items():
+        split = data.read(synthetic_folder / name)
+        kinds = {name: float if name in table.NUMERIC else object for name in table.FEATURES}
+        frame = split.X.astype(kinds)
+        rows[own] = frame.where(frame.notna(), None).assign(
+            income=np.where(split.y, table.POSITIVE, table.NEGATIVE)
+        )
+    for kind in ("csv", "parquet"):
+        (folder / kind / "train").mkdir(parents=True)
+        edges = [0, 1500, 2400, 4000]
+        for number, (first, end) in enumerate(zip(edges, edges[1:], strict=False)):
+            write(rows["train"][first:end], folder / kind / "train" / f"part-{number}.{kind}")
+        write(rows["test"], folder / kind / f"test.{kind}")
+    (folder / "csv" / "train" / "_SUCCESS").touch()
+    return {"one": synthetic_folder, "csv": folder / "csv", "parquet": folder / "parquet"}
+
+
+def write(frame: pd.DataFrame, path):
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_parquet(path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_parts_of_any_kind_are_the_same_table(tables, kind):
+    whole, parts = data.load(str(tables["one"])), data.load(str(tables[kind]))
+    for name in table.OWN_NAMES.values():
+        one, many = getattr(whole, name), getattr(parts, name)
+        assert many.X.equals(one.X)
+        assert many.y.tolist() == one.y.tolist()
+    assert (parts.origin, parts.train.name, parts.test.name) == (
+        "directory", "train", f"test.{kind}",
+    )  # fmt: skip
+
+
+def runs():
+    """The newest first."""
+    return mlflow.MlflowClient().search_runs(["0"])
+
+
+def test_workers_train_the_same_kind_of_model(tables, run_command):
+    """On parts of a table or on one file, as good as here, and it answers raw rows."""
+    options = ["--max_depth", "2", "--learning_rate", "0.3"]
+    for executor, kind in (("local", "one"), ("dask", "one"), ("dask", "parquet")):
+        done = run_command(*TRAIN, executor, "--data", tables[kind], *options)
+        assert done.returncode == 0, done.stderr
+    *spread, here = runs()
+    rows = pd.read_parquet(tables["parquet"] / "test.parquet").drop(columns="income")
+    expected = None
+    for run in [here, *spread]:
+        assert run.info.status == "FINISHED"
+        for name, value in here.data.metrics.items():
+            if name in ("accuracy", "roc_auc", "log_loss"):
+                assert run.data.metrics[name] == pytest.approx(value, abs=0.01), name
+        curve = mlflow.MlflowClient().get_metric_history(run.info.run_id, "train_log_loss")
+        assert len(curve) == 100
+        assert curve[-1].value < curve[0].value
+        (dataset,) = (i.dataset for i in run.inputs.dataset_inputs if i.tags[0].value == "training")
+        assert '"num_rows": 4000' in dataset.profile
+        answers = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model").predict(rows)
+        expected = answers["probability"] if expected is None else expected
+        assert np.corrcoef(answers["probability"], expected)[0, 1] > 0.98
+    assert here.data.tags["data.digest"] == spread[1].data.tags["data.digest"]
+    done = run_command("python", PROJECT / "reproduce.py", "--run_id", spread[0].info.run_id)
+    assert done.returncode == 1
+    assert "likely because executor was dask, is local" in done.stderr
+
+
+def test_early_stopping_finds_its_number_of_trees_on_rows_of_every_part(tables, run_command):
+    options = ["--learning_rate", "0.3", "--n_estimators", "300", "--early_stopping_rounds", "5"]
+    done = run_command(*TRAIN, "dask", "--data", tables["csv"], *options)
+    assert done.returncode == 0, done.stderr
+    (run,) = runs()
+    best = run.data.metrics["best_n_estimators"]
+    curve = mlflow.MlflowClient().get_metric_history(run.info.run_id, "validation_log_loss")
+    values = [point.value for point in sorted(curve, key=lambda point: point.step)]
+    assert best == np.argmin(values) + 1 == len(values) - 5
+    thresholds = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/thresholds.csv")
+    assert thresholds.splitlines()[1].endswith(",validation")
+
+
+def test_a_bad_row_in_a_part_is_named_and_there_is_no_run(tables, tmp_path, run_command):
+    folder = tmp_path / "spoilt"
+    (folder / "train").mkdir(parents=True)
+    (folder / "test.csv").symlink_to(tables["csv"] / "test.csv")
+    for path in (tables["csv"] / "train").glob("*.csv"):
+        (folder / "train" / path.name).write_bytes(path.read_bytes())
+    bad = folder / "train" / "part-1.csv"
+    lines = bad.read_text().splitlines()
+    bad.write_text("\n".join([*lines[:10], "1,2,3", *lines[10:]]))
+    done = run_command(*TRAIN, "dask", "--data", folder)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {bad} line 11: expected 15 fields, got 3\n"
+    assert runs() == []
+
+
+def test_a_split_lies_in_one_place(tables, tmp_path, synthetic_folder):
+    (tmp_path / "train").mkdir()
+    (tmp_path / table.TEST).symlink_to(synthetic_folder / table.TEST)
+    with pytest.raises(data.UserError, match=f"{tmp_path}/train: expected files that end in .data"):
+        data.load(str(tmp_path))
+    (tmp_path / table.TRAIN).symlink_to(synthetic_folder / table.TRAIN)
+    with pytest.raises(data.UserError, match="expected one of adult.data and train, found both"):
+        data.load(str(tmp_path))
