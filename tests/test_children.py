@@ -103,7 +103,7 @@ def test_a_trial_is_known_by_what_was_drawn_and_as_the_point_that_it_became(sett
     children.finish(trials, outcome)
     child = get(run_id)
     assert child.data.params["n_estimators"] == "3"
-    assert child.info.run_name == "found"
+    assert child.info.run_name == "synthetic depth=1 rate=0.1 trees=3"
     known = children.known(parent(), trials, "auto")
     assert known(drawn).point == became
     assert known(drawn | {"gamma": 1.0}) is None
