@@ -273,3 +273,28 @@ def test_a_scheduler_without_workers_is_told(start_cluster, run_command, synthet
     done = run_command(*SWEEP, *SMALL, *data)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: scheduler: {address} has no worker; start dask")
+
+
+def test_the_commands_of_the_page_start_a_cluster(tmp_path, run_command, synthetic_folder):
+    """With a free port, and addresses of this machine."""
+    page = (PROJECT / "docs" / "remote.md").read_text()
+    port = free_port()
+    scheduler, worker, sweep, train = (
+        line.replace("10.0.0.1", "127.0.0.1").replace("8786", str(port)).split()
+        for line in page.splitlines()
+        if line.startswith(("dask ", "mlflow run . ")) and "8786" in line
+    )
+    home = {"cwd": tmp_path / "home"}
+    with (
+        running(scheduler, port, tmp_path / "scheduler.log", **home),
+        running(worker, port, tmp_path / "worker.log", **home),
+    ):
+        wait_for(lambda: "Registered to" in (tmp_path / "worker.log").read_text())
+        for line, script in ((sweep, [*SWEEP, *SMALL]), (train, ["python", PROJECT / "train.py"])):
+            given = dict(word.split("=", 1) for word in line if "=" in word)
+            given["data"] = synthetic_folder
+            options = [f"--{name}={value}" for name, value in given.items()]
+            done = run_command(*script, *options)
+            assert done.returncode == 0, done.stderr
+    (run,) = sweeps()
+    require_whole(run, 8)
