@@ -260,15 +260,30 @@ def known(parent: Run, setting: Setting, how: str) -> Callable[[Point], Outcome 
         adopted = ended and where.info.experiment_id == parent.info.experiment_id
         if adopted:
             client.set_tag(child.info.run_id, PARENT, parent.info.run_id)
-        metrics = child.data.metrics.items()
-        return Outcome(
-            point | {"n_estimators": int(child.data.params["n_estimators"])},
-            {name.removeprefix(VALIDATION): value for name, value in metrics},
-            run_id=child.info.run_id,
-            source="adopted" if adopted else "reused",
-        )
+        return _outcome(point, child, "adopted" if adopted else "reused")
 
     return look_up
+
+
+def _outcome(point: Point, child: Run, source: str) -> Outcome:
+    """What a FINISHED child holds."""
+    metrics = child.data.metrics.items()
+    return Outcome(
+        point | {"n_estimators": int(child.data.params["n_estimators"])},
+        {name.removeprefix(VALIDATION): value for name, value in metrics},
+        run_id=child.info.run_id,
+        source=source,
+    )
+
+
+def given_up(setting: Setting, point: Point, run_id: str, reason: str) -> Outcome:
+    """The outcome of a point whose worker was lost: that of its run, or a failure."""
+    child = tracking.find_run(run_id)
+    if child.info.status == "FINISHED":
+        return _outcome(point, child, "computed")
+    outcome = Outcome(point, error=reason, run_id=run_id)
+    finish(setting, outcome)
+    return outcome
 
 
 def _search(where: Run, condition: str = "", status: str = "RUNNING") -> list[Run]:

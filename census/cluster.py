@@ -131,7 +131,7 @@ class Needs(NamedTuple):
     @classmethod
     def of_this_run(cls, device: str, writes: bool = True) -> "Needs":
         """What this process has."""
-        uri = store.address()
+        uri = store.absolute(store.address())
         sent = uri if store.without_secrets(uri) == uri else ""
         machine = process.machine() if store.is_on_this_machine(uri) else ""
         return cls(_versions(), device, writes, sent, machine)
@@ -298,9 +298,7 @@ def judged(
                 if not isinstance(error, KilledWorker):
                     raise error
                 for point, run_id in zip(fit, run_ids, strict=True):
-                    outcome = Outcome(point, error="workers died of it", run_id=run_id)
-                    children.finish(setting, outcome, when)
-                    yield outcome
+                    yield children.given_up(setting, point, run_id, "workers died of it")
             else:  # the rows went with the last worker that held them
                 if used is shared:
                     shared = share()

@@ -14,6 +14,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pandas.api.types import union_categoricals
 
 from census import UserError, files, synthetic, table
@@ -158,8 +159,9 @@ def read_part(path: Path, only_digest: str | None = None) -> Split:
         found = [*files.in_order(pool, work, source.blocks, 2 * n_jobs)]
         if not sum(len(y) for _, y in found):
             raise UserError(f"{path}: expected rows, found none")
-        y = np.concatenate([y for _, y in found])
-        return Split(_join([X for X, _ in found]), y, path.name, *fingerprint.result())
+        X, y = _join([X for X, _ in found]), np.concatenate([y for _, y in found])
+    pa.default_memory_pool().release_unused()
+    return Split(X, y, path.name, *fingerprint.result())
 
 
 def _fingerprint(path: Path) -> tuple[str, bool]:

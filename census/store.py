@@ -26,6 +26,12 @@ def address() -> str:
     return mlflow.get_tracking_uri()
 
 
+def absolute(uri: str) -> str:
+    """An address that means the same in every folder."""
+    head, _, path = uri.partition("sqlite:///")
+    return f"sqlite:///{Path(path).absolute()}" if path and not head else uri
+
+
 def is_remote(uri: str) -> bool:
     """Whether the store is a server that is asked over HTTP."""
     return uri.startswith(("http://", "https://"))
