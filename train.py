@@ -39,6 +39,8 @@ def main(
     with tracking.start_run(rows.marked(in_words(config))) as run:
         tracking.log_setting(run, ctx.meta["typed"], rows, device)
         fitted = fit(config, rows, seed, device, early_stopping_rounds, parts, trainer)
+        if client:
+            fitted.metrics["worker_peak_memory_mb"] = cluster.peak_memory_mb(client)
         scores = log(run, fitted, rows, config, register)
     report(run, rows, scores)
 

@@ -110,6 +110,7 @@ def exponent(figures: dict[int, dict[str, float]], key: str) -> float:
 def plot(table: dict[str, dict[int, dict[str, float]]]):
     """Seconds and memory by number of rows."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     from census.plots import BLUE, GREY, ORANGE
 
@@ -118,11 +119,13 @@ def plot(table: dict[str, dict[int, dict[str, float]]]):
     for axes, (key, label) in zip(figure.subplots(1, 2), panels.items(), strict=True):
         for (name, figures), colour in zip(table.items(), (BLUE, ORANGE, GREY), strict=False):
             values = [found[key] for found in figures.values()]
-            axes.loglog([*figures], values, "o-", color=colour, label=name)
-            grown = f" ×N^{exponent(figures, key):.2f}"
-            axes.annotate(grown, ([*figures][-1], values[-1]), color=colour, va="center")
+            grows = f"grows as $N^{{{exponent(figures, key):.2f}}}$"
+            axes.loglog([*figures], values, "o-", color=colour, label=f"{name}: {grows}")
         axes.set(xlabel="training rows", ylabel=label)
-        axes.margins(x=0.18)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:,.0f}")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(color="#e8ebf0")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)

@@ -66,9 +66,9 @@ class Setting:
 
 
 def begin(parent: Run, setting: Setting, point: Point) -> str:
-    """Make the child run of a point, RUNNING, and write what it is of; returns its id."""
+    """Make the child run of a point, RUNNING, with its lineage; returns its id."""
     run_id = create(parent, setting, point)
-    describe(run_id, setting, point)
+    log_lineage(setting, run_id)
     return run_id
 
 
@@ -86,46 +86,46 @@ def create(parent: Run, setting: Setting, point: Point) -> str:
     return client.create_run(parent.info.experiment_id, tags=tags, run_name=name).info.run_id
 
 
-@interruption.held_off()
-def describe(run_id: str, setting: Setting, point: Point) -> None:
-    """Write on the child run of a point what it is of; a second time, nothing changes."""
-    params = point | {"seed": setting.seed, "folds": setting.folds}
-    if setting.trees:
-        del params["n_estimators"]  # to be found
-    params = [Param(key, str(value)) for key, value in params.items()]
-    mlflow.MlflowClient().log_batch(run_id, params=params)
+def log_lineage(setting: Setting, run_id: str) -> None:
+    """Write on a child which rows it was trained on; a second time, nothing changes."""
     tracking.log_inputs(run_id, setting.rows, training=setting.rows.train)
 
 
 @interruption.held_off()
 def finish(setting: Setting, outcome: Outcome, when: int | None = None) -> None:
-    """Write what a point gave and end its run, FINISHED or FAILED.
+    """Write a point and what it gave, and end its run, FINISHED or FAILED.
+
+    It is one call for all, because a call takes a server longer than what it holds.
 
     Args:
         when: date of the metrics, in ms since 1970; None: now. What is written a second time with
             the same date stands there once.
     """
-    client = mlflow.MlflowClient()
+    point = outcome.point | {"seed": setting.seed, "folds": setting.folds}
+    points, tags = [], {}
     if outcome.error:
         line = outcome.error[:5000]
-        tags = [RunTag("error", line), RunTag(tracking.DESCRIPTION, f"**error**: {line}")]
-        client.log_batch(outcome.run_id, tags=tags)
-        client.set_terminated(outcome.run_id, "FAILED")
-        return
-    when, rounds = when or int(time.time() * 1000), len(outcome.curve)
-    points = [Metric(VALIDATION + k, v, when, rounds) for k, v in outcome.metrics.items()]
-    points += [  # the last round's is among the metrics
-        Metric(f"{VALIDATION}log_loss", float(value), when, step)
-        for step, value in enumerate(outcome.curve[:-1], start=1)
-    ]
-    tracking.log_points(outcome.run_id, points)
-    if setting.trees:
-        found = [Param("n_estimators", str(outcome.point["n_estimators"]))]
-        name = setting.rows.marked(in_words(outcome.point))
-        tags = {CONFIG: setting.digest(outcome.point), "mlflow.runName": name}
-        tags = [RunTag(key, value) for key, value in tags.items()]
-        client.log_batch(outcome.run_id, params=found, tags=tags)
-    client.set_terminated(outcome.run_id, "FINISHED")
+        tags = {"error": line, tracking.DESCRIPTION: f"**error**: {line}"}
+        if setting.trees:
+            del point["n_estimators"]  # was to be found
+    else:
+        when, rounds = when or int(time.time() * 1000), len(outcome.curve)
+        points = [Metric(VALIDATION + k, v, when, rounds) for k, v in outcome.metrics.items()]
+        points += [  # the last round's is among the metrics
+            Metric(f"{VALIDATION}log_loss", float(value), when, step)
+            for step, value in enumerate(outcome.curve[:-1], start=1)
+        ]
+        if setting.trees:
+            name = setting.rows.marked(in_words(outcome.point))
+            tags = {CONFIG: setting.digest(outcome.point), "mlflow.runName": name}
+    tracking.log_points(
+        outcome.run_id,
+        points,
+        [Param(key, str(value)) for key, value in point.items()],
+        [RunTag(key, value) for key, value in tags.items()],
+    )
+    status = "FAILED" if outcome.error else "FINISHED"
+    mlflow.MlflowClient().set_terminated(outcome.run_id, status)
 
 
 def judged(

@@ -208,8 +208,8 @@ def judge(
     from distributed import get_worker
 
     def begin(points: list[Point]) -> list[str]:
-        for run_id, point in zip(run_ids, points, strict=True):
-            children.describe(run_id, bench.setting, point)
+        for run_id in run_ids:
+            children.log_lineage(bench.setting, run_id)
         return run_ids
 
     worker = get_worker()
@@ -247,6 +247,11 @@ def slots(client, device: str) -> int:
     """How many fits the cluster can do at a time, one thread each; a GPU does one."""
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     return max(1, len(workers) if device == "cuda" else sum(w["nthreads"] for w in workers))
+
+
+def peak_memory_mb(client) -> float:
+    """The most memory that a worker has held, in MB."""
+    return max(client.run(tracking.peak_memory_mb).values())
 
 
 def judged(

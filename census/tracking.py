@@ -8,7 +8,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -38,7 +38,7 @@ MODEL = "model"  # the logged model's name: runs:/<run id>/model
 DATASET = "census-income"
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
 PROCESS = "process"  # the tag that says who writes a run, so that a dead writer's can be ended
-BATCH = PAGE = 1000  # metrics that the store takes, and runs that it gives, in one call
+BATCH = PAGE = 1000  # entries that the store takes, and runs that it gives, in one call
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "xgboost")  # what census/served.py imports
 
 INPUTS = Schema(
@@ -281,10 +281,14 @@ def log_metrics(run: Run, metrics: dict[str, float]) -> None:
     log_points(run.info.run_id, [Metric(key, value, now, 0) for key, value in metrics.items()])
 
 
-def log_points(run_id: str, points: list[Metric]) -> None:
-    """Log metrics, as many in a call as the store takes."""
-    for start in range(0, len(points), BATCH):
-        mlflow.MlflowClient().log_batch(run_id, points[start : start + BATCH])
+def log_points(
+    run_id: str, points: list[Metric], params: Sequence[Param] = (), tags: Sequence[RunTag] = ()
+) -> None:
+    """Log metrics and what goes with them, as much in a call as the store takes."""
+    client, room = mlflow.MlflowClient(), BATCH - len(params) - len(tags)
+    client.log_batch(run_id, points[:room], params, tags)
+    for start in range(room, len(points), BATCH):
+        client.log_batch(run_id, points[start : start + BATCH])
 
 
 def model_digest(booster: xgboost.Booster) -> str:

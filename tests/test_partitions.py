@@ -64,6 +64,7 @@ def test_workers_train_the_same_kind_of_model(tables, run_command):
         done = run_command(*TRAIN, executor, "--data", tables[kind], *options)
         assert done.returncode == 0, done.stderr
     *spread, here = runs()
+    assert all(run.data.metrics["worker_peak_memory_mb"] > 50 for run in spread)
     rows = pd.read_parquet(tables["parquet"] / "test.parquet").drop(columns="income")
     expected = None
     for run in [here, *spread]:
