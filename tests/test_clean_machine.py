@@ -1,0 +1,140 @@
+"""The README, followed to the letter by somebody who has nothing: every command, and its output."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from census import table
+from tests.conftest import REAL
+from tests.servers import free_port
+from tests.test_readme import README
+
+HEX = re.compile(r"\b[0-9a-f]{32}\b")
+SLOW = "-P trials=120"  # eight minutes
+FOREIGN = ("10.0.0.1", "<git URL>", "pytest", "-P learning_rate=0.05 -P n_est")  # tested elsewhere
+
+
+def blocks():
+    """Each command of the README and the output that stands below it, or nothing."""
+    found = re.findall(r"```sh\n(.*?)```(?:\n\n(?:[^`\n#|]+\n\n)?```\n(.*?)```)?", README, re.S)
+    return [(command.strip(), output) for command, output in found]
+
+
+class Machine:
+    """A home folder, a clone, and nothing of the caller's but where packages come from."""
+
+    def __init__(self, folder: Path, project: Path):
+        self.home, self.clone = folder / "ada", folder / "ada" / "census-mlflow"
+        cache = self.home / ".cache" / "census-mlflow"
+        cache.mkdir(parents=True)
+        for name in table.DIGESTS:
+            shutil.copy(REAL / name, cache)
+        self.environment = {
+            name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_"))
+        }
+        python = Path(sys.base_prefix) / "bin"
+        self.environment |= {
+            "HOME": str(self.home),
+            "PATH": f"{python}:/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        subprocess.run(["git", "clone", "-q", project, self.clone], check=True)
+        self.ids: dict[str, str] = {}  # a run of the README: the run that was made here
+
+    def run(self, command: str, seconds: float = 300) -> str:
+        """What a command prints, in the environment that the first one made."""
+        script = f"[ -e .venv ] && . .venv/bin/activate\n{self.here(command)}"
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=self.clone, env=self.environment, timeout=seconds,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        return done.stdout.replace(str(self.home.parent), "/home")
+
+    def here(self, command: str) -> str:
+        """A command of the README, with the runs of this machine."""
+        for there, here in self.ids.items():
+            command = command.replace(there, here)
+        return command
+
+    def compare(self, expected: str, printed: str, figures: bool) -> None:
+        """Every line of the README is printed, in its order; ids, seconds and MB may be others."""
+        lines = iter(printed.splitlines())
+        for line in expected.splitlines():
+            wanted = masked(line, figures)
+            for candidate in lines:
+                if masked(candidate, figures) == wanted:
+                    pairs = zip(HEX.findall(line), HEX.findall(candidate), strict=True)
+                    self.ids |= dict(pairs)
+                    break
+            else:
+                pytest.fail(f"not printed:\n{line}\nbut:\n{printed}")
+
+
+def masked(line: str, figures: bool) -> str:
+    line = re.sub(r"m-[0-9a-f]{32}", "m-ID", HEX.sub("ID", line))
+    line = re.sub(r"\d+\.\d s\b", "SECONDS", line)
+    return line if figures else re.sub(r"\d[\d.,]*", "N", line)
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_the_readme_is_what_happens(project, tmp_path):
+    machine, seen = Machine(tmp_path, project), 0
+    for command, output in blocks():
+        if any(word in command for word in FOREIGN):
+            continue
+        if command.startswith(("mlflow models serve", "curl")):
+            continue  # below, together
+        if "-e promote" in command:  # "After the first run above had become champion"
+            first = next(iter(machine.ids.values()))
+            champion = machine.run(re.sub(r"runs:/\w+/", f"runs:/{first}/", command))
+            assert "champion" in champion, champion
+        drawn = SLOW in command
+        start = time.monotonic()
+        printed = machine.run(command.replace(SLOW, "-P trials=3"))
+        seconds = time.monotonic() - start
+        if not seen:
+            print(f"from the clone to the first FINISHED run: {seconds:.0f} s")
+        if output:
+            figures = not drawn and "-e score" not in command  # of the model that TPE found
+            machine.compare(shape(output) if drawn else output, printed, figures)
+        seen += 1
+    assert seen >= 8
+    serve_and_ask(machine)
+
+
+def shape(output: str) -> str:
+    """The lines of a search that every search prints."""
+    keep = ("data ", "search ", "test ", "run ", "look ", "serve ")
+    return "\n".join(line for line in output.splitlines() if line.startswith(keep))
+
+
+def serve_and_ask(machine: Machine) -> None:
+    """The two commands of `Serve`, on a free port."""
+    serve, ask = (
+        next((command, output) for command, output in blocks() if command.startswith(name))
+        for name in ("mlflow models serve", "curl")
+    )
+    port = str(free_port())
+    server = subprocess.Popen(
+        ["bash", "-c", f". .venv/bin/activate; exec {machine.here(serve[0]).replace('5001', port)}"],
+        cwd=machine.clone, env=machine.environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        for _ in range(120):
+            if answer := machine.run(ask[0].replace("5001", port)):
+                break
+            time.sleep(0.5)
+        assert answer.strip() == ask[1].strip()
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
