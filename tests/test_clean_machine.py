@@ -124,8 +124,9 @@ def serve_and_ask(machine: Machine) -> None:
         for name in ("mlflow models serve", "curl")
     )
     port = str(free_port())
+    command = machine.here(serve[0]).replace("5001", port)
     server = subprocess.Popen(
-        ["bash", "-c", f". .venv/bin/activate; exec {machine.here(serve[0]).replace('5001', port)}"],
+        ["bash", "-c", f". .venv/bin/activate; exec {command}"],
         cwd=machine.clone, env=machine.environment, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
