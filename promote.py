@@ -8,15 +8,14 @@ python promote.py --rollback true
 import click
 
 import train
-from census import UserError, WorkFailed, cli, grid, interruption
+from census import UserError, WorkFailed, cli, grid, interruption, table
 
-FLOORS = {"accuracy": 0.85, "roc_auc": 0.9, "log_loss": 0.33}  # a constant answer: 0.76, 0.5, 0.55
 CANDIDATE, NAME = "promote.candidate", "promote.name"  # tags of a run
 
 
 @click.command(cls=cli.Command, help=__doc__)
 @cli.option("model", None, "none", "Address of the candidate; none only with rollback.")
-@cli.option("name", None, "census-income", "Registered model whose champion it is to be.")
+@cli.option("name", None, table.NAME, "Registered model whose champion it is to be.")
 @cli.option("metric", click.Choice([*grid.METRICS]), "log_loss", "What must improve.")
 @cli.option(
     "min_improvement",
@@ -109,7 +108,7 @@ def compare(candidate, champion, rows, metric: str, min_improvement: float, max_
     if not breaches:
         y, probability = rows.test.y, registry.answers(candidate, rows.test)
         scores = evaluation.core_scores(y, probability)
-        for name, floor in FLOORS.items():
+        for name, floor in table.FLOORS.items():
             sign = grid.METRICS[name]
             bound = f"at {'most' if sign > 0 else 'least'} {floor}"
             figure = scores[name]

@@ -88,7 +88,7 @@ def score(
     Args:
         source: as ``files.opened`` gives it.
         schema: as of ``scored_schema``.
-        answer: gives the probabilities (n_samples,) of features (n_samples, 14).
+        answer: gives the probabilities (n_samples,) of features (n_samples, n_features).
 
     Returns:
         Counts and rates; if both labels occur, the metrics of the rows that have one.

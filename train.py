@@ -211,7 +211,7 @@ def describe(run, rows, scores: dict[str, float]) -> str:
     warning = "**Synthetic rows: no real people, no conclusions.** "
     return (
         f"{warning if rows.origin == 'synthetic' else ''}"
-        f"XGBoost says whether a person's income is {table.POSITIVE}, "
+        f"XGBoost says whether {table.LABEL} is {table.POSITIVE}, "
         f"trained on {rows.train.n_rows:,} rows ({rows.origin}): **{headline(rows, scores)}** "
         "(in brackets 95 % bootstrap intervals).\n\n"
         f"Serve it: `{tracking.serve_command(run)}`\n"
@@ -227,7 +227,7 @@ def report(run, rows, scores: dict[str, float]) -> None:
     click.echo(f"look   {tracking.where_to_look()}")
     click.echo(f"serve  {tracking.serve_command(run)}")
     if rows.origin == "synthetic":
-        click.echo("WARNING: these figures are of SYNTHETIC ROWS, not of the census", err=True)
+        click.echo("WARNING: these figures are of SYNTHETIC ROWS, not of real ones", err=True)
 
 
 if __name__ == "__main__":

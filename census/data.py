@@ -27,7 +27,7 @@ TIMEOUT = 4, 30  # seconds: to connect, and for the server to send something
 class Split:
     """The rows of one file, or of several."""
 
-    X: pd.DataFrame  # (n_samples, 14): numbers are float32, words sorted categories, missing NaN
+    X: pd.DataFrame  # (n_samples, n_features): float32, or sorted categories; missing is NaN
     y: np.ndarray  # (n_samples,), int8: 1 where the label is table.POSITIVE
     name: str  # the file's or the folder's
     digest: str  # SHA-256 of the file's bytes, hexadecimal; of the files' digests
@@ -98,7 +98,10 @@ def _load(data: str, read_train: Callable) -> Census:
     except UserError as error:
         if data == "uci":
             raise
-        return _generate(synthetic.DEFAULT_ROWS, read_train, warning=str(error))
+        try:
+            return _generate(synthetic.DEFAULT_ROWS, read_train, warning=str(error))
+        except UserError as other:
+            raise UserError(f"{error}\n{other}") from None
 
 
 def user_path(text: str, name: str) -> Path:
@@ -284,7 +287,7 @@ def download(folder: Path) -> None:
                 failures.append(f"{address}: {reason}")
         else:
             raise UserError(
-                f"{name} could not be downloaded ({'; '.join(failures)}). "
+                f"{name} could not be downloaded ({'; '.join(failures) or 'no address is known'}). "
                 f"Put {table.TRAIN} and {table.TEST} into a folder and set CENSUS_DATA_DIR to it, "
                 "or use data=synthetic"
             )

@@ -7,6 +7,7 @@ value, comments), ``.csv`` has a header, ``.parquet`` is Parquet. In text, a lin
 import codecs
 import csv
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
@@ -32,6 +33,7 @@ ROWS = 1 << 16  # rows of Parquet read at a time
 LARGEST = float(np.finfo(np.float32).max)
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 COMMENT = table.COMMENT.encode()
+LABEL_SUFFIX = f"{re.escape(table.LABEL_SUFFIX)}$"
 NO_VALUE = (table.MISSING, "", "nan", "NaN", "NAN")  # where the dialect is not UCI's
 
 
@@ -270,8 +272,9 @@ def interpret(piece: Piece, labelled: bool = False) -> tuple[Piece, pd.DataFrame
         labelled: a row without a label is bad, too.
 
     Returns:
-        The piece without them; the features of its rows, (n_samples, 14), numbers as float64 and
-        words as categories; and their labels, (n_samples,): 1, 0, or -1 where there is none.
+        The piece without them; the features of its rows, (n_samples, n_features), numbers as
+        float64 and words as categories; and their labels, (n_samples,): 1, 0, or -1 where there is
+        none.
     """
     rows, wrong = piece.rows, {}
     columns = {}
@@ -337,7 +340,7 @@ def _words(column: pa.ChunkedArray, no_value) -> tuple[pd.Categorical, np.ndarra
 
 
 def _labels(column: pa.ChunkedArray, no_value) -> tuple[np.ndarray, np.ndarray]:
-    text = pc.replace_substring_regex(_trimmed(column, no_value), r"\.$", "")
+    text = pc.replace_substring_regex(_trimmed(column, no_value), LABEL_SUFFIX, "")
     both = pa.array([table.NEGATIVE, table.POSITIVE])
     labels = pc.index_in(text, both).fill_null(-1).to_numpy().astype(np.int8)
     return labels, (labels < 0) & text.is_valid().to_numpy()

@@ -1,4 +1,4 @@
-"""The model that MLflow logs and serves: raw census rows in, label and probability out.
+"""The model that MLflow logs and serves: raw rows in, label and probability out.
 
 This file travels inside the logged model, without the rest of the project: it may import only what
 the model's own requirements install. What it knows of columns, categories and labels it reads from
@@ -101,7 +101,7 @@ def _invalid(message: str) -> MlflowException:
 
 
 class CensusIncome(mlflow.pyfunc.PythonModel):
-    """Whether a person's income was above 50,000 dollars in 1994."""
+    """What the booster says of raw rows."""
 
     def load_context(self, context) -> None:
         path = context.artifacts["booster"]

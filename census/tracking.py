@@ -35,7 +35,6 @@ from census import WorkFailed, interruption, process, served, store, table
 from census.data import Census, Split
 
 MODEL = "model"  # the logged model's name: runs:/<run id>/model
-DATASET = "census-income"
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
 PROCESS = "process"  # the tag that says who writes a run, so that a dead writer's can be ended
 BATCH = PAGE = 1000  # entries that the store takes, and runs that it gives, in one call
@@ -177,13 +176,13 @@ def _dataset(rows: Census, split: Split) -> Dataset:
     ``mlflow.data.from_pandas`` would spend 0.35 s on each one's schema.
     """
     kind, source = {
-        "uci": ("http", {"url": table.ADDRESSES[0] + split.name}),
+        "uci": ("http", {"url": "".join(table.ADDRESSES[:1]) + split.name}),
         "directory": ("local", {"uri": str(Path(rows.source) / split.name)}),
         "synthetic": ("code", {"tags": {"data": rows.source}}),
     }[rows.origin]
     columns, n_rows = Schema([*INPUTS, ColSpec("string", table.LABEL)]), split.n_rows
     return Dataset(
-        name=DATASET + ("-synthetic" if rows.origin == "synthetic" else ""),
+        name=table.NAME + ("-synthetic" if rows.origin == "synthetic" else ""),
         digest=split.digest[:8],
         source_type=kind,
         source=json.dumps(source),

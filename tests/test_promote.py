@@ -106,7 +106,7 @@ def newest():
 
 
 def test_the_aliases_move_when_every_check_passes_and_only_then(candidates, monkeypatch, capsys):
-    monkeypatch.setattr(promote, "FLOORS", FLOORS)
+    monkeypatch.setattr(table, "FLOORS", FLOORS)
     compared = set()
     for name, options, failing, (champion, previous) in CASES:
         case = f"{name} {options}"

@@ -81,7 +81,7 @@ def test_a_run_leaves_the_whole_record(run_command, synthetic_folder):
     assert run.info.run_id in done.stdout
     assert done.stderr.startswith("WARNING: SYNTHETIC ROWS")
     assert done.stderr.rstrip().endswith(
-        "WARNING: these figures are of SYNTHETIC ROWS, not of the census"
+        "WARNING: these figures are of SYNTHETIC ROWS, not of real ones"
     )
     model = mlflow.MlflowClient().search_logged_models([run.info.experiment_id])[0]
     assert {m.key: m.value for m in model.metrics}["accuracy"] == metrics["accuracy"]
