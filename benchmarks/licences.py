@@ -1,0 +1,76 @@
+"""The licence of everything that a run installs, as its own metadata states it.
+
+python -m benchmarks.licences
+"""
+
+import re
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+import click
+from packaging.requirements import Requirement
+
+PROJECT = Path(__file__).resolve().parent.parent
+PAGE = PROJECT / "docs" / "licences.md"
+MIT = "Permission is hereby granted, free of charge, to any person obtaining a copy"
+HEAD = """# Licences
+
+What `requirements.txt` installs, and the licence that each package's metadata states.
+`python -m benchmarks.licences` writes this page; a test holds it to the installed metadata.
+A name in `code` is the official expression (SPDX); other words are the package's own.
+
+| package | version | licence |
+| --- | --- | --- |
+"""
+
+
+def pinned() -> tuple[list[Requirement], list[Requirement]]:
+    """What is installed here, and what on other systems or versions of Python only."""
+    lines = re.findall(r"^\w[^\\\n]*", (PROJECT / "requirements.txt").read_text(), re.M)
+    found = [*map(Requirement, lines)]
+    here = [line for line in found if not line.marker or line.marker.evaluate()]
+    names = {line.name for line in here}
+    return here, [line for line in found if line.name not in names]
+
+
+def line_of(name: str) -> str:
+    """A package's line of the table."""
+    package = distribution(name)
+    return f"| {name} | {package.version} | {licence(package)} |\n"
+
+
+def licence(package: Distribution) -> str:
+    """The expression; else the field, where it is one short line; else what the classifiers name.
+
+    Where the metadata is silent, what the text of the licence's file says.
+    """
+    about = package.metadata
+    if expression := about.get("License-Expression"):
+        return f"`{expression}`"
+    field = about.get("License", "").strip()
+    kinds = [line.split(" :: ") for line in about.get_all("Classifier", [])]
+    kinds = [kind[-1] for kind in kinds if kind[0] == "License" and kind[-1] != "OSI Approved"]
+    if kinds and (len(kinds) > 1 or not field or "\n" in field):
+        return ", ".join(kinds)
+    if field and "\n" not in field:
+        return field
+    files = [file for file in package.files or [] if re.match("licen[cs]e", file.name, re.I)]
+    text = " ".join(" ".join(file.read_text().split()) for file in files[:1])
+    return "MIT License, by the text of its file" if MIT in text else "not stated"
+
+
+def page() -> str:
+    """The whole page."""
+    here, elsewhere = pinned()
+    lines = "".join(line_of(line.name) for line in here)
+    others = ", ".join(f"{line.name} {line.specifier}" for line in elsewhere)
+    return f"{HEAD}{lines}\nOnly on other systems, and not looked at here: {others}.\n"
+
+
+@click.command(help=__doc__)
+def main() -> None:
+    PAGE.write_text(page())
+
+
+if __name__ == "__main__":
+    main()

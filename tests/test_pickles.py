@@ -1,0 +1,103 @@
+"""No pickle is anywhere: opening one runs whatever code it holds."""
+
+import bz2
+import contextlib
+import gzip
+import io
+import lzma
+import pickle
+import pickletools
+import zipfile
+import zlib
+from pathlib import Path
+
+import cloudpickle
+import joblib
+import mlflow
+import numpy as np
+import pytest
+
+from tests.conftest import PROJECT
+from tests.test_sweep import SMALL, SWEEP
+
+UNPACK = gzip.decompress, zlib.decompress, bz2.decompress, lzma.decompress
+PACKED = (gzip.BadGzipFile, zlib.error, OSError, EOFError, lzma.LZMAError, ValueError)
+
+
+def layers(content):
+    """What a file holds: its bytes, and those packed in them."""
+    if not content:
+        return
+    yield content
+    for unpack in UNPACK:
+        with contextlib.suppress(*PACKED):
+            yield from layers(unpack(content))
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for name in archive.namelist():
+                yield from layers(archive.read(name))
+
+
+def has_pickle(content):
+    return any(map(is_pickle, layers(content)))
+
+
+def is_pickle(content):
+    """Opcodes that make sense, or the start of a pickle that has other bytes in it."""
+    if content[:1] == pickle.PROTO and content[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
+        return True
+    if content.startswith(b"\x93NUMPY"):
+        return b"'|O'" in content[:200]
+    try:
+        pickletools.dis(content, io.StringIO())
+    except (ValueError, IndexError, OverflowError):
+        return False
+    return True
+
+
+def written(dump, *arguments, **options):
+    file = io.BytesIO()
+    dump(*arguments, file, **options)
+    return file.getvalue()
+
+
+PICKLES = {
+    **{f"protocol {n}": pickle.dumps({"a": [1.5, "b"]}, n) for n in range(6)},
+    "cloudpickle": cloudpickle.dumps(lambda: 1),
+    "joblib": written(joblib.dump, {"a": np.arange(9)}),
+    "joblib, compressed": written(joblib.dump, {"a": np.arange(9)}, compress=3),
+    "numpy objects": written(lambda file: np.savez_compressed(file, a=np.array([{}], object))),
+}
+
+
+@pytest.mark.parametrize("kind", PICKLES)
+def test_a_pickle_would_be_recognised(kind):
+    assert has_pickle(PICKLES[kind])
+
+
+def test_what_is_none_is_not_taken_for_one():
+    with (PROJECT / "data" / "synthetic.npz").open("rb") as file:
+        assert not has_pickle(file.read())
+    for text in ("bin,rows\n0.05,3\n", '{"columns": ["a"]}', "mlflow==3.17.2\n", ""):
+        assert not has_pickle(text.encode())
+
+
+@pytest.mark.parametrize("command", [
+    ["python", PROJECT / "train.py", "--n_estimators", 5, "--early_stopping_rounds", 2],
+    [*SWEEP, *SMALL],
+    [*SWEEP, "--sampler", "tpe", "--trials", 3, "--max_depth", "2..4", "--n_estimators", "5..10"],
+], ids=["train", "grid", "tpe"])  # fmt: skip
+def test_no_artifact_of_a_run_is_a_pickle(
+    run_command, synthetic_folder, tmp_path, monkeypatch, command
+):
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    done = run_command(*command, "--data", synthetic_folder)
+    assert done.returncode == 0, done.stderr
+    files = [path for path in Path(tmp_path, "mlruns").rglob("*") if path.is_file()]
+    assert {"booster.ubj", "served.py", "MLmodel", "importance.png", "groups.csv"} <= {
+        path.name for path in files
+    }
+    assert [path for path in files if has_pickle(path.read_bytes())] == []
+    (run_id,) = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("run ")}
+    answers = mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
+    assert len(answers.predict(answers.input_example)) == 5
