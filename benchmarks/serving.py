@@ -1,23 +1,34 @@
-"""One row over REST: our model beside a do-nothing model with the same signature.
+"""Our model over REST beside a do-nothing model with the same signature, in turn.
+
+One row at a time; batches of 1, 100 and 10,000 rows; then good and bad requests from several
+clients at once for a while, with an eye on the server's memory.
 
 CENSUS_DATA_DIR=<folder of the real files> python -m benchmarks.serving
 """
 
+import collections
 import json
 import os
 import statistics
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import click
 import mlflow
+import numpy as np
+import psutil
 import requests
 
 from benchmarks import nothing
 from census import data, model, tracking
 from census.hyperparameters import DEFAULTS
 from tests.servers import serving
+
+BATCHES = {1: 1.0, 100: 1.0, 10_000: 0.05}  # rows, and so many of --requests are sent of each
+WARM_UP = 10  # seconds of load in which memory may still grow
+HEADERS = {"Content-Type": "application/json"}
 
 
 def log_models(folder: str) -> dict[str, str]:
@@ -39,36 +50,121 @@ def log_models(folder: str) -> dict[str, str]:
     return {"ours": ours.model_uri, "do nothing": floor.model_uri}
 
 
+def body(n_rows: int) -> str:
+    """A request for so many rows of the test file."""
+    rows = tracking.raw_rows(data.load().test.X.head(n_rows))
+    return json.dumps({"dataframe_split": json.loads(rows.to_json(orient="split", index=False))})
+
+
+def in_turn(addresses: list[str], text: str, n: int) -> list[list[float]]:
+    """Milliseconds of each of ``n`` requests to each address, in the addresses' order."""
+    sessions = [requests.Session() for _ in addresses]
+    found = [[] for _ in addresses]
+    for number in range(n + 2):
+        for address, session, taken in zip(addresses, sessions, found, strict=True):
+            start = time.perf_counter()
+            answer = session.post(address, text, headers=HEADERS, timeout=60)
+            elapsed = time.perf_counter() - start
+            answer.raise_for_status()
+            if number >= 2:  # connected and warm
+                taken.append(elapsed * 1000)
+    return found
+
+
+def say(round_number: int, n_rows: int, ours: list[float], floor: list[float]) -> None:
+    line = f"round {round_number}, {n_rows:6,} rows, {len(ours)} requests:"
+    for name, quantile in (("p50", 0.5), ("p99", 0.99)):
+        a, b = (np.quantile(taken, quantile) for taken in (ours, floor))
+        line += f" {name} {a:.2f} ms, do nothing {b:.2f} ms, ratio {a / b:.2f};"
+    a, b = (n_rows * 1000 / statistics.mean(taken) for taken in (ours, floor))
+    print(f"{line} {a:,.0f} rows a second, do nothing {b:,.0f}, ratio {a / b:.2f}", flush=True)
+
+
+def mixture() -> list[tuple[str, int]]:
+    """Requests, good and bad, and the status that each should get."""
+    good = json.loads(body(1))["dataframe_split"]
+    row = dict(zip(good["columns"], good["data"][0], strict=True))
+    number, word = ("age", "sex")
+    short = {name: value for name, value in row.items() if name != word}
+    records = [
+        (row, 200),
+        (row | {word: "never seen"}, 200),
+        (row | {word: None, number: None}, 200),
+        (row | {"extra": 1}, 200),
+        (short, 400),
+        (row | {number: "old"}, 400),
+        (row | {word: ["a list"]}, 400),
+        (row | {number: 1e300}, 400),
+    ]
+    found = [(json.dumps({"dataframe_records": [record]}), status) for record, status in records]
+    threshold = {"dataframe_records": [row], "params": {"threshold": 7}}
+    found += [(json.dumps(threshold), 400), ('{"dataframe_records": [', 400), ("{}", 400)]
+    return [*found, (body(100), 200), (body(1000), 200)]
+
+
+def tree_mb() -> float:
+    """Memory of all children of this process, in MB; pages that they share count once."""
+    total = 0
+    for process in psutil.Process().children(recursive=True):
+        try:
+            total += process.memory_full_info().pss
+        except psutil.Error:
+            continue
+    return total / 1e6
+
+
+def load(address: str, seconds: float, clients: int) -> None:
+    """Send the mixture from several clients at once, and follow the server's memory."""
+    wanted, wrong, counts = mixture(), collections.Counter(), collections.Counter()
+    end = time.monotonic() + WARM_UP + seconds
+
+    def client(first: int) -> None:
+        session, number = requests.Session(), first
+        while time.monotonic() < end:
+            text, expected = wanted[number % len(wanted)]
+            answer = session.post(address, text, headers=HEADERS, timeout=60)
+            counts[answer.status_code] += 1
+            wrong[f"{answer.status_code} for {expected}"] += answer.status_code != expected
+            number += 1
+
+    start, samples = tree_mb(), []
+    threads = [threading.Thread(target=client, args=[3 * i]) for i in range(clients)]
+    for thread in threads:
+        thread.start()
+    begun = time.monotonic()
+    while any(thread.is_alive() for thread in threads):
+        samples.append((time.monotonic() - begun, tree_mb()))
+        time.sleep(1)
+    warm = [sample for sample in samples if sample[0] >= WARM_UP]
+    at, mb = np.array(warm).T
+    slope = np.polyfit(at / 60, mb, 1)[0]
+    unexpected = {status: n for status, n in wrong.items() if n}
+    print(
+        f"mixed, {clients} clients, {seconds:.0f} s after {WARM_UP} s: "
+        f"{sum(counts.values()):,} requests {dict(sorted(counts.items()))}, "
+        f"unexpected {unexpected or 'none'}; memory idle {start:.0f} MB, "
+        f"then {mb[0]:.1f} to {mb[-1]:.1f} MB (most {mb.max():.1f}), slope {slope:+.2f} MB a minute"
+    )
+
+
 @click.command(help=__doc__)
 @click.option("--requests", "n", default=600, show_default=True, help="Of each model, in turn.")
 @click.option("--rounds", default=3, show_default=True)
-def main(n: int, rounds: int) -> None:
+@click.option("--seconds", default=60.0, show_default=True, help="Of mixed requests; 0: none.")
+@click.option("--clients", default=4, show_default=True, help="That send them at once.")
+def main(n: int, rounds: int, seconds: float, clients: int) -> None:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     with tempfile.TemporaryDirectory() as folder:
-        uris = log_models(folder)
-        row = tracking.raw_rows(data.load().test.X.head(1))
-        body = json.dumps({"dataframe_split": json.loads(row.to_json(orient="split", index=False))})
-        log = Path(folder) / "log"
+        uris, log = log_models(folder), Path(folder) / "log"
+        texts = {n_rows: body(n_rows) for n_rows in BATCHES}
         with serving(uris["ours"], log) as ours, serving(uris["do nothing"], log) as floor:
-            sessions = {url: requests.Session() for url in (ours, floor)}
             for number in range(1, rounds + 1):
-                seconds = {url: [] for url in sessions}
-                for _ in range(n):
-                    for url, session in sessions.items():
-                        start = time.perf_counter()
-                        answer = session.post(
-                            url, body, headers={"Content-Type": "application/json"}, timeout=10
-                        )
-                        seconds[url].append(time.perf_counter() - start)
-                        answer.raise_for_status()
-                a, b = (statistics.median(seconds[url]) * 1000 for url in (ours, floor))
-                c, d = (
-                    statistics.quantiles(seconds[url], n=100)[98] * 1000 for url in (ours, floor)
-                )
-                print(
-                    f"round {number}: p50 {a:.2f} ms, do nothing {b:.2f} ms, ratio {a / b:.2f}; "
-                    f"p99 {c:.2f} ms, do nothing {d:.2f} ms"
-                )
+                for n_rows, text in texts.items():
+                    n_requests = max(2, int(n * BATCHES[n_rows]))
+                    say(number, n_rows, *in_turn([ours, floor], text, n_requests))
+        if seconds:
+            with serving(uris["ours"], log) as ours:
+                load(ours, seconds, clients)
 
 
 if __name__ == "__main__":
