@@ -59,7 +59,7 @@ def shell(run_command, bank, monkeypatch):
 
     def run(lines, run_id="", expected=0):
         monkeypatch.setenv("RUN", run_id)
-        done = run_command("bash", "-ec", lines, cwd=bank, timeout=300)
+        done = run_command("bash", "-ec", lines, cwd=bank, timeout=600)
         assert done.returncode == expected, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done
