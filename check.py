@@ -14,7 +14,7 @@ from uuid import uuid4
 import click
 from packaging.requirements import Requirement
 
-from census import UserError, WorkFailed, cli, interruption
+from census import UserError, WorkFailed, cli, interruption, one_line
 
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements.txt"
 
@@ -39,7 +39,7 @@ def tell(name: str, look: Callable[[], str]) -> bool:
         click.echo(f"ok     {name}: {look()}")
         return True
     except (UserError, WorkFailed) as error:
-        click.echo(f"WRONG  {name}: {error.format_message()}")
+        click.echo(f"WRONG  {name}: {one_line(error.format_message())}")
         return False
 
 

@@ -8,7 +8,7 @@ python promote.py --rollback true
 import click
 
 import train
-from census import UserError, WorkFailed, cli, grid, interruption, table
+from census import UserError, WorkFailed, cli, grid, interruption, one_line, table
 
 CANDIDATE, NAME = "promote.candidate", "promote.name"  # tags of a run
 
@@ -144,7 +144,8 @@ def _group_drop(split, probability, other, most: float) -> tuple:
     wrong = (drop * new["rows"]).round().astype(int)
     drop = drop.where(wrong != 1, 0.0)  # one person proves nothing, and is much of a small group
     worst = drop.idxmax()
-    where = f"{new['group'][worst]}: {wrong[worst]:+,} of {new['rows'][worst]:,} rows wrong"
+    group, n_rows = one_line(new["group"][worst])[:60], new["rows"][worst]
+    where = f"{group}: {wrong[worst]:+,} of {n_rows:,} rows wrong"
     return "group_drop", f"{drop[worst]:+.4f} ({where})", f"at most {most}", drop[worst] <= most
 
 
@@ -168,7 +169,8 @@ def say(run, checks, champion, version, n_compared: int) -> None:
     lines = []
     for check, figure, bound, passed in checks.itertuples(index=False):
         click.echo(f"{'passed' if passed else 'FAILED'} {check}: {figure} ({bound})")
-        lines.append(f"| {check} | {figure} | {bound} | {'passed' if passed else '**failed**'} |")
+        shown = f"{tracking.in_markdown(figure)} | {tracking.in_markdown(bound)}"
+        lines.append(f"| {check} | {shown} | {'passed' if passed else '**failed**'} |")
     against = f"version {champion.version}, the champion" if champion else "no champion"
     note = (
         f"**{verdict}** against {against}; "

@@ -105,7 +105,8 @@ def finish(setting: Setting, outcome: Outcome, when: int | None = None) -> None:
     points, tags = [], {}
     if outcome.error:
         line = outcome.error[:5000]
-        tags = {"error": line, tracking.DESCRIPTION: f"**error**: {line}"}
+        note = f"**error**: {tracking.in_markdown(line)}"
+        tags = {"error": line, tracking.DESCRIPTION: note}
         if setting.trees:
             del point["n_estimators"]  # was to be found
     else:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from census import UserError, interruption
+from census import UserError, interruption, one_line
 from census.hyperparameters import HYPERPARAMETERS, Span
 
 
@@ -145,7 +145,8 @@ def run(command: click.Command) -> None:
         raise
 
 
-def _tell(tag: str, line: str) -> None:
+def _tell(tag: str, text: str) -> None:
+    line = one_line(text)
     print(f"{tag.replace('_', ' ')}: {line}", file=sys.stderr)
     if run_id := os.environ.get("MLFLOW_RUN_ID"):  # MLflow's, not yet opened by us
         with interruption.held_off(then_raise=False):

@@ -70,7 +70,7 @@ def load(data: str = "auto", read_train: Callable | None = None) -> Census:
     """
     try:
         return _load(data, read_train or read)
-    except (OSError, RuntimeError) as error:  # unreadable, a loop of links, ~nobody
+    except (OSError, RuntimeError) as error:  # unreadable, a loop of links
         raise UserError(f"data: {error}") from None
 
 
@@ -112,7 +112,11 @@ def user_path(text: str, name: str) -> Path:
     """
     if not text.strip():
         raise UserError(f"{name}: expected a path, got nothing")
-    path, here = Path(text).expanduser(), Path.cwd().resolve()
+    try:
+        path, here = Path(text).expanduser(), Path.cwd().resolve()
+        whole = path.resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links, ~nobody
+        raise UserError(f"{name}: {error}") from None
     temporary = re.escape(str(Path(tempfile.gettempdir()).resolve()))
     in_clone = re.match(rf"{temporary}/tmp[a-z0-9_]{{8}}(/|$)", str(here))
     if in_clone and "MLFLOW_RUN_ID" in os.environ and not path.is_absolute():
@@ -120,7 +124,7 @@ def user_path(text: str, name: str) -> Path:
             f"{name}: expected an absolute path, got {text!r}: this run works in a temporary "
             f"clone of the project ({here}), so a relative path would be looked up there"
         )
-    return path.resolve()
+    return whole
 
 
 def read(path: Path, only_digest: str | None = None) -> Split:

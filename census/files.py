@@ -32,6 +32,8 @@ LONGEST = 1 << 26  # bytes of a line
 ROWS = 1 << 16  # rows of Parquet read at a time
 LARGEST = float(np.finfo(np.float32).max)
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+# columns that Arrow cannot take rows from
+VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 COMMENT = table.COMMENT.encode()
 LABEL_SUFFIX = f"{re.escape(table.LABEL_SUFFIX)}$"
 NO_VALUE = (table.MISSING, "", "nan", "NaN", "NAN")  # where the dialect is not UCI's
@@ -133,8 +135,10 @@ def _is_text(kind: pa.DataType) -> bool:
 def _open_parquet(path: Path, file: BinaryIO, named: str) -> Source:
     try:
         parquet = pq.ParquetFile(file)
-    except (pa.ArrowException, OSError) as error:
+        kinds = [(field.name, VIEWS.get(field.type, field.type)) for field in parquet.schema_arrow]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{named} is not a whole Parquet file: {error}") from None
+    schema = pa.schema(kinds)
 
     def blocks():
         start = 1
@@ -146,10 +150,14 @@ def _open_parquet(path: Path, file: BinaryIO, named: str) -> Source:
             raise WorkFailed(f"{named} is broken after row {start - 1:,}: {error}") from None
 
     def parse(start: int, batch: pa.RecordBatch) -> Piece:
-        rows = pa.Table.from_batches([batch])
+        try:
+            batch.validate(full=True)  # text is UTF-8
+        except pa.ArrowInvalid as error:
+            raise WorkFailed(f"{named} is broken after row {start - 1:,}: {error}") from None
+        rows = pa.Table.from_batches([batch]).cast(schema)
         return Piece(rows, start + np.arange(len(rows)), [], len(rows))
 
-    return Source(parquet.schema_arrow, parquet.metadata.num_rows, " rows", blocks(), parse)
+    return Source(schema, parquet.metadata.num_rows, " rows", blocks(), parse)
 
 
 def _open_text(path: Path, file: BinaryIO, named: str) -> Source:
@@ -158,13 +166,17 @@ def _open_text(path: Path, file: BinaryIO, named: str) -> Source:
         file.seek(0)
     if uci:
         start = file.tell()
-        width = next((line.count(b",") + 1 for line in file if not _is_no_row(line, uci)), 0)
+        lines = iter(partial(file.readline, LONGEST), b"")
+        width = next((line.count(b",") + 1 for line in lines if not _is_no_row(line, uci)), 0)
         names = [*table.FEATURES, *([table.LABEL] if width != len(table.FEATURES) else [])]
         file.seek(start)
     else:
         header = file.readline(LONGEST).decode("utf-8", "backslashreplace")
-        names = [name.strip() for name in next(csv.reader([header], skipinitialspace=True), [])]
-        first = 2
+        try:
+            found = next(csv.reader([header], skipinitialspace=True), [])
+        except csv.Error as error:
+            raise UserError(f"{named} line 1: expected the columns' names, got {error}") from None
+        names, first = [name.strip() for name in found], 2
     schema, size = pa.schema([(name, pa.string()) for name in names]), path.stat().st_size
     parse = partial(_parse, schema=schema, uci=uci)
     return Source(schema, size - file.tell(), "B", _blocks(named, file, first), parse)
@@ -293,14 +305,22 @@ def interpret(piece: Piece, labelled: bool = False) -> tuple[Piece, pd.DataFrame
     if wrong:
         bad = [*piece.bad]
         for place, reason in wrong.items():
-            values = json.dumps(rows.slice(place, 1).to_pylist()[0], default=str)
-            bad.append(Bad(int(piece.lines[place]), reason, values))
+            values = {name: _value(rows[name][place]) for name in rows.column_names}
+            shown = json.dumps(values, default=str)
+            bad.append(Bad(int(piece.lines[place]), reason, shown))
         good = np.ones(len(rows), bool)
         good[[*wrong]] = False
         rows, lines = rows.filter(pa.array(good)), piece.lines[good]
         piece = piece._replace(rows=rows, lines=lines, bad=sorted(bad))
         X, labels = X[good], labels[good]
     return piece, X, labels
+
+
+def _value(scalar: pa.Scalar) -> object:
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError) as error:  # such as a day of the year 5,881,580
+        return f"{scalar.type}: {error}"
 
 
 def _note(wrong: dict, name: str, is_wrong: np.ndarray, expected: str, column) -> None:

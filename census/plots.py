@@ -16,12 +16,14 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter
 from sklearn import metrics
 
+from census import one_line
 from census.evaluation import BINS
 from census.hyperparameters import HYPERPARAMETERS
 from census.table import NEGATIVE, POSITIVE
 
 BLUE, ORANGE, GREY = "#2a6f97", "#e07a2f", "#8d99ae"
 STYLE = "whitegrid", {"grid.color": "#e8ebf0", "axes.edgecolor": "#b8c0cc"}
+LINES = 200  # of groups, in a picture; a few thousand would be more than can be drawn
 SEPARATOR = " · "
 
 
@@ -123,7 +125,11 @@ def groups(table: pd.DataFrame, where: str) -> Figure:
         "true_positive_rate": "true positive rate",
         "false_positive_rate": "false positive rate",
     }
-    names = [f"{group} ({rows:,})" for group, rows in zip(table.group, table.rows, strict=True)]
+    largest = table["rows"].nlargest(LINES).index
+    what = "group" if len(largest) == len(table) else f"group, the {LINES} largest"
+    table = table.loc[largest.sort_values()]
+    counted = zip(table["group"], table["rows"], strict=True)
+    names = [f"{one_line(group)[:60]} ({rows:,})" for group, rows in counted]
     block = (table["feature"] != table["feature"].shift()).cumsum() - 1
     places = np.arange(len(table)) + block  # an empty line between features
     left = 0.2 + 0.078 * max(map(len, names))
@@ -132,12 +138,13 @@ def groups(table: pd.DataFrame, where: str) -> Figure:
     figure.subplots_adjust(
         left / width, 0.4 / height, 1 - 0.2 / width, 1 - 0.65 / height, wspace=0.08
     )
-    figure.suptitle(f"Rates by group, {where}: 95 % intervals, (rows)", y=1 - 0.12 / height)
+    figure.suptitle(f"Rates by {what}, {where}: 95 % intervals, (rows)", y=1 - 0.12 / height)
     panels = figure.subplots(1, len(shown), sharey=True)
     for axes, (rate, title) in zip(panels, shown.items(), strict=True):
         whiskers = _whiskers(table, rate)
         axes.errorbar(table[rate], places, xerr=whiskers, fmt="o", color=BLUE, markersize=4)
-        axes.set(title=title, yticks=places, yticklabels=names)
+        axes.set(title=title, yticks=places)
+        axes.set_yticklabels(names, parse_math=False)  # $ is a letter
         axes.locator_params(axis="x", nbins=4)
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)

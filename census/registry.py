@@ -32,8 +32,9 @@ class Model:
 
 def require_name(option: str, name: str) -> None:
     """Raise ``UserError`` where a registered model cannot have the name."""
-    if name.strip() in ("", ".", "..") or set(name) & set("/:"):
-        raise UserError(f"{option}: expected a name without / and :, got {name!r}")
+    unfit = set(name) & set("/:@?#") or not name.isprintable()  # no models:/<name>/1 would find it
+    if name.strip() in ("", ".", "..") or unfit:
+        raise UserError(f"{option}: expected a name without / : @ ? #, got {name!r}")
 
 
 def require_registrable(register: str, rows: Census) -> None:
@@ -64,7 +65,7 @@ def find(uri: str, option: str = "model") -> Model:
     expected = "expected the address of a model that train.py or sweep.py logged"
     try:
         info = mlflow.models.get_model_info(uri)
-    except (MlflowException, OSError) as error:
+    except Exception as error:  # whatever the library of an artifact store raises
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{option}: {expected}, got {uri!r}: {reason}") from None
     run = tracking.find_run(info.run_id or "")

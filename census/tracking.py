@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shlex
 import sys
 import tempfile
@@ -31,7 +32,7 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 from mlflow.utils import name_utils
 
-from census import WorkFailed, interruption, process, served, store, table
+from census import WorkFailed, interruption, one_line, process, served, store, table
 from census.data import Census, Split
 
 MODEL = "model"  # the logged model's name: runs:/<run id>/model
@@ -98,8 +99,14 @@ def _is_generated(name: str) -> bool:
 
 
 def _one_line(error: BaseException) -> str:
-    kind = "" if isinstance(error, WorkFailed) else f"{type(error).__name__}: "
-    return " ".join(f"{kind}{error}".split())
+    return one_line(
+        f"{'' if isinstance(error, WorkFailed) else f'{type(error).__name__}: '}{error}"
+    )
+
+
+def in_markdown(text: str) -> str:
+    """Text of anybody's for a description: nothing in it is a tag, a link, a picture or a cell."""
+    return re.sub(r"[<>&\[\]|`*\\]", lambda match: f"&#{ord(match[0])};", one_line(text))
 
 
 def explain(run_id: str, tag: str, line: str) -> None:
@@ -108,10 +115,11 @@ def explain(run_id: str, tag: str, line: str) -> None:
     What ended it may be the store itself: then this gives up soon, and says so.
     """
     lose_patience()
-    line, client = line[:2000], mlflow.MlflowClient()
+    line, client = one_line(line), mlflow.MlflowClient()
+    shown = in_markdown(line)
     try:
         told = client.get_run(run_id).data.tags.get(DESCRIPTION, "")
-        note = told if line in told else f"**{tag}**: {line}\n\n{told}"
+        note = told if shown in told else f"**{tag}**: {shown}\n\n{told}"
         client.log_batch(run_id, tags=[RunTag(tag, line), RunTag(DESCRIPTION, note)])
     except Exception as error:
         print(f"not written on the run: {_one_line(error)[:500]}", file=sys.stderr)

@@ -161,7 +161,7 @@ def test_a_champion_that_came_meanwhile_stays(real_rows):
     ([], "model: expected the address of a model, such as runs:/<run id>/model"),
     (["--rollback", "true"], "rollback: census-income has no version with the alias previous"),
     (["--rollback", "perhaps"], "Invalid value for '--rollback'"),
-    (["--name", "a/b", "--model", "runs:/0/model"], "name: expected a name without / and :"),
+    (["--name", "a/b", "--model", "runs:/0/model"], "name: expected a name without / : @ ? #"),
     (["--max_group_drop", "2"], "Invalid value for '--max_group_drop'"),
 ])  # fmt: skip
 def test_a_slip_is_one_line_and_changes_nothing(run_command, options, message):

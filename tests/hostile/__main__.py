@@ -1,0 +1,74 @@
+"""Try many broken files, parameters and requests, and count what came of them.
+
+    python -m tests.hostile --number 10000 --seed 0
+
+Prints a table by kind, then every outcome that should not be; exits 1 if there is one.
+"""
+
+import os
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import click
+
+OUTCOMES = {
+    "error": "documented error",
+    "right": "right answer",
+    "MLflow": "broken by MLflow's server",
+    "WRONG": "anything else",
+}
+
+
+@click.command(help=__doc__)
+@click.option("--number", default=10_000, type=click.IntRange(10), show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def main(number: int, seed: int) -> None:
+    for name in [*os.environ]:
+        if name.startswith(("MLFLOW_", "CENSUS_")):
+            del os.environ[name]
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {
+            "HOME": folder,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        }
+        sys.exit(_try_all(number, seed, Path(folder)))
+
+
+def _try_all(number: int, seed: int, folder: Path) -> int:
+    import mlflow
+
+    from tests.hostile import bodies, broken, parameters
+
+    os.chdir(folder)
+    mlflow.MlflowClient().search_experiments()  # makes the store
+    counts, notes, mlflows = Counter(), [], {}
+    shares = {"file": (broken, 0.5), "parameters": (parameters, 0.3), "request": (bodies, 0.2)}
+    for family, (module, share) in shares.items():
+        own = folder / family
+        own.mkdir()
+        for kind, outcome, why in module.tried(round(number * share), seed, own):
+            counts[f"{family}: {kind}", outcome] += 1
+            if outcome == "WRONG":
+                notes.append(f"{family}: {kind}: {why}")
+            elif outcome == "MLflow":
+                mlflows.setdefault(why.splitlines()[-1][-150:], f"{family}: {kind}")
+    kinds = sorted({kind for kind, _ in counts})
+    width = max(map(len, kinds))
+    heads = ["tried", *OUTCOMES.values()]
+    click.echo(f"{'kind':{width}}  {'  '.join(heads)}")
+    for kind in [*kinds, ""]:
+        found = [sum(counts[k, o] for k in ([kind] if kind else kinds)) for o in OUTCOMES]
+        cells = [f"{n:{len(h)},}" for n, h in zip([sum(found), *found], heads, strict=True)]
+        click.echo(f"{kind or 'all':{width}}  {'  '.join(cells)}")
+    for line, kind in mlflows.items():
+        click.echo(f"MLflow's server, {kind}: {line}")
+    for note in notes:
+        click.echo(f"WRONG {note}")
+    return bool(notes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,289 @@
+"""Requests to a served model that are broken in one of many ways, and what may come back."""
+
+import copy
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import mlflow
+import requests
+
+from census import data, model, registry, served, synthetic, table
+from census.hyperparameters import DEFAULTS
+from tests.hostile.broken import CELLS, flipped, replaced, truncated
+from tests.servers import serving
+
+JSON = "application/json"
+PERSON = {
+    "age": 39.0, "workclass": "Private", "fnlwgt": 77516.0, "education": "Bachelors",
+    "education-num": 13.0, "marital-status": "Divorced", "occupation": "Sales",
+    "relationship": "Unmarried", "race": "White", "sex": "Male", "capital-gain": 2174.0,
+    "capital-loss": 0.0, "hours-per-week": 40.0, "native-country": "United-States",
+}  # fmt: skip
+VALUES = (
+    None, True, False, 0, -1, 39, 2**31, 2**53 + 1, 2**63, 2**64, -(2**63) - 1, 10**30, 10**400,
+    1e308,
+    3.5e38, 5e-324, -0.0, float("nan"), float("inf"), float("-inf"), "", " ", "39", "nan", "inf",
+    "x",
+    "\x00", "\ud800", "\U0001f600", "x" * 10_000, "<script>", [], [39], [[39]], [None], {},
+    {"a": 1},
+    {"age": 39}, "1994-01-01", "2262-04-12T00:00:00Z", *CELLS,
+)  # fmt: skip
+KEYS = (
+    "dataframe_split", "dataframe_records", "instances", "inputs", "params", "columns", "data",
+    "index",
+    "signature_name", "messages", "prompt", "input", "query", "", "\x00", "x" * 10_000, "__class__",
+    "dtype", "orient",
+)  # fmt: skip
+
+
+class Body:
+    """A request in the making.
+
+    Attributes:
+        rows: as dictionaries, where the form still is one of rows.
+        form: how they are laid out.
+        rest: what stands beside them.
+    """
+
+    def __init__(self, rng: random.Random):
+        self.rows = [dict(PERSON) for _ in range(rng.choice([1, 1, 2, 5, 70]))]
+        self.form = rng.choice(["dataframe_records", "dataframe_split", "instances", "inputs"])
+        self.rest = {}
+
+    def laid_out(self) -> dict:
+        names = [*dict.fromkeys(name for row in self.rows for name in row)]
+        if self.form == "dataframe_split":
+            data = [[row.get(name) for name in names] for row in self.rows]
+            laid_out = {"columns": names, "data": data}
+        elif self.form == "inputs":
+            laid_out = {name: [row.get(name) for row in self.rows] for name in names}
+        else:
+            laid_out = self.rows
+        return {self.form: laid_out} | self.rest
+
+
+def values(rng: random.Random, body: Body) -> None:
+    for row in rng.sample(body.rows, rng.randrange(1, len(body.rows) + 1)):
+        row[rng.choice(table.FEATURES)] = rng.choice(VALUES)
+
+
+def all_values(rng: random.Random, body: Body) -> None:
+    name, value = rng.choice(table.FEATURES), rng.choice(VALUES)
+    for row in body.rows:
+        row[name] = value
+
+
+def columns(rng: random.Random, body: Body) -> None:
+    name, what = rng.choice(table.FEATURES), rng.randrange(4)
+    for row in body.rows:
+        if what == 0:
+            del row[name]
+        elif what == 1:
+            row[rng.choice(["x", "", " age", "Age", "income", "probability", "\x00"])] = 1
+        elif what == 2:
+            row[f" {name}"] = row.pop(name)
+        elif rng.random() < 0.5:
+            del row[name]
+
+
+def params(rng: random.Random, body: Body) -> None:
+    choice = rng.choice([*VALUES, 0, 1, 0.5, 7, -1, 1.0000001, [0.5], {"threshold": 0.5}])
+    body.rest["params"] = rng.choice([choice, {"threshold": choice}, {"threshold": choice}])
+    if rng.random() < 0.3 and isinstance(body.rest["params"], dict):
+        body.rest["params"][rng.choice(["x", "Threshold", "", "\x00", "a" * 9999])] = choice
+
+
+def keys(rng: random.Random, body: Body) -> None:
+    """More keys than one beside the rows, or one instead of theirs."""
+    if rng.random() < 0.3:
+        body.form = rng.choice(KEYS)
+    for _ in range(rng.randrange(3)):
+        body.rest[rng.choice(KEYS)] = rng.choice([*VALUES, [PERSON], {"columns": ["age"]}])
+
+
+def no_rows(rng: random.Random, body: Body) -> None:
+    body.rows = rng.choice([[], [{}], [{}, {}], [PERSON, {}]])
+
+
+CHANGES = {
+    "values": values,
+    "all values": all_values,
+    "columns": columns,
+    "params": params,
+    "keys": keys,
+    "no rows": no_rows,
+}
+
+
+def shape(rng: random.Random, body: Body) -> object:
+    """Anything where rows, a table's parts or the whole should be."""
+    other = [
+        *VALUES,
+        [PERSON],
+        [[PERSON]],
+        PERSON,
+        [[39.0] * 14],
+        [39.0],
+        [PERSON, None],
+        [PERSON, 1],
+    ]
+    whole = body.laid_out()
+    what = rng.randrange(4)
+    if what == 0:
+        return rng.choice(other)
+    if what == 1:
+        return {body.form: rng.choice(other)}
+    split = {"columns": [*PERSON], "data": [[*PERSON.values()]], "index": [0]}
+    if what == 2:
+        part = rng.choice([*split])
+        split[part] = rng.choice([*other, ["age"], [["age"]], [[1, 2], [1]], ["age"] * 14, [0, 1]])
+        if rng.random() < 0.3:
+            del split[rng.choice([*split])]
+        return {"dataframe_split": split}
+    place = copy.deepcopy(whole)
+    key = next(iter(place))
+    return {key: {rng.choice(["a", "columns", "data"]): place[key]}}
+
+
+def nested(rng: random.Random, body: Body) -> str:
+    depth, (left, right) = rng.choice([10, 500, 900]), rng.choice([("[", "]"), ('{"a":', "}")])
+    deep = left * depth + "1" + right * depth
+    person = json.dumps(PERSON)
+    return rng.choice([
+        deep, f'{{"dataframe_records": {deep}}}',
+        f'{{"dataframe_records": [{person}], "params": {deep}}}',
+        f'{{"dataframe_records": [{person[:-1]}, "x": {deep}}}]}}', f'{{"inputs": {deep}}}',
+    ])  # fmt: skip
+
+
+def deeper(rng: random.Random, body: Body) -> str:
+    return nested(rng, body).replace("[", "[" * 2000).replace("]", "]" * 2000)
+
+
+def literal(rng: random.Random, body: Body) -> str:
+    """A number written as Python's JSON would not, or a key twice."""
+    number = rng.choice(
+        ["1e400", "-1e400", "1e-400", "1E+2", "039", "+39", "39.", ".5", "0x10", "NaN", "Infinity",
+         "-Infinity", "1_000", "9" * 400, "9" * 5000, "0." + "0" * 5000 + "1", "1e" + "9" * 50,
+         "''", "nan"]
+    )  # fmt: skip
+    text = json.dumps(body.laid_out())
+    if rng.random() < 0.3:
+        return text.replace('"age":', f'"age": 1, "age": {number}, "age":')
+    return text.replace("39.0", number)
+
+
+TEXTS: dict[str, Callable] = {
+    "shapes": lambda rng, body: json.dumps(shape(rng, body)),
+    "literals": literal,
+    "nesting": nested,
+    "absurd nesting": deeper,
+    "truncated": lambda rng, body: truncated(rng, json.dumps(body.laid_out()).encode()),
+    "bytes flipped": lambda rng, body: flipped(rng, json.dumps(body.laid_out()).encode()),
+    "bytes replaced": lambda rng, body: replaced(rng, json.dumps(body.laid_out()).encode()),
+    "other content": lambda rng, body: rng.choice(
+        [b"", b" ", b"\x00", b"null", b"1", b'"x"', b"[]", b"{}", b"<html>", b"\xff\xfe{}",
+         b"{'a': 1}", b"nan",
+         b"\xef\xbb\xbf{}", json.dumps(body.laid_out()).encode("utf-16"), b"[" * 99, b"PAR1",
+         bytes(range(256))]
+    ),
+}  # fmt: skip
+
+
+def request(rng: random.Random) -> tuple[str, bytes, dict[str, str]]:
+    """How a request is broken, its body and its headers."""
+    body, kind = Body(rng), rng.choice([*CHANGES, *TEXTS, "as CSV", "content type"])
+    headers = {"Content-Type": JSON}
+    if kind in CHANGES:
+        for change in dict.fromkeys([kind, rng.choice([*CHANGES])]):
+            CHANGES[change](rng, body)
+        content = json.dumps(body.laid_out())
+    elif kind in TEXTS:
+        content = TEXTS[kind](rng, body)
+    else:
+        content = json.dumps(body.laid_out())
+        if kind == "as CSV":
+            lines = [",".join(PERSON), ",".join(map(str, PERSON.values()))]
+            content = rng.choice([truncated, flipped, replaced])(rng, "\n".join(lines).encode())
+            headers = {"Content-Type": "text/csv"}
+        else:
+            names = ["", "text/html", "x", "application/json; charset=utf-16",
+                     "application/parquet",
+                     "application/json;", "text/csv; charset=x", "application/x-parquet",
+                     None]  # fmt: skip
+            name = rng.choice(names)
+            headers = {} if name is None else {"Content-Type": name}
+    content = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    return kind, content, headers
+
+
+def outcome(address: str, content: bytes, headers: dict[str, str], log: Path) -> tuple[str, str]:
+    """What a server made of a request, and what it said.
+
+    One of ``right``, ``error`` (a refusal with its reason), ``WRONG``, or ``MLflow``: its server
+    broke before the model's code ran.
+    """
+    before = log.stat().st_size
+    try:
+        answer = requests.post(address, content, headers=headers, timeout=30)
+    except requests.RequestException as error:
+        return "WRONG", f"{type(error).__name__}: {error}"
+    said = answer.text[:300]
+    if answer.status_code == 200:
+        try:
+            _require_right(answer.json()["predictions"], content, headers)
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            return "WRONG", f"{type(error).__name__} {error}: {said}"
+        return "right", ""
+    unexpected = answer.status_code >= 500 or "unexpected error" in answer.text
+    if unexpected:
+        with log.open("rb") as file:
+            file.seek(before)
+            trace = file.read().decode(errors="replace") + answer.text
+        raised = [line for line in trace.splitlines() if "served.py" in line]
+        return "WRONG" if raised else "MLflow", f"{answer.status_code} {trace[-300:]}"
+    if 400 <= answer.status_code < 500 and said.strip():
+        return "error", said
+    return "WRONG", f"{answer.status_code} {said}"
+
+
+def _require_right(answers: list[dict], content: bytes, headers: dict[str, str]) -> None:
+    """An answer for each row, with a label that is the model's and a probability."""
+    for answer in answers:
+        assert [*answer] == [table.LABEL, "probability"], "keys"
+        assert answer[table.LABEL] in (table.NEGATIVE, table.POSITIVE), "label"
+        assert 0 <= answer["probability"] <= 1, "probability"
+    if headers.get("Content-Type") == JSON:
+        asked = json.loads(content)
+        for form in ("dataframe_records", "instances"):
+            if isinstance(rows := asked.get(form), list):
+                given = [row for row in rows if row or form != "instances"]  # MLflow drops {}
+                assert len(given) == len(answers), "another number of answers than of rows"
+        if isinstance(split := asked.get("dataframe_split"), dict):
+            assert len(split["data"]) == len(answers), "another number of answers than of rows"
+
+
+def tried(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Send so many broken requests to one served model; how each is broken, and its outcome."""
+    synthetic.write(folder, 2000)
+    rows = data.load(str(folder))
+    booster, _ = model.fit(
+        DEFAULTS | {"n_estimators": 10}, model.matrix(rows.train.X, rows.train.y)
+    )
+    booster.save_model(folder / "booster.ubj")
+    mlflow.pyfunc.save_model(
+        folder / "model",
+        python_model=served.__file__,
+        artifacts={"booster": str(folder / "booster.ubj")},
+        signature=registry.SIGNATURE,
+        pip_requirements=[],
+        input_example=[PERSON],
+    )
+    log = folder / "serve.log"
+    with serving(str(folder / "model"), log) as address:
+        for place in range(number):
+            kind, content, headers = request(random.Random(f"body {seed} {place}"))
+            found, why = outcome(address, content, headers, log)
+            yield kind, found, f"request {place} {content[:200]!r} {headers}: {why}"

@@ -1,0 +1,257 @@
+"""Parameters as somebody may type them, up to where the work would start."""
+
+import contextlib
+import io
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import click
+import hypothesis
+from hypothesis import strategies as st
+
+import check
+import promote
+import reproduce
+import score
+import sweep
+import train
+from census import data, one_line, sampling, synthetic, table, tracking
+from census.hyperparameters import DEFAULTS, HYPERPARAMETERS, Span
+
+COMMANDS = {
+    "train": train.main,
+    "sweep": sweep.main,
+    "score": score.main,
+    "promote": promote.main,
+    "reproduce": reproduce.main,
+    "check": check.main,
+}
+NUMBERS = (
+    "3", "03", " 3 ", "+3", "-3", "-0", "3.0", "3e0", "3.", ".3", "1e400", "-1e400", "nan", "-NaN",
+    "inf", "-Infinity", "1e-400", "1e-39", "3.5e38", "0x3", "0b1", "3_0", "_3", "3__0", "3j", "1/3",
+    "\u0663", "\uff13", "\u00bd", "\u00b2", "\u2212\u0033", "True", "None", "", " ", ",", ",,",
+    "3,",
+    "3,6", "3, 6", "3,3", "3;6", "3|6", "[3]", "..", "...", "1..3", "1 .. 3", "3..1", "1..1", "1..",
+    "..3", "1...3", "1..2..3", "1..2,3", "0.1..0.3", "1e-37..1e37", "nan..nan", "0..inf",
+    "1e400..2",
+    "-1..1", "9" * 400, "9" * 5000, "9" * 5000 + "..1", "0." + "0" * 400 + "1", "3," * 2000 + "3",
+    ",".join(map(str, range(1, 30))), "2147483647", "2147483648", "9223372036854775808", "1e308",
+)  # fmt: skip
+PATHS = (
+    ".", "..", "../..", "/", "//", "~", "~nosuchuser", "~nosuchuser/x.csv", "/dev/null",
+    "/dev/null.csv",
+    "/etc/passwd", "/proc/self/mem", "/nowhere/x.csv", "a/../../x.csv", "x.csv/../x.csv", "x.csv/",
+    "x" * 300, "x" * 300 + ".csv", "x/" * 3000, "loop", "loop/x.csv", "loop.csv", ".csv", "..csv",
+    "rows.csv", "./rows.csv", "folder.csv", "-", "--", "---x", "CON", "C:\\x.csv", "\\\\host\\x",
+    "%2e%2e/x.csv", "file:///x.csv", "a\nb.csv", "a\rb.csv", "a\tb.csv", "\x1b[31m.csv",
+    "\u202e.csv",
+    "auto", "uci", "UCI", "synthetic", "synthetic:", "synthetic:0", "synthetic:99", "synthetic:1e3",
+    "synthetic:-100", "synthetic: 100", "synthetic:100 ", "synthetic:\u0661\u0660\u0660",
+    "synthetic:1000000000", "synthetic:" + "9" * 5000, "synthetic:100;x", "synthetic:100\n", "none",
+    "local",
+)  # fmt: skip
+SHELL = (
+    "; touch canary", "$(touch canary)", "`touch canary`", "| touch canary", "&& touch canary",
+    "& touch canary &", "> canary", "'; touch canary; '", '"; touch canary; "', "\ntouch canary\n",
+    "${IFS}", "$HOME", "$'\\x41'", "*", "?", "[a-z]", "{a,b}", "!!", "#", "\\", "'", '"', "%s%n",
+    "{data}", "{0.__class__}", "{{7*7}}", "; rm -rf .", "--data", "--help", "-P", "--max_depth=3",
+)  # fmt: skip
+MARKUP = (
+    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "![x](http://127.0.0.1:9/x.png)",
+    "[a](javascript:alert(1))", "</title>", "&lt;", "**b**", "| a | b |", "# h", "\x1b]0;x\x07",
+    "\x07",
+    "\u202eabc", "\u200b", "\ufeff", "\U0001f600", "e\u0301", "\u0130", "x' OR '1'='1",
+    "'); DROP TABLE runs;--",
+)  # fmt: skip
+ADDRESSES = (
+    "runs:/", "runs:/0/model", "runs:/../model", "runs://x", "runs:/" + "a" * 32 + "/model",
+    "models:/",
+    "models:/x", "models:/x/1", "models:/x@champion", "models:/x/latest", "models:/x@",
+    "models:/@@/1",
+    "models:/x/1/2", "models:/a b/1", "m-" + "0" * 32, "models:/m-" + "0" * 32, "http://[", "http://[::1",
+    "http://127.0.0.1:9/x", "https://127.0.0.1:9/x", "ftp://127.0.0.1:9/x", "sftp://127.0.0.1:9/x",
+    "s3://x", "s3://x/y", "gs://x/y", "wasbs://x/y", "abfss://x/y", "hdfs://x/y", "viewfs://x/y",
+    "dbfs:/x", "dbfs://a@b/x", "mlflow-artifacts:/x", "mlflow-artifacts://127.0.0.1:9/x", "file://x/y",
+    "file:x", "hf://x", "x://y", "x:y", ":", "://", "tcp://127.0.0.1", "tcp://x:y", "tcp://:1", "tls://",
+)  # fmt: skip
+# where `executor=dask` would go and ask: not an address there is nothing to wait for
+WORDS = (
+    "log_loss",
+    "accuracy",
+    "cuda",
+    "dask",
+    "tpe",
+    "random",
+    "grid",
+    "never",
+    "true",
+    "yes",
+    "1",
+)
+TEXT = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30
+)  # the system passes neither NUL nor what is no Unicode
+VALUES = st.one_of(
+    st.sampled_from(NUMBERS),
+    st.sampled_from(PATHS),
+    st.sampled_from([*SHELL, *MARKUP]),
+    st.sampled_from([*ADDRESSES, *WORDS]),
+    TEXT,
+    st.floats().map(repr),
+    st.integers().map(str),
+    st.builds(
+        "{}{}".format, st.sampled_from([*NUMBERS, *PATHS]), st.sampled_from([*SHELL, *MARKUP])
+    ),
+    st.builds("{}..{}".format, st.floats(), st.floats()),
+    st.lists(st.sampled_from(NUMBERS), max_size=5).map(",".join),
+    st.builds(lambda text, n: text * n, TEXT, st.sampled_from([100, 5000])),
+)
+PLAIN = st.sampled_from(["1", "3", "1.0", "0.5", "3,6", "0.1,1", "1..3", "0.5..1", "0.3..1.0"])
+LIKELY = dict.fromkeys(
+    [*DEFAULTS, "seed", "folds", "trials", "threshold", "min_improvement"], PLAIN
+)
+LIKELY |= {
+    "sampler": st.sampled_from(["random", "tpe"]),
+    "register": st.sampled_from([*MARKUP, *SHELL]),
+    "name": st.sampled_from([*MARKUP, *SHELL]),
+    "model": st.sampled_from(ADDRESSES),
+    "data": st.sampled_from(PATHS),
+    "scheduler": st.sampled_from(ADDRESSES),
+}
+
+
+@st.composite
+def command_lines(draw) -> tuple[str, dict[str, str]]:
+    """A script's name, and what is given for some of its options."""
+    name = draw(st.sampled_from([*COMMANDS]))
+    options = [option.name for option in COMMANDS[name].params]
+    given = draw(st.lists(st.sampled_from(options), min_size=1, max_size=3, unique=True))
+    likely = draw(st.booleans())
+    typed = {option: draw(LIKELY.get(option, VALUES) if likely else VALUES) for option in given}
+    required = {
+        "model": "runs:/0/model",
+        "input": "rows.csv",
+        "output": "out.csv",
+        "run_id": "0" * 32,
+    }
+    typed = {key: required[key] for key in options if key in required} | typed
+    return name, typed
+
+
+class Accepted(BaseException):
+    """The parameters were taken, and a run would start."""
+
+
+@contextlib.contextmanager
+def no_work(rows: data.Census) -> Iterator[None]:
+    """Whatever passes the checks ends where a run would start, with rows that are there already."""
+
+    def start(name: str):
+        raise Accepted(name)
+
+    with (
+        mock.patch.object(tracking, "start_run", start),
+        mock.patch.object(data, "_generate", lambda *args, **options: rows),
+        mock.patch.object(data, "_find_uci", lambda *args: rows),
+        mock.patch.object(check, "versions", lambda: ""),
+        mock.patch.object(check, "runs", lambda fix: ""),
+    ):
+        yield
+
+
+def outcome(name: str, typed: dict[str, str]) -> tuple[str, str]:
+    """What a script makes of its parameters (``right``, ``error`` or ``WRONG``), and why."""
+    command = COMMANDS[name]
+    arguments = [f"--{option}={value}" for option, value in typed.items()]
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+            with contextlib.suppress(Accepted):
+                command.main(arguments, name, standalone_mode=False)
+            _require_right(name, command.make_context(name, arguments).params, typed)
+    except click.ClickException as error:
+        line = one_line(error.format_message())
+        if error.exit_code not in (1, 2):
+            return "WRONG", f"exit code {error.exit_code}"
+        if name == "check":  # tells what is wrong line by line
+            lines = told.getvalue().splitlines() or [line]
+            return ("error", "") if all(map(str.isprintable, lines)) else ("WRONG", str(lines))
+        about = any(option.name in line for option in command.params)
+        return ("error", line) if about else ("WRONG", f"names no parameter: {line}")
+    except BaseException as error:
+        return "WRONG", f"{type(error).__name__}: {error}"[:2000]
+    return "right", ""
+
+
+def _require_right(name: str, params: dict, typed: dict[str, str]) -> None:
+    """What was taken for a number is the number that the text says."""
+    for option, text in typed.items():
+        value = params[option]
+        values = value if isinstance(value, tuple) else (value,)
+        if isinstance(value, Span):
+            texts, values = text.split(".."), (value.low, value.high)
+            assert value.low < value.high
+        else:
+            texts = text.split(",") if isinstance(value, tuple) else [text]
+        assert len(texts) == len(values)
+        for given, number in zip(texts, values, strict=True):
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                assert math.isfinite(number)
+                assert number == type(number)(given), f"{option}: {number} of {given!r}"
+    if name == "sweep" and params["sampler"] != "grid":
+        space = {key: params[key] for key in DEFAULTS}
+        trials = sampling.Trials(space, params["sampler"], params["metric"], params["seed"], 2)
+        trials.start(lambda point: None)
+        (point,) = next(trials.fits(2))
+        for p in HYPERPARAMETERS:
+            assert isinstance(point[p.name], type(p.default))
+            assert p.low <= point[p.name] <= (p.high or math.inf)
+            found = space[p.name]
+            if isinstance(found, Span):
+                assert found.low <= point[p.name] <= found.high
+            else:
+                assert point[p.name] in found
+
+
+def tried(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Give so many broken sets of parameters; the script each is for, and its outcome."""
+    synthetic.write(folder, 100)
+    rows, before = data.load(str(folder)), Path.cwd()
+    here = folder / "a" / "b" / "c"  # the parents that paths may climb to are temporary, too
+    here.mkdir(parents=True)
+    (here / "rows.csv").write_text(",".join(table.FEATURES) + "\n")
+    (here / "folder.csv").mkdir()
+    for name in ("loop", "loop.csv"):
+        (here / name).symlink_to(name)
+    found = []
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=number,
+        deadline=None,
+        database=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=[*hypothesis.HealthCheck],
+    )
+    @hypothesis.given(command_lines())
+    def attempt(case):
+        found.append((case[0], *outcome(*case), case[1]))
+
+    os.chdir(here)
+    try:
+        with no_work(rows):
+            attempt()
+        left = {path.name for path in here.iterdir()} - {
+            "rows.csv",
+            "folder.csv",
+            "loop",
+            "loop.csv",
+        }
+        assert not left, f"left behind: {left}"
+    finally:
+        os.chdir(before)
+    for name, how, why, typed in found:
+        yield f"{name}.py", how, f"{name}.py {str(typed)[:300]}: {why}"
