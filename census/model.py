@@ -19,7 +19,21 @@ VALIDATION_SHARE = 0.2
 
 def matrix(X: pd.DataFrame, y: np.ndarray) -> xgboost.QuantileDMatrix:
     """The binned rows that ``fit`` trains on."""
-    return xgboost.QuantileDMatrix(X, y, enable_categorical=True)
+    return xgboost.QuantileDMatrix(in_ascii(X), y, enable_categorical=True)
+
+
+def in_ascii(X: pd.DataFrame) -> pd.DataFrame:
+    """The rows with words that XGBoost can keep, which ``served.Encoder`` reads back.
+
+    It takes the number of a word's letters for that of its bytes, and no NUL.
+    """
+    escaped = {}
+    for name, column in X.select_dtypes("category").items():
+        letters = "".join(column.cat.categories)
+        if not letters.isascii() or {"\\", "\0"} & {*letters}:
+            words = [word.encode("unicode_escape").decode() for word in column.cat.categories]
+            escaped[name] = column.cat.rename_categories(words)
+    return X.assign(**escaped)
 
 
 def matrices(split: Split, part: tuple[np.ndarray, np.ndarray]):
@@ -29,6 +43,7 @@ def matrices(split: Split, part: tuple[np.ndarray, np.ndarray]):
     and takes half the time.
     """
     (X, y), (X_validation, y_validation) = ((split.X.iloc[rows], split.y[rows]) for rows in part)
+    X_validation = in_ascii(X_validation)
     return matrix(X, y), xgboost.DMatrix(X_validation, y_validation, enable_categorical=True)
 
 

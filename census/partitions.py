@@ -96,7 +96,7 @@ def _cut(split: data.Split, vocabulary: dict, cut: int, n_cuts: int) -> pd.DataF
         name: X[name].cat.set_categories(vocabulary[name]) if name in vocabulary else X[name]
         for name in table.FEATURES
     }
-    return pd.DataFrame(columns | {table.LABEL: split.y[first:end]}, copy=False)
+    return model.in_ascii(pd.DataFrame(columns | {table.LABEL: split.y[first:end]}, copy=False))
 
 
 def _held_out(frame: pd.DataFrame, seed: int, which: int) -> pd.DataFrame:

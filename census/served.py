@@ -27,7 +27,7 @@ class Encoder:
         vocabulary = dict(booster.get_categories(export_to_arrow=True).to_arrow())
         self.names = list(booster.feature_names)
         self.lookups = [
-            None if words is None else {word: i for i, word in enumerate(words.to_pylist())}
+            None if words is None else {_plain(word): i for i, word in enumerate(words.to_pylist())}
             for words in (vocabulary.get(name) for name in self.names)
         ]
 
@@ -64,6 +64,11 @@ class Encoder:
                 name = self.names[position]
                 raise _invalid(f"column {name!r}: expected {kind}, {error}") from None
         return codes
+
+
+def _plain(word: str) -> str:
+    """A word as people write it: the booster keeps it in ASCII."""
+    return word.encode().decode("unicode_escape") if "\\" in word else word
 
 
 def _numbers(column: pd.Series) -> np.ndarray:

@@ -36,6 +36,7 @@ CELLS = (
 
 def good(folder: Path) -> dict[str, bytes]:
     """The same whole rows in every form, by the ending of a file's name."""
+    folder.mkdir(exist_ok=True)
     synthetic.write(folder, 2 * N_ROWS)
     lines = (folder / table.TEST).read_text().splitlines()[1:]
     rows = [line.removesuffix(".").split(", ") for line in lines]
