@@ -161,6 +161,28 @@ def test_a_path_that_cannot_be_read_is_one_line(run_command, no_store, tmp_path,
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("option", ["input", "output"])
+@pytest.mark.parametrize("path", ["~nosuchuser/x.csv", "loop/x.csv"])
+def test_a_path_that_leads_nowhere_is_one_line(run_command, no_store, tmp_path, option, path):
+    (tmp_path / "loop").symlink_to("loop")
+    paths = {"input": "/x.csv", "output": "/x.csv"} | {option: path}
+    options = [f"--{name}={value}" for name, value in paths.items()]
+    done = run_command("python", PROJECT / "score.py", "--model", "runs:/0/model", *options)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {option}: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("script", ["train", "check"])
+def test_what_was_typed_gives_the_terminal_no_command(run_command, script):
+    """Nor more lines than there are."""
+    typed = "/no\x1b[2J\nerror: \u202e" + "x" * 90
+    done = run_command("python", PROJECT / f"{script}.py", "--data", typed)
+    told = done.stderr + done.stdout
+    assert all(line.isprintable() and len(line) < 2100 for line in told.splitlines())
+    assert "/no\\x1b[2J error: \\u202exxx" in told
+
+
 def test_help_says_what_every_number_means(run_command):
     text = run_command("python", PROJECT / "train.py", "--help").stdout
     assert "splits from a tree's root to a leaf".capitalize() in " ".join(text.split())

@@ -3,9 +3,12 @@
 import csv
 import io
 import json
+import tracemalloc
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -184,6 +187,60 @@ def test_parquet_cut_off_or_broken_is_told(tmp_path, monkeypatch):
     path.write_bytes(content[:4] + b"\xff" * 2000 + content[2004:])
     with pytest.raises(WorkFailed, match="input: rows.parquet is broken after row 0"):
         read(path)
+
+
+@pytest.mark.parametrize("name", ["a\rb", "x" * 200_000])
+def test_a_header_that_is_none_is_the_files_fault(tmp_path, name):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(f"{HEADER},{name}\n{row()},1\n".encode())
+    with pytest.raises(UserError, match=r"rows.csv line 1: expected the columns' names, got "):
+        read(path)
+
+
+def test_a_file_of_one_endless_line_is_opened_in_little_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "BLOCK", 1000)
+    monkeypatch.setattr(files, "LONGEST", 5000)
+    path = tmp_path / "zeros.data"
+    path.write_bytes(bytes(20_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(WorkFailed):
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["sex", "age", "note"])
+def test_parquet_with_text_that_is_no_utf8_is_broken(tmp_path, name):
+    """Arrow writes and reads what is in the bytes."""
+    text = pa.py_buffer(b"\xff\xfe" * 3)
+    offsets = pa.array([0, 2, 4, 6], pa.int32()).buffers()[1]
+    column = pa.Array.from_buffers(pa.string(), 3, [None, offsets, text])
+    columns = dict(zip(frame(), pa.Table.from_pandas(frame()).columns, strict=True))
+    pa.parquet.write_table(pa.table(columns | {name: column}), tmp_path / "rows.parquet")
+    with pytest.raises(WorkFailed, match="rows.parquet is broken after row 0: .*UTF8"):
+        read(tmp_path / "rows.parquet")
+
+
+@pytest.mark.parametrize("column", [
+    pa.array([2**31 - 1] * 3, pa.int32()).cast(pa.date32()),
+    pa.array([2**62] * 3).cast(pa.timestamp("us")),
+    pa.StructArray.from_arrays([pa.array([1, 2, 3])] * 2, ["a", "a"]),
+    pa.array(["x"] * 3, pa.string_view()),
+    pa.array([b"x"] * 3, pa.binary_view()),
+])  # fmt: skip
+def test_a_bad_row_may_hold_what_python_cannot(tmp_path, column):
+    path = tmp_path / "rows.parquet"
+    rows = pa.Table.from_pandas(frame().assign(age=[1.0, np.inf, 3.0]))
+    pa.parquet.write_table(rows.append_column("note", column), path)
+    with files.opened(path, "input") as source:
+        (block,) = source.blocks
+        piece, X, _ = files.interpret(source.parse(*block))
+    (bad,) = piece.bad
+    assert X["age"].tolist() == [1, 3]
+    assert (bad.line, bad.reason) == (2, "age: expected a finite number, got 'inf'")
+    assert json.loads(bad.row)["sex"] == "Male"
 
 
 @pytest.mark.parametrize("header", ["age,sex", HEADER.replace("-", "_"), HEADER + ",age", ""])

@@ -1,10 +1,11 @@
 """The trees: the same bytes for the same input, and early stopping that means what it says."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost
 
-from census import UserError, evaluation, explanation, hyperparameters, model
+from census import UserError, data, evaluation, explanation, hyperparameters, model
 from census.served import Encoder
 
 SMALL = hyperparameters.DEFAULTS | {"n_estimators": 20, "max_depth": 4}
@@ -99,6 +100,27 @@ def test_a_validation_split_needs_rows_of_both_labels():
         model.validation_splits(np.array([0] * 50 + [1] * 6), 0, folds=7)
     ((_, held_out),) = model.validation_splits(np.array([0] * 5 + [1] * 5), seed=0)
     assert len(held_out) == 2
+
+
+def test_words_in_any_letters_tell_rows_apart():
+    """XGBoost counts a word's letters where it should count its bytes, and takes no NUL."""
+    words = ["Espa\u00f1a", "\u65e5\u672c", "Espa\\xf1a", "a\\b", "a\0b", "a", "\U0001f600"]
+    codes = np.random.default_rng(0).integers(0, len(words), 2000)
+    y = (codes % 3 == 0).astype(int)
+    probabilities = []
+    for names in (words, [f"{place}" for place in range(len(words))]):
+        X = pd.DataFrame({"place": pd.Categorical.from_codes(codes, names)})
+        X["place"] = X["place"].cat.reorder_categories(names)
+        split = data.Split(X, y, "", "", False)
+        part = model.validation_splits(y, seed=0)[0]
+        train, validation = model.matrices(split, part)
+        booster, followed = model.fit(SMALL, train, follow={"validation": validation})
+        assert followed["validation"][-1] < 0.2
+        loaded = xgboost.Booster(model_file=booster.save_raw("ubj"))
+        probabilities.append(loaded.inplace_predict(Encoder(loaded)(X.astype(object))))
+        assert np.array_equal(loaded.inplace_predict(Encoder(loaded)(X)), probabilities[-1])
+    assert np.array_equal(*probabilities)
+    assert np.array_equal(probabilities[0] > 0.5, y)
 
 
 def test_importance_lists_every_feature_once_most_gain_first(rows):

@@ -83,3 +83,31 @@ def test_calibration_points_are_shares_of_their_bins():
     p = np.array([0.05, 0.05, 0.95, 1.0] * 100, np.float32)
     line = plots.calibration(evaluation.reliability(y, p), "x").axes[0].lines[1]
     assert np.allclose(line.get_xydata(), [[0.05, 0.5], [0.975, 1.0]])
+
+
+@pytest.mark.parametrize("name", ["$\\frac{$", "a\nb", "\x01", "x" * 30_000])
+def test_a_group_may_have_any_name(name):
+    """A category of the data, of which nobody expects a formula."""
+    X = pd.DataFrame({"sex": [name, "b"] * 20, "race": ["a"] * 40, "age": np.full(40, 30.0)})
+    y = np.arange(40) % 2
+    figure = plots.groups(groups.by_group(groups.frames(X, y, y)), "rows")
+    shown = figure.axes[0].get_yticklabels()[1].get_text()
+    assert shown.isprintable() and len(shown) < 80
+    assert plots.png(figure)[1:4] == b"PNG"
+
+
+def test_of_very_many_groups_the_largest_are_drawn():
+    """Thousands of lines are more pixels than a picture may have."""
+    n_groups = 5000
+    columns = {
+        "feature": "sex",
+        "group": [f"{n}" for n in range(n_groups)],
+        "rows": range(n_groups),
+    }
+    names = [f"{rate}{end}" for rate in groups.RATES for end in ("", "_low", "_high")]
+    table = pd.DataFrame(columns | dict.fromkeys(names, 0.5))
+    figure = plots.groups(table, "rows")
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == [f"{n} ({n:,})" for n in range(n_groups - plots.LINES, n_groups)]
+    assert f"by group, the {plots.LINES} largest" in figure.get_suptitle()
+    assert plots.png(figure)[1:4] == b"PNG"

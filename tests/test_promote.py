@@ -194,3 +194,19 @@ def test_a_signature_breaks_when_a_client_would_stumble():
         "output probability is missing"
     ]
     assert registry.breaches(old, registry.SIGNATURE)[-1] == "parameter threshold is missing"
+
+
+@pytest.mark.parametrize("name", ["", " ", ".", "a/b", "a:b", "a@b", "a?b", "a#b", "a\nb", "\x1b"])
+def test_a_name_that_no_address_can_hold_is_refused(name):
+    """MLflow would register it, and then not find models:/<name>/1."""
+    with pytest.raises(UserError, match="name: expected a name without"):
+        registry.require_name("name", name)
+
+
+@pytest.mark.parametrize("address", [
+    "http://[", "http://127.0.0.1:9/x", "sftp://127.0.0.1/x", "x://y", "models:/a@b/1", "runs:/",
+])  # fmt: skip
+def test_an_address_of_no_model_is_an_error_in_plain_words(address):
+    """Whatever the library for such an address raises, or that there is none."""
+    with pytest.raises(UserError, match="model: expected the address of a model that train.py"):
+        registry.find(address)

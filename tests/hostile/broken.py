@@ -443,7 +443,7 @@ def _require_right(X, y: np.ndarray, labels: tuple) -> None:
             assert X[name].dtype.kind == "f", name
             assert not np.isinf(X[name]).any(), f"{name} is infinite"
         else:
-            words = X[name].cat.categories.tolist()
+            words = X[name].dropna().unique().tolist()
             assert all(isinstance(word, str) and word for word in words), f"{name}: {words}"
 
 
