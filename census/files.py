@@ -6,6 +6,7 @@ value, comments), ``.csv`` has a header, ``.parquet`` is Parquet. In text, a lin
 
 import codecs
 import csv
+import errno
 import json
 import re
 from collections import deque
@@ -34,6 +35,8 @@ LARGEST = float(np.finfo(np.float32).max)
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 # columns that Arrow cannot take rows from
 VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+# of a line of CSV: a field and the comma after it, and a last field whose quote stays open
+FIELD, OPEN = re.compile(rb'(?:"(?:[^"]|"")*+"[^,]*|[^",][^,]*|),'), re.compile(rb'"(?:[^"]|"")*+')
 COMMENT = table.COMMENT.encode()
 LABEL_SUFFIX = f"{re.escape(table.LABEL_SUFFIX)}$"
 NO_VALUE = (table.MISSING, "", "nan", "NaN", "NAN")  # where the dialect is not UCI's
@@ -101,6 +104,8 @@ def opened(path: Path, named: str) -> Iterator[Source]:
         UserError: it cannot be read, or a column is missing or of the wrong kind.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError(errno.EINVAL, "is no file")  # a pipe would keep its reader waiting
         file = path.open("rb")
     except OSError as error:
         raise UserError(f"{named}: {error.strerror}") from None
@@ -254,7 +259,8 @@ def _sift(
 ) -> Iterator[tuple[pa.Table, list[int]]]:
     """Rows and their line numbers; lines that are no row go to ``bad``.
 
-    Where a quote joins lines, halves are tried until the culprit stands alone.
+    Where a quote joins lines, those that leave one open go first, and then halves are tried until
+    the culprit stands alone.
     """
     if not lines:
         return
@@ -264,6 +270,13 @@ def _sift(
         wrong[row.number - 1] = f"expected {row.expected_columns} fields, got {row.actual_columns}"
         return "skip"
 
+    def cut_off(number: int, text: bytes) -> bool:
+        if (n_fields := _fields_if_open(text)) in (0, len(schema)):
+            return False
+        reason = f"expected {len(schema)} fields, got {n_fields}"
+        bad.append(Bad(number, reason, _shown(text)))
+        return True
+
     rows = _rows(b"\n".join(text for _, text in lines), schema, uci, set_aside)
     if rows is not None and len(rows) + len(wrong) == len(lines):
         bad += [Bad(lines[i][0], reason, _shown(lines[i][1])) for i, reason in wrong.items()]
@@ -271,10 +284,20 @@ def _sift(
     elif len(lines) == 1:
         number, text = lines[0]
         bad.append(Bad(number, "expected one row, got an end of line within", _shown(text)))
+    elif not uci and (rest := [line for line in lines if not cut_off(*line)]) != lines:
+        yield from _sift(rest, schema, uci, bad)
     else:
         half = len(lines) // 2
         yield from _sift(lines[:half], schema, uci, bad)
         yield from _sift(lines[half:], schema, uci, bad)
+
+
+def _fields_if_open(line: bytes) -> int:
+    """How many fields a line of CSV has that ends within quotes; 0 where it does not."""
+    n_fields, place = 1, 0
+    while field := FIELD.match(line, place):
+        n_fields, place = n_fields + 1, field.end()
+    return n_fields if OPEN.fullmatch(line, place) else 0
 
 
 def interpret(piece: Piece, labelled: bool = False) -> tuple[Piece, pd.DataFrame, np.ndarray]:
