@@ -65,7 +65,7 @@ class Body:
 
 
 def values(rng: random.Random, body: Body) -> None:
-    for row in rng.sample(body.rows, rng.randrange(1, len(body.rows) + 1)):
+    for row in rng.sample(body.rows, rng.randint(min(1, len(body.rows)), len(body.rows))):
         row[rng.choice(table.FEATURES)] = rng.choice(VALUES)
 
 
@@ -79,13 +79,13 @@ def columns(rng: random.Random, body: Body) -> None:
     name, what = rng.choice(table.FEATURES), rng.randrange(4)
     for row in body.rows:
         if what == 0:
-            del row[name]
+            row.pop(name, None)
         elif what == 1:
             row[rng.choice(["x", "", " age", "Age", "income", "probability", "\x00"])] = 1
         elif what == 2:
-            row[f" {name}"] = row.pop(name)
+            row[f" {name}"] = row.pop(name, 1)
         elif rng.random() < 0.5:
-            del row[name]
+            row.pop(name, None)
 
 
 def params(rng: random.Random, body: Body) -> None:
@@ -104,7 +104,7 @@ def keys(rng: random.Random, body: Body) -> None:
 
 
 def no_rows(rng: random.Random, body: Body) -> None:
-    body.rows = rng.choice([[], [{}], [{}, {}], [PERSON, {}]])
+    body.rows = rng.choice([[], [{}], [{}, {}], [dict(PERSON), {}]])
 
 
 CHANGES = {
