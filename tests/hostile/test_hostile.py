@@ -30,9 +30,8 @@ def check(cases) -> Counter:
     return Counter(outcome for _, outcome, _ in found)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_broken_file_is_an_error_that_names_it_or_rows_that_are_right(tmp_path, seed):
-    counts = check(broken.tried(150, seed, tmp_path))
+def test_a_broken_file_is_an_error_that_names_it_or_rows_that_are_right(tmp_path):
+    counts = check(broken.tried(250, 1, tmp_path))
     assert counts["error"] > 50
     assert counts["right"] > 10
 
@@ -96,30 +95,30 @@ SHELL = ["; {}", "$({})", "`{}`", "' ; {} ; '", '" ; {} ; "', "\n{}\n", "x && {}
 
 @pytest.mark.parametrize("script", ["train", "sweep", "score"])
 def test_a_script_runs_nothing_that_was_typed(run_command, no_store, canary, script):
-    for form in SHELL[:4]:
-        typed = form.format(canary)
-        options = ["--data", typed]
-        if script == "score":
-            options = ["--model", "runs:/0/model", "--input", typed, "--output", typed]
-        done = run_command("python", PROJECT / f"{script}.py", *options)
-        assert done.returncode == 2
-        assert done.stderr.count("\n") == 1
-        assert done.stderr.startswith("error: ")
+    typed = "".join(SHELL).replace("{}", canary)
+    options = {"data": typed}
+    if script == "score":
+        options = {"model": typed, "input": f"{typed}.csv", "output": "out.csv"}
+    options = [f"--{name}={value}" for name, value in options.items()]
+    done = run_command("python", PROJECT / f"{script}.py", *options)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ")
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        ["-P", "data={0}"],
-        ["-P", "data=synthetic:500", "-P", "register={1}", "-P", "scheduler={2}"],
-        ["-e", "sweep", "-P", "data=synthetic:500", "-P", "max_depth=2", "-P", "resume={3}"],
-        ["-e", "promote", "-P", "model={4}", "-P", "name={5}"],
+        ["-P", "data={0} {1} {2} {3} {markup}"],
+        ["-P", "data=synthetic:500", "-P", "register={1}", "-P", "scheduler={4} {5} {markup}"],
+        ["-e", "sweep", "-P", "data=synthetic:500", "-P", "resume={6} {7} {1} {2} {markup}"],
     ],
+    ids=["data", "register", "resume"],
 )
 def test_mlflow_run_runs_nothing_that_was_typed(run_command, project, canary, options):
     """MLflow hands the command line to a shell, and quotes the values."""
-    typed = [form.format(canary) for form in SHELL]
-    options = [option.format(*typed) for option in options]
+    typed, markup = [form.format(canary) for form in SHELL], "[a](javascript:alert(1))<script>"
+    options = [option.format(*typed, markup=markup) for option in options]
     done = run_command("mlflow", "run", "--env-manager", "local", *options, project)
     assert done.returncode == 1
     assert "\nerror: " in done.stderr
@@ -127,6 +126,7 @@ def test_mlflow_run_runs_nothing_that_was_typed(run_command, project, canary, op
     (run,) = mlflow.search_runs(output_format="list")
     assert run.info.status == "FAILED"
     assert run.data.tags["error"]
+    assert is_harmless(run.data.tags[tracking.DESCRIPTION], markup)
 
 
 def is_harmless(note: str, text: str) -> bool:
@@ -146,15 +146,6 @@ def test_an_error_in_a_description_is_shown_as_it_stands(text):
     assert tags["error"] == f"data: {text}\\x1b[31m"
     assert is_harmless(tags[tracking.DESCRIPTION], text)
     assert tags[tracking.DESCRIPTION].count("data: ") == 1
-
-
-def test_a_failed_run_of_mlflow_shows_what_was_typed_as_it_stands(run_command, project):
-    done = run_command(
-        "mlflow", "run", "--env-manager", "local", "-P", f"data=/no/{MARKUP[2]}{MARKUP[0]}", project
-    )
-    assert done.returncode == 1
-    (run,) = mlflow.search_runs(output_format="list")
-    assert is_harmless(run.data.tags[tracking.DESCRIPTION], MARKUP[2])
 
 
 @pytest.mark.parametrize("text", MARKUP)
