@@ -6,6 +6,7 @@ Prints a table by kind, then every outcome that should not be; exits 1 if there 
 """
 
 import os
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -54,7 +55,8 @@ def _try_all(number: int, seed: int, folder: Path) -> int:
             if outcome == "WRONG":
                 notes.append(f"{family}: {kind}: {why}")
             elif outcome == "MLflow":
-                mlflows.setdefault(why.splitlines()[-1][-150:], f"{family}: {kind}")
+                reason = re.sub(r".*: (?=\d{3} )", "", why, flags=re.S)[:150]
+                mlflows.setdefault((f"{family}: {kind}", reason.split(":")[0]), reason)
     kinds = sorted({kind for kind, _ in counts})
     width = max(map(len, kinds))
     heads = ["tried", *OUTCOMES.values()]
@@ -63,8 +65,8 @@ def _try_all(number: int, seed: int, folder: Path) -> int:
         found = [sum(counts[k, o] for k in ([kind] if kind else kinds)) for o in OUTCOMES]
         cells = [f"{n:{len(h)},}" for n, h in zip([sum(found), *found], heads, strict=True)]
         click.echo(f"{kind or 'all':{width}}  {'  '.join(cells)}")
-    for line, kind in mlflows.items():
-        click.echo(f"MLflow's server, {kind}: {line}")
+    for (kind, _), reason in mlflows.items():
+        click.echo(f"MLflow's server, {kind}: {reason}")
     for note in notes:
         click.echo(f"WRONG {note}")
     return bool(notes)
