@@ -1,7 +1,7 @@
 """Let faults strike the scripts, and see whether anything is lost.
 
 python -m tests.faults --seed 0 --number 300
-python -m tests.faults --seed 0 --number 300 --only 17
+python -m tests.faults --seed 0 --number 300 --only 17 18
 """
 
 import argparse
@@ -15,6 +15,6 @@ if __name__ == "__main__":  # the processes that the campaign starts import this
     )
     parser.add_argument("--seed", type=int, default=0, help="draws the faults")
     parser.add_argument("--number", type=int, default=300, help="of faults")
-    parser.add_argument("--only", type=int, help="the one with this number among them")
+    parser.add_argument("--only", type=int, nargs="+", help="those with these numbers among them")
     given = parser.parse_args()
     sys.exit(campaign.main(given.seed, given.number, given.only))

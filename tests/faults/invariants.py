@@ -24,15 +24,9 @@ def broken(place: Scene, script: str, ended: Ended) -> list[str]:
     return found + (champion(place) if script == "promote" else [])
 
 
-def broken_afterwards(
-    place: Scene, script: str, finished: dict[str, Run], ended: Ended
-) -> list[str]:
-    """Try again without the fault, and look at everything.
-
-    Args:
-        finished: the runs that had been finished before.
-        ended: how the first attempt did.
-    """
+def broken_afterwards(place: Scene, script: str, ended: Ended) -> list[str]:
+    """Try again without the fault, and look at everything; ``ended`` is the first attempt."""
+    finished = {run.info.run_id: run for run in place.runs() if run.info.status == "FINISHED"}
     found = []
     if script != "sweep":  # which does that by itself
         mend(place)
@@ -142,7 +136,7 @@ def champion(place: Scene) -> list[str]:
     version = registry.by_alias(place.name, registry.CHAMPION)
     if not version:
         return ["there is no champion"]
-    made_by = [uri.split("/")[1] for uri in place.models]
+    made_by = [uri.split("/")[1] for uri in place.world.models]
     if version.run_id not in made_by:
         return [f"the champion is of run {version.run_id}"]
     digest = tracking.find_run(version.run_id).data.tags["model.digest"]
@@ -159,7 +153,7 @@ def stands(place: Scene) -> bool:
     """Whether the candidate is champion."""
     place.look()
     version = registry.by_alias(place.name, registry.CHAMPION)
-    return version is not None and version.run_id == place.models[1].split("/")[1]
+    return version is not None and version.run_id == place.world.models[1].split("/")[1]
 
 
 def taken_over(place: Scene, finished: dict[str, Run]) -> list[str]:

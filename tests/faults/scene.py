@@ -17,6 +17,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pytest
 from mlflow.entities import Run
 
 from census import children, data, registry, synthetic, table, tracking
@@ -44,7 +45,7 @@ class World:
 
     Attributes:
         port: of the tracking server.
-        models: addresses of champion and candidate, by kind of store.
+        models: addresses of champion and candidate, in either store.
         answers: probabilities that a model gives, by the digest of its file.
         results: digest of the model that an undisturbed run of a script makes.
         children: validation metrics of the points of an undisturbed sweep, by ``sweep.config``.
@@ -59,7 +60,7 @@ class World:
     contents: dict[str, bytes]
     mirror: str
     port: int
-    models: dict[str, tuple[str, str]] = field(default_factory=dict)
+    models: tuple[str, str] = ("", "")
     answers: dict[str, np.ndarray] = field(default_factory=dict)
     results: dict[str, str] = field(default_factory=dict)
     children: dict[str, dict] = field(default_factory=dict)
@@ -96,7 +97,6 @@ class Scene:
     direct: str
     experiment: str
     name: str
-    models: tuple[str, str]
     stack: contextlib.ExitStack
     proxy: Proxy | None = None
     addresses: tuple[str, ...] = ()
@@ -150,7 +150,7 @@ class Scene:
     def arguments(self, script: str) -> list[str]:
         """The small piece of work that a script is given."""
         made = ["--data", "uci", "--register", f"{self.name}-{script}"]
-        champion, candidate = self.models
+        champion, candidate = self.world.models
         output = str(self.output)
         return {
             "train": [*made, "--n_estimators", "8", "--max_depth", "2"],
@@ -215,26 +215,18 @@ def world(folder: Path) -> Iterator[World]:
     }
     with contextlib.ExitStack() as stack:
         stack.callback(mlflow.set_tracking_uri, None)
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        patch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         _start_forkserver()
         stack.callback(forkserver._forkserver._stop)
         port = free_port()
-        (folder / "server").mkdir()
-        command = [
-            sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{folder}/server/mlflow.db",
-            "--artifacts-destination", f"{folder}/server/artifacts",
-        ]  # fmt: skip
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-        environment |= {"MLFLOW_DISABLE_TELEMETRY": "true"}
-        stack.enter_context(
-            running(command, port, folder / "server" / "log", "/health", env=environment)
-        )
         made = World(folder, contents, stack.enter_context(mirror(contents)), port)
         made.people.write_bytes(contents[table.TEST] * COPIES)
         _make_template(made)
-        for store in ("sqlite", "server"):
-            with scene(made, f"models-{store}", store, None) as place:
-                _make_models(made, place, store)
+        with scene(made, "models", "sqlite", None) as place:
+            _make_models(made, place)
+        stack.enter_context(_server(folder, port))
         for script in SCRIPTS:
             for store in ("sqlite", "server"):
                 with scene(made, f"undisturbed-{script}-{store}", store, script) as place:
@@ -242,16 +234,29 @@ def world(folder: Path) -> Iterator[World]:
         yield made
 
 
+def _server(folder: Path, port: int) -> contextlib.AbstractContextManager:
+    """A tracking server that knows the models too."""
+    (folder / "server").mkdir()
+    shutil.copytree(folder / "template" / "store", folder / "server" / "store")
+    _rename_paths(folder / "server", folder / "template")
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{folder}/server/store/mlflow.db",
+        "--artifacts-destination", f"{folder}/server/artifacts",
+    ]  # fmt: skip
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+    environment |= {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    return running(command, port, folder / "server" / "log", "/health", env=environment)
+
+
 def _start_forkserver() -> None:
     """A process that has imported everything, so that copies of it start at once."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(PROJECT)
-    forkserver.ensure_running()
-    if before is None:
-        del os.environ["PYTHONPATH"]
-    else:
-        os.environ["PYTHONPATH"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(PROJECT))
+        # what a killed process leaves is told at the end; here that is no news
+        patch.setenv("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
+        forkserver.ensure_running()
 
 
 def _make_template(made: World) -> None:
@@ -290,8 +295,7 @@ def scene(made: World, name: str, store: str, script: str | None) -> Iterator[Sc
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         _rename_paths(folder, template)
-        models = made.models.get(store, ("", ""))
-        place = Scene(made, folder, "", "", "Default", "income", models, stack)
+        place = Scene(made, folder, "", "", "Default", "income", stack)
         if store == "server":
             place.proxy = Proxy(made.port)
             stack.callback(place.proxy.close)
@@ -304,28 +308,27 @@ def scene(made: World, name: str, store: str, script: str | None) -> Iterator[Sc
             place.store = place.direct = f"sqlite:///{folder}/store/mlflow.db"
             place.look()
         if script == "promote":
-            version = registry.register(models[0], place.name)
+            version = registry.register(made.models[0], place.name)
             registry.promote(version, None)
         place.before = {run.info.run_id for run in place.runs()}
         yield place
 
 
-def _make_models(made: World, place: Scene, store: str) -> None:
+def _make_models(made: World, place: Scene) -> None:
+    """Champion and candidate, and a template that has them."""
     addresses = []
     for options in (CHAMPION, CANDIDATE):
-        code = place.run(place.job("train", ["--data", "uci", *options]))
-        if code:
+        if place.run(place.job("train", ["--data", "uci", *options])):
             raise RuntimeError(place.log.read_text())
         run = max(place.runs(), key=lambda run: run.info.start_time)
         addresses.append(f"runs:/{run.info.run_id}/model")
         made.answers[run.data.tags["model.digest"]] = answer(made, addresses[-1])
-    made.models[store] = (addresses[0], addresses[1])
-    if store == "sqlite":  # all scenes of this kind begin with them
-        template = made.folder / "template"
-        shutil.rmtree(template)
-        shutil.copytree(place.folder, template)
-        (template / "log").unlink()
-        _rename_paths(template, place.folder)
+    made.models = (addresses[0], addresses[1])
+    template = made.folder / "template"
+    shutil.rmtree(template)
+    shutil.copytree(place.folder, template)
+    (template / "log").unlink()
+    _rename_paths(template, place.folder)
 
 
 def _measure(made: World, place: Scene, script: str) -> None:

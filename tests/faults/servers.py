@@ -94,6 +94,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         super().setup()
         self.proxy._open.add(self.connection)
 
+    def handle(self):
+        with contextlib.suppress(OSError):  # whoever asked is dead
+            super().handle()
+
     def finish(self):
         self.proxy._open.discard(self.connection)
         with contextlib.suppress(OSError):
