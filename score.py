@@ -97,14 +97,14 @@ def score(
     import numpy as np
     import pyarrow as pa
 
-    from census import evaluation, files, writer
+    from census import evaluation, fields, files, writer
 
     names = np.array([table.NEGATIVE, table.POSITIVE], object)
     labelled = evaluation.Tally()
     n_rows = n_bad = n_positive = total = 0
 
     def work(block) -> tuple:
-        piece, X, y = files.interpret(source.parse(*block))
+        piece, X, y = fields.interpret(source.parse(*block))
         probability = answer(X).astype(np.float64)
         columns = dict(zip(schema.names, piece.rows.columns, strict=False))
         for name in table.NUMERIC:

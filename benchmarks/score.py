@@ -75,7 +75,7 @@ def prepare(folder: str, n_rows: str) -> None:
     import pyarrow.csv
     import pyarrow.parquet as pq
 
-    from census import files, synthetic
+    from census import fields, files, synthetic
 
     folder = Path(folder)
     run([sys.executable, PROJECT / "train.py", "--data", "synthetic", "--max_depth", "6"], folder)
@@ -87,7 +87,7 @@ def prepare(folder: str, n_rows: str) -> None:
     writers = {}
     with files.opened(source, str(source)) as opened:
         for block in opened.blocks:
-            piece, X, _ = files.interpret(opened.parse(*block))
+            piece, X, _ = fields.interpret(opened.parse(*block))
             numbers = {name: pa.array(X[name]) for name in X.select_dtypes("number")}
             columns = dict(zip(piece.rows.column_names, piece.rows.columns, strict=True)) | numbers
             rows = pa.table(columns)

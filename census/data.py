@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.types import union_categoricals
 
-from census import UserError, files, synthetic, table
+from census import UserError, fields, files, synthetic, table
 
 PROJECT_DATA = Path(__file__).resolve().parent.parent / "data"
 TIMEOUT = 4, 30  # seconds: to connect, and for the server to send something
@@ -191,7 +191,7 @@ def together(found: list) -> tuple[str, bool]:
 
 
 def _understand(path: Path, parse: Callable, block: tuple) -> tuple[pd.DataFrame, np.ndarray]:
-    piece, X, y = files.interpret(parse(*block), labelled=True)
+    piece, X, y = fields.interpret(parse(*block), labelled=True)
     if piece.bad:
         raise UserError(f"{path} line {piece.bad[0].line}: {piece.bad[0].reason}")
     return X.astype(dict.fromkeys(table.NUMERIC, np.float32)), y

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from census import UserError, WorkFailed, files, table
+from census import UserError, WorkFailed, fields, files, table
 
 FIELDS = [
     "39", "State-gov", "77516", "Bachelors", "13", "Never-married", "Adm-clerical",
@@ -31,7 +31,7 @@ def row(**changes):
 def read(path):
     """All rows as lists of text, their labels and features, and all bad rows."""
     with files.opened(path, f"input: {path.name}") as source:
-        pieces = [files.interpret(source.parse(*block)) for block in source.blocks]
+        pieces = [fields.interpret(source.parse(*block)) for block in source.blocks]
         assert sum(piece.size for piece, *_ in pieces) == source.size
     rows = [[*r.values()] for piece, *_ in pieces for r in piece.rows.to_pylist()]
     lines = [int(line) for piece, *_ in pieces for line in piece.lines]
@@ -272,7 +272,7 @@ def test_a_bad_row_may_hold_what_python_cannot(tmp_path, column):
     pa.parquet.write_table(rows.append_column("note", column), path)
     with files.opened(path, "input") as source:
         (block,) = source.blocks
-        piece, X, _ = files.interpret(source.parse(*block))
+        piece, X, _ = fields.interpret(source.parse(*block))
     (bad,) = piece.bad
     assert X["age"].tolist() == [1, 3]
     assert (bad.line, bad.reason) == (2, "age: expected a finite number, got 'inf'")

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from census import UserError, WorkFailed, data, files, one_line, synthetic, table
+from census import UserError, WorkFailed, data, fields, files, one_line, synthetic, table
 
 NAMES = [*table.FEATURES, table.LABEL]
 N_ROWS = 40
@@ -402,7 +402,7 @@ def _as_score_does(path: Path, _) -> None:
     found = {}
     with files.opened(path, f"input: {path.name}") as source:
         for block in source.blocks:
-            piece, X, y = files.interpret(source.parse(*block))
+            piece, X, y = fields.interpret(source.parse(*block))
             assert len(piece.rows) == len(piece.lines) == len(X) == len(y), "counts differ"
             _require_right(X, y, (-1, 0, 1))
             for bad in piece.bad:

@@ -52,7 +52,7 @@ def test_the_judge_of_files_sees_wrong_rows(tmp_path, monkeypatch):
     (tmp_path / table.TEST).write_bytes(forms[".data"])
     path = tmp_path / table.TRAIN
     path.write_bytes(forms[".data"])
-    interpret = broken.files.interpret
+    interpret = broken.fields.interpret
 
     def older(piece, labelled=False):
         piece, X, y = interpret(piece, labelled)
