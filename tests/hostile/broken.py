@@ -474,19 +474,19 @@ def _row(line: bytes, names: list[str], suffix: str) -> tuple | None:
     """Features and label of a line; None where it is no row."""
     missing = ("?", "", "nan", "NaN", "NAN") if suffix == ".csv" else ("?",)
     try:
-        fields = [field.strip() for field in line.decode().split(",")]
+        texts = [field.strip() for field in line.decode().split(",")]
     except UnicodeDecodeError:
         return None
     is_no_row = not line.strip() or (suffix != ".csv" and line.startswith(b"|"))
-    if is_no_row or len(fields) != len(names):
+    if is_no_row or len(texts) != len(names):
         return None
-    values, row = dict(zip(names, fields, strict=True)), []
+    values, row = dict(zip(names, texts, strict=True)), []
     for name in table.FEATURES:
         if (text := values[name]) in missing:
             row.append(None)
         elif name not in table.NUMERIC:
             row.append(text)
-        elif NUMBER.fullmatch(text) and abs(float(text)) <= files.LARGEST:
+        elif NUMBER.fullmatch(text) and abs(float(text)) <= fields.LARGEST:
             row.append(float(text))
         else:
             return None

@@ -66,7 +66,7 @@ def test_the_judge_of_files_sees_wrong_rows(tmp_path, monkeypatch):
         raise KeyError("age")
 
     for reader in (older, shorter, raising):
-        monkeypatch.setattr(broken.files, "interpret", reader)
+        monkeypatch.setattr(broken.fields, "interpret", reader)
         assert broken.outcome(path, tmp_path)[0] == "WRONG"
 
 
