@@ -78,7 +78,7 @@ def test_the_logged_model_requires_what_is_pinned():
 
 
 TEXTS = [PROJECT / "README.md", PROJECT / ".ci" / "run"]
-TEXTS += [path for folder in ("docs", "deploy") for path in sorted((PROJECT / folder).iterdir())]
+TEXTS += sorted([*PROJECT.glob("docs/*.md"), *PROJECT.glob("deploy/*")])
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
