@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -376,6 +377,7 @@ def used(folder: Path) -> int:
     return sum(math.ceil(path.stat().st_size / PAGE) * PAGE for path in files)
 
 
+@cache
 def may_mount() -> bool:
     """Whether this process may mount a file system."""
     if os.geteuid() != 0:
