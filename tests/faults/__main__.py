@@ -5,11 +5,13 @@ python -m tests.faults --seed 0 --number 300 --only 17 18
 """
 
 import argparse
+import signal
 import sys
 
 if __name__ == "__main__":  # the processes that the campaign starts import this too
     from tests.faults import campaign
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # servers end too
     parser = argparse.ArgumentParser(
         "python -m tests.faults", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
