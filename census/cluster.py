@@ -267,9 +267,10 @@ def judged(
         fits, ahead: as of ``search.judged``.
         n_jobs: threads of a fit.
     """
-    from distributed import KilledWorker
+    from distributed import CancelledError, KilledWorker
 
     def share():
+        _require_connection(client)
         with suppress(TimeoutError):
             client.wait_for_workers(1, timeout=NOBODY)
             return client.scatter(bench, broadcast=True, hash=False)
@@ -296,21 +297,25 @@ def judged(
                 return
             future = _next(client, news, in_hand)
             used, fit, run_ids, when = in_hand.pop(future)
-            if future.status == "finished":
+            try:
+                if future.status == "lost":
+                    raise CancelledError
                 yield from future.result()
-            elif future.status == "error":
-                error = future.exception()
-                if not isinstance(error, KilledWorker):
-                    raise error
+            except KilledWorker:
                 for point, run_id in zip(fit, run_ids, strict=True):
                     yield children.given_up(setting, point, run_id, "workers died of it")
-            else:  # the rows went with the last worker that held them
+            except CancelledError:  # rows or outcomes went with the last worker that held them
                 if used is shared:
                     shared = share()
                 submit(fit, run_ids, when)
     finally:
         if client.status == "running":
             client.cancel([*in_hand])
+
+
+def _require_connection(client) -> None:
+    if client.status != "running":
+        raise WorkFailed("scheduler: the connection is lost")
 
 
 def _next(client, news: SimpleQueue, in_hand: dict):
@@ -324,8 +329,7 @@ def _next(client, news: SimpleQueue, in_hand: dict):
         for future in in_hand:
             if future.status in ("lost", "cancelled"):
                 return future
-        if client.status != "running":
-            raise WorkFailed("scheduler: the connection is lost")
+        _require_connection(client)
         if client.scheduler_info(n_workers=1)["workers"]:
             last_seen = time.monotonic()
         elif time.monotonic() > last_seen + NOBODY:

@@ -20,7 +20,7 @@ SIXTY = [
     "--n_estimators", "60,120,180",
 ]  # fmt: skip
 SMALL = ["--max_depth", "2,3", "--n_estimators", "5,10", "--learning_rate", "0.1,0.3"]
-LONG = ["--max_depth", "5", "--n_estimators", "1500,3000", "--learning_rate", "0.01,0.02,0.03"]
+LONG = ["--max_depth", "5", "--n_estimators", "400,800", "--learning_rate", "0.01,0.02,0.03"]
 TRIALS = ["--sampler", "tpe", "--trials", "8", "--max_depth", "2..4", "--n_estimators", "5..30"]
 ELSEWHERE = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh"]
 
@@ -50,7 +50,8 @@ def start_cluster(tmp_path):
             command = ["dask", "scheduler", "--host", "127.0.0.3", "--port", str(port)]
             command += ["--no-dashboard", "--no-show"]
             log = tmp_path / "scheduler.log"
-            stack.enter_context(running(command, port, log, host="127.0.0.3", **options))
+            scheduler = running(command, port, log, host="127.0.0.3", **options)
+            start.scheduler = stack.enter_context(scheduler)
             address = f"tcp://127.0.0.3:{port}"
             return address, [start_worker(address, number) for number in range(n_workers)]
 
@@ -298,3 +299,18 @@ def test_the_commands_of_the_page_start_a_cluster(tmp_path, run_command, synthet
             assert done.returncode == 0, done.stderr
     (run,) = sweeps()
     require_whole(run, 8)
+
+
+@pytest.mark.slow
+def test_a_lost_scheduler_ends_the_sweep_in_words(start_cluster, synthetic_folder, tmp_path):
+    address, _ = start_cluster(1)
+    log = tmp_path / "sweep.log"
+    arguments = [*LONG, "--data", synthetic_folder, "--executor", "dask", "--scheduler", address]
+    with started(arguments, log) as sweep:
+        wait_for(lambda: sweeps() and children_of(sweeps()[0], "RUNNING"))
+        start_cluster.scheduler.kill()
+        assert sweep.wait(120) == 1, log.read_text()
+    assert "error: scheduler: the connection is lost" in log.read_text()
+    (run,) = sweeps()
+    assert run.info.status == "FAILED"
+    assert children_of(run, "RUNNING") == []
