@@ -101,7 +101,7 @@ def _load(data: str, read_train: Callable) -> Census:
         try:
             return _generate(synthetic.DEFAULT_ROWS, read_train, warning=str(error))
         except UserError as other:
-            raise UserError(f"{error}\n{other}") from None
+            raise UserError(f"{error}; {other}") from None
 
 
 def user_path(text: str, name: str) -> Path:

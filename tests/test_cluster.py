@@ -107,7 +107,7 @@ def test_a_cluster_that_loses_workers_gives_what_one_machine_gives(
 ):
     """60 points; one worker is killed, one stopped, and goes on when all is over."""
     data = ["--data", synthetic_folder]
-    here = run_command(*SWEEP, *SIXTY, *data)
+    here = run_command(*SWEEP, *SIXTY, *data, timeout=300)
     assert here.returncode == 0, here.stderr
     (alone,) = sweeps()
     expected = comparable(alone)
@@ -119,7 +119,7 @@ def test_a_cluster_that_loses_workers_gives_what_one_machine_gives(
             wait_for(lambda: sweeps() and len(children_of(sweeps()[0])) >= 12)
             os.kill(first.pid, signal.SIGKILL)
             os.kill(second.pid, signal.SIGSTOP)
-            assert sweep.wait(120) == 0, (tmp_path / "sweep.log").read_text()
+            assert sweep.wait(300) == 0, (tmp_path / "sweep.log").read_text()
         os.kill(second.pid, signal.SIGCONT)
         for _ in range(2):
             (run,) = sweeps()
@@ -137,7 +137,7 @@ def test_a_sweep_outlives_all_workers_if_another_comes(start_cluster, synthetic_
         wait_for(lambda: sweeps() and len(children_of(sweeps()[0])) >= 1)
         os.kill(only.pid, signal.SIGKILL)
         start_cluster.worker(address, 1)
-        assert sweep.wait(120) == 0, (tmp_path / "sweep.log").read_text()
+        assert sweep.wait(200) == 0, (tmp_path / "sweep.log").read_text()
     (run,) = sweeps()
     require_whole(run, 6)
 
@@ -152,7 +152,7 @@ def test_a_fit_that_workers_die_of_fails_and_the_others_count(
         wait_for(lambda: sweeps() and len(children_of(sweeps()[0], "RUNNING")) >= 4)
         time.sleep(1)
         os.kill(first.pid, signal.SIGKILL)
-        assert sweep.wait(120) == 0, (tmp_path / "sweep.log").read_text()
+        assert sweep.wait(200) == 0, (tmp_path / "sweep.log").read_text()
     (run,) = sweeps()
     failed = children_of(run, "FAILED")
     assert failed
@@ -309,7 +309,7 @@ def test_a_lost_scheduler_ends_the_sweep_in_words(start_cluster, synthetic_folde
     with started(arguments, log) as sweep:
         wait_for(lambda: sweeps() and children_of(sweeps()[0], "RUNNING"))
         start_cluster.scheduler.kill()
-        assert sweep.wait(120) == 1, log.read_text()
+        assert sweep.wait(200) == 1, log.read_text()
     assert "error: scheduler: the connection is lost" in log.read_text()
     (run,) = sweeps()
     assert run.info.status == "FAILED"
