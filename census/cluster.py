@@ -68,7 +68,7 @@ def connected(
             where = scheduler
             if scheduler == "local":
                 size = {"n_workers": workers or joblib.cpu_count(), "threads_per_worker": 1}
-                size |= {"dashboard_address": None, "preload": QUIET}
+                size |= {"dashboard_address": "127.0.0.1:0", "preload": QUIET}
                 where = stack.enter_context(LocalCluster(**size))
             try:
                 client = stack.enter_context(Client(where, timeout=SECONDS))
