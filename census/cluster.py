@@ -28,6 +28,7 @@ from census.search import Outcome
 ADDRESS = re.compile(r"(tcp|tls)://[^/\s]+:\d+")
 SECONDS = 10  # for a scheduler to answer
 NOBODY = 300  # seconds without any worker after which a sweep fails
+DESERTED = f"scheduler: for {NOBODY} seconds there has been no worker"
 # What a worker of a local cluster runs first: Ctrl-C reaches every process, and this one ends the
 # others; an error of a task is told by this one, too.
 QUIET = """
@@ -274,7 +275,7 @@ def judged(
         with suppress(TimeoutError):
             client.wait_for_workers(1, timeout=NOBODY)
             return client.scatter(bench, broadcast=True, hash=False)
-        raise WorkFailed(f"scheduler: for {NOBODY} seconds there has been no worker")
+        raise WorkFailed(DESERTED)
 
     test = replace(setting.rows.test, X=setting.rows.test.X[:0], y=setting.rows.test.y[:0])
     needs = Needs.of_this_run(setting.device)
@@ -333,4 +334,4 @@ def _next(client, news: SimpleQueue, in_hand: dict):
         if client.scheduler_info(n_workers=1)["workers"]:
             last_seen = time.monotonic()
         elif time.monotonic() > last_seen + NOBODY:
-            raise WorkFailed(f"scheduler: for {NOBODY} seconds there has been no worker")
+            raise WorkFailed(DESERTED)

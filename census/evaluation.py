@@ -57,6 +57,11 @@ def scores(
     }
 
 
+def _step(probability: np.ndarray, n_steps: int) -> np.ndarray:
+    """Which of equal steps from 0 to 1 each probability lies in; 1 belongs to the last."""
+    return (probability * n_steps).astype(np.int64).clip(max=n_steps - 1)
+
+
 class Tally:
     """Labels and probabilities of any number of rows, in memory of one size.
 
@@ -70,7 +75,7 @@ class Tally:
 
     def add(self, y_true: np.ndarray, probability: np.ndarray) -> None:
         """Count rows in."""
-        step = (probability * self.STEPS).astype(np.int64).clip(max=self.STEPS - 1)
+        step = _step(probability, self.STEPS)
         np.add.at(self.counts, (y_true.astype(np.int64), step), 1)
 
     def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -97,8 +102,7 @@ def bootstrap(
             rows are many.
     """
     if binned:
-        step = (probability * STEPS).astype(np.int64).clip(max=STEPS - 1)
-        probability = (step + 0.5) / STEPS
+        probability = (_step(probability, STEPS) + 0.5) / STEPS
     # rows of equal label and probability are alike: a draw of rows is a count of each kind
     distinct, kind = np.unique(-probability.astype(np.float64), return_inverse=True)
     n, n_kinds, p = len(y_true), len(distinct), -distinct
@@ -169,7 +173,7 @@ def reliability(y_true: np.ndarray, probability: np.ndarray) -> pd.DataFrame:
     Columns ``bin`` (its middle), ``rows``, ``predicted`` (mean probability), ``observed`` (share
     of positives), and the ends of its interval, ``observed_low`` and ``observed_high``.
     """
-    bins = (probability * BINS).astype(int).clip(max=BINS - 1)
+    bins = _step(probability, BINS)
     rows = pd.DataFrame({"bin": (bins + 0.5) / BINS, "predicted": probability, "observed": y_true})
     groups = rows.groupby("bin")
     frame = groups.mean().astype(float)

@@ -15,14 +15,10 @@ from census import data, model, registry, served, synthetic, table
 from census.hyperparameters import DEFAULTS
 from tests.hostile.broken import CELLS, flipped, replaced, truncated
 from tests.servers import serving
+from tests.test_served import PERSON as ROW
 
 JSON = "application/json"
-PERSON = {
-    "age": 39.0, "workclass": "Private", "fnlwgt": 77516.0, "education": "Bachelors",
-    "education-num": 13.0, "marital-status": "Divorced", "occupation": "Sales",
-    "relationship": "Unmarried", "race": "White", "sex": "Male", "capital-gain": 2174.0,
-    "capital-loss": 0.0, "hours-per-week": 40.0, "native-country": "United-States",
-}  # fmt: skip
+PERSON = {k: float(v) if isinstance(v, int) else v for k, v in ROW.items()}
 VALUES = (
     None, True, False, 0, -1, 39, 2**31, 2**53 + 1, 2**63, 2**64, -(2**63) - 1, 10**30, 10**400,
     1e308,

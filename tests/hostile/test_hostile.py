@@ -13,7 +13,7 @@ import promote
 from census import data as census_data
 from census import one_line, table, tracking
 from tests.conftest import PROJECT
-from tests.hostile import bodies, broken, parameters
+from tests.hostile import bodies, broken, parameters, referee
 
 MARKUP = [
     "<script>alert(1)</script>",
@@ -43,7 +43,7 @@ def test_a_whole_file_is_right(tmp_path, form):
     (tmp_path / table.TRAIN).write_bytes(forms[".data"])
     path = tmp_path / (table.TEST if form == ".data" else f"test{form}")
     path.write_bytes(forms[form])
-    assert broken.outcome(path, tmp_path) == ("right", "")
+    assert referee.outcome(path, tmp_path) == ("right", "")
 
 
 def test_the_judge_of_files_sees_wrong_rows(tmp_path, monkeypatch):
@@ -52,7 +52,7 @@ def test_the_judge_of_files_sees_wrong_rows(tmp_path, monkeypatch):
     (tmp_path / table.TEST).write_bytes(forms[".data"])
     path = tmp_path / table.TRAIN
     path.write_bytes(forms[".data"])
-    interpret = broken.fields.interpret
+    interpret = referee.fields.interpret
 
     def older(piece, labelled=False):
         piece, X, y = interpret(piece, labelled)
@@ -66,8 +66,8 @@ def test_the_judge_of_files_sees_wrong_rows(tmp_path, monkeypatch):
         raise KeyError("age")
 
     for reader in (older, shorter, raising):
-        monkeypatch.setattr(broken.fields, "interpret", reader)
-        assert broken.outcome(path, tmp_path)[0] == "WRONG"
+        monkeypatch.setattr(referee.fields, "interpret", reader)
+        assert referee.outcome(path, tmp_path)[0] == "WRONG"
 
 
 def test_a_broken_parameter_is_an_error_that_names_it_or_the_number_it_says(tmp_path):

@@ -1,0 +1,139 @@
+"""What a reader may make of a file, broken or not: a documented error, or the right rows."""
+
+import codecs
+import csv
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from census import UserError, WorkFailed, data, fields, files, one_line, table
+
+NAMES = [*table.FEATURES, table.LABEL]
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def outcome(path: Path, folder: Path) -> tuple[str, str]:
+    """Read a file as training and as scoring do; what came of it, and the reason of the worst.
+
+    One of ``right``, ``error`` (documented) and ``WRONG``.
+    """
+    found = [_attempt(_as_score_does, path, path), _attempt(_as_training_does, path, folder)]
+    return max(found, key=lambda pair: ["right", "error", "WRONG"].index(pair[0]))
+
+
+def _attempt(read: Callable, path: Path, given: Path) -> tuple[str, str]:
+    try:
+        read(path, given)
+    except (UserError, WorkFailed) as error:
+        line = one_line(error.format_message())
+        named = path.name in line or path.parent.name in line
+        plain = line.isprintable() and len(line) <= 2000
+        return ("error", line) if named and plain else ("WRONG", f"message: {line[:2000]!r}")
+    except BaseException as error:
+        return "WRONG", f"{type(error).__name__}: {error}"[:2000]
+    return "right", ""
+
+
+def _as_score_does(path: Path, _) -> None:
+    found = {}
+    with files.opened(path, f"input: {path.name}") as source:
+        for block in source.blocks:
+            piece, X, y = fields.interpret(source.parse(*block))
+            assert len(piece.rows) == len(piece.lines) == len(X) == len(y), "counts differ"
+            _require_right(X, y, (-1, 0, 1))
+            for bad in piece.bad:
+                assert bad.line >= 1, bad
+                assert len(bad.reason) < 1000, bad.reason
+            values = zip(*(X[name].astype(object).tolist() for name in table.FEATURES), strict=True)
+            for line, row, label in zip(piece.lines.tolist(), values, y.tolist(), strict=True):
+                assert line not in found, "a line was read twice"
+                found[line] = (*(None if value != value else value for value in row), label)
+    if path.suffix != ".parquet":
+        whole = referee(path.read_bytes(), path.suffix)
+        judged = [line for line in whole if whole[line] is not None]
+        lost = [line for line in judged if found.get(line) != whole[line]]
+        assert not lost, f"line {lost[0]} is {whole[lost[0]]}, read was {found.get(lost[0])}"
+        assert not {*found} - {*whole}, f"made up: {sorted({*found} - {*whole})}"
+
+
+def _as_training_does(path: Path, folder: Path) -> None:
+    rows = data.load(str(folder))
+    assert rows.origin == "directory"
+    for split in (rows.train, rows.test):
+        assert 0 < split.n_rows == len(split.X)
+        _require_right(split.X, split.y, (0, 1))
+    if path.parent == folder and path.suffix != ".parquet":
+        whole = referee(path.read_bytes(), path.suffix)
+        split = rows.train if path.stem in ("train", "adult") else rows.test
+        split = rows.test if path.name == table.TEST else split
+        if None not in whole.values():
+            assert split.n_rows == len(whole), "a row was lost or made up"
+            assert split.y.tolist() == [row[-1] for row in whole.values()]
+
+
+def _require_right(X, y: np.ndarray, labels: tuple) -> None:
+    assert [*X] == [*table.FEATURES]
+    assert np.isin(y, labels).all(), "labels"
+    for name in table.FEATURES:
+        if name in table.NUMERIC:
+            assert X[name].dtype.kind == "f", name
+            assert not np.isinf(X[name]).any(), f"{name} is infinite"
+        else:
+            words = X[name].dropna().unique().tolist()
+            assert all(isinstance(word, str) and word for word in words), f"{name}: {words}"
+
+
+def referee(content: bytes, suffix: str) -> dict[int, tuple | None]:
+    """Rows by their lines as plain Python reads them; None where quotes and the like leave room."""
+    names, first = NAMES, 1
+    content = content.removeprefix(codecs.BOM_UTF8)
+    lines = content.split(b"\n")
+    if suffix == ".csv":
+        head = lines.pop(0).decode("utf-8", "backslashreplace")
+        names, first = [n.strip() for n in next(csv.reader([head], skipinitialspace=True), [])], 2
+    else:
+        rows = [line for line in lines if line.strip() and not line.startswith(b"|")]
+        if rows and rows[0].count(b",") + 1 == len(table.FEATURES):
+            names = [*table.FEATURES]
+    found = {}
+    for number, line in enumerate(lines, first):
+        line = line.removesuffix(b"\r")
+        quoted = suffix == ".csv" and b'"' in line
+        if quoted or b"\r" in line or line.startswith(codecs.BOM_UTF8):
+            found[number] = None
+        elif row := _row(line, names, suffix):
+            found[number] = row
+    return found
+
+
+def _row(line: bytes, names: list[str], suffix: str) -> tuple | None:
+    """Features and label of a line; None where it is no row."""
+    missing = ("?", "", "nan", "NaN", "NAN") if suffix == ".csv" else ("?",)
+    try:
+        texts = [field.strip() for field in line.decode().split(",")]
+    except UnicodeDecodeError:
+        return None
+    is_no_row = not line.strip() or (suffix != ".csv" and line.startswith(b"|"))
+    if is_no_row or len(texts) != len(names):
+        return None
+    values, row = dict(zip(names, texts, strict=True)), []
+    for name in table.FEATURES:
+        if (text := values[name]) in missing:
+            row.append(None)
+        elif name not in table.NUMERIC:
+            row.append(text)
+        elif NUMBER.fullmatch(text) and abs(float(text)) <= fields.LARGEST:
+            row.append(float(text))
+        else:
+            return None
+        if row[-1] == "":
+            return None
+    label = values.get(table.LABEL, "?")
+    if label in missing:
+        return *row, -1
+    label = label.removesuffix(".")
+    if label not in (table.NEGATIVE, table.POSITIVE):
+        return None
+    return *row, int(label == table.POSITIVE)
