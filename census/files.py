@@ -31,8 +31,9 @@ LONGEST = 1 << 26  # bytes of a line
 ROWS = 1 << 16  # rows of Parquet read at a time
 # columns that Arrow cannot take rows from
 VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
-# of a line of CSV: a field and the comma after it, and a last field whose quote stays open
-FIELD, OPEN = re.compile(rb'(?:"(?:[^"]|"")*+"[^,]*|[^",][^,]*|),'), re.compile(rb'"(?:[^"]|"")*+')
+# of a line of CSV what Arrow reads as one row: it ends before an open quote or an end of line
+FIELD = rb'(?:"(?:[^"]|"")*+"[^,\r]*+|[^",\r][^,\r]*+|)'
+ROW = re.compile(FIELD + b"(?:," + FIELD + b")*+")
 COMMENT = table.COMMENT.encode()
 NO_VALUE = (table.MISSING, "", "nan", "NaN", "NAN")  # where the dialect is not UCI's
 
@@ -205,28 +206,52 @@ def _parse(line: int, block: bytes, schema: pa.Schema, uci: bool) -> Piece:
     if not has_comment and block.count(b"\r") == block.count(b"\r\n"):
         rows = _rows(block, schema, uci)
     if rows is None or len(rows) != n_lines:  # not one row a line
-        whole = []
-        for number, text in enumerate(block.split(b"\n"), start=line):
-            text = text.removesuffix(b"\r")
-            if _is_no_row(text, uci):
-                continue
-            try:
-                text.decode()
-                whole.append((number, text))
-            except UnicodeDecodeError as error:
-                bad.append(Bad(number, f"expected UTF-8 text, got {error.reason}", _shown(text)))
-        found = [*_sift(whole, schema, uci, bad)]
-        rows = pa.concat_tables([schema.empty_table(), *(rows for rows, _ in found)])
-        lines = np.concatenate([np.empty(0, int), *(numbers for _, numbers in found)])
-        bad.sort()
+        rows, lines, bad = _sifted(line, block, schema, uci)
     if uci:
         trimmed = [pc.utf8_trim_whitespace(column) for column in rows.columns]
         rows = pa.table(trimmed, schema)
     return Piece(rows, lines, bad, len(block), (table.MISSING,) if uci else NO_VALUE)
 
 
+def _sifted(first: int, block: bytes, schema: pa.Schema, uci: bool):
+    """The rows of a block, the lines they stand in, and the lines that are none."""
+    bad, lines = [], {}
+    for number, line in enumerate(block.split(b"\n"), start=first):
+        line = line.removesuffix(b"\r")
+        if _is_no_row(line, uci):
+            continue
+        if reason := _no_row_of_its_own(line, uci):
+            bad.append(Bad(number, reason, _shown(line)))
+        else:
+            lines[number] = line
+    wrong, numbers = {}, [*lines]
+
+    def set_aside(row) -> str:
+        wrong[row.number - 1] = f"expected {row.expected_columns} fields, got {row.actual_columns}"
+        return "skip"
+
+    rows = schema.empty_table()
+    if lines:
+        rows = _rows(b"\n".join(lines.values()), schema, uci, set_aside)
+    bad += [Bad(numbers[i], reason, _shown(lines[numbers[i]])) for i, reason in wrong.items()]
+    return rows, np.delete(np.array(numbers, int), [*wrong]), sorted(bad)
+
+
 def _is_no_row(line: bytes, uci: bool) -> bool:
     return not line.strip() or (uci and line.startswith(COMMENT))
+
+
+def _no_row_of_its_own(line: bytes, uci: bool) -> str:
+    """Why Arrow would not read a line as one row, whatever stands around it; nothing if it does."""
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        return f"expected UTF-8 text, got {error.reason}"
+    end = line.find(b"\r") if uci else ROW.match(line).end()
+    if end in (-1, len(line)):
+        return ""
+    what = "an end of line within" if line[end] == ord("\r") else "a quote that stays open"
+    return f"expected one row, got {what}"
 
 
 def _shown(text: bytes) -> str:
@@ -248,52 +273,6 @@ def _rows(
         )
     except pa.ArrowInvalid:
         return None
-
-
-def _sift(
-    lines: list[tuple[int, bytes]], schema: pa.Schema, uci: bool, bad: list[Bad]
-) -> Iterator[tuple[pa.Table, list[int]]]:
-    """Rows and their line numbers; lines that are no row go to ``bad``.
-
-    Where a quote joins lines, those that leave one open go first, and then halves are tried until
-    the culprit stands alone.
-    """
-    if not lines:
-        return
-    wrong: dict[int, str] = {}
-
-    def set_aside(row) -> str:
-        wrong[row.number - 1] = f"expected {row.expected_columns} fields, got {row.actual_columns}"
-        return "skip"
-
-    def cut_off(number: int, text: bytes) -> bool:
-        if (n_fields := _fields_if_open(text)) in (0, len(schema)):
-            return False
-        reason = f"expected {len(schema)} fields, got {n_fields}"
-        bad.append(Bad(number, reason, _shown(text)))
-        return True
-
-    rows = _rows(b"\n".join(text for _, text in lines), schema, uci, set_aside)
-    if rows is not None and len(rows) + len(wrong) == len(lines):
-        bad += [Bad(lines[i][0], reason, _shown(lines[i][1])) for i, reason in wrong.items()]
-        yield rows, [number for i, (number, _) in enumerate(lines) if i not in wrong]
-    elif len(lines) == 1:
-        number, text = lines[0]
-        bad.append(Bad(number, "expected one row, got an end of line within", _shown(text)))
-    elif not uci and (rest := [line for line in lines if not cut_off(*line)]) != lines:
-        yield from _sift(rest, schema, uci, bad)
-    else:
-        half = len(lines) // 2
-        yield from _sift(lines[:half], schema, uci, bad)
-        yield from _sift(lines[half:], schema, uci, bad)
-
-
-def _fields_if_open(line: bytes) -> int:
-    """How many fields a line of CSV has that ends within quotes; 0 where it does not."""
-    n_fields, place = 1, 0
-    while field := FIELD.match(line, place):
-        n_fields, place = n_fields + 1, field.end()
-    return n_fields if OPEN.fullmatch(line, place) else 0
 
 
 def in_order(pool: Executor, work: Callable, items: Iterable, ahead: int) -> Iterator:
