@@ -247,7 +247,7 @@ def _no_row_of_its_own(line: bytes, uci: bool) -> str:
         line.decode()
     except UnicodeDecodeError as error:
         return f"expected UTF-8 text, got {error.reason}"
-    end = line.find(b"\r") if uci else ROW.match(line).end()
+    end = line.find(b"\r") if uci or b'"' not in line else ROW.match(line).end()
     if end in (-1, len(line)):
         return ""
     what = "an end of line within" if line[end] == ord("\r") else "a quote that stays open"
