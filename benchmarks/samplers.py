@@ -19,7 +19,7 @@ import click
 
 from benchmarks.sweep import CORES, PROJECT, binned, run
 
-SPACE = {  # of the README's search: low, high, logarithmic
+SPACE = {  # of docs/sweep.md's search: low, high, logarithmic
     "max_depth": (3, 10, False),
     "learning_rate": (0.02, 0.2, True),
     "n_estimators": (50, 2000, False),

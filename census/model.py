@@ -1,7 +1,7 @@
 """Gradient-boosted trees: how they are fitted (XGBoost, ``hist``).
 
 Categories are XGBoost's own: a split sends a set of categories left, and the vocabulary is kept in
-the model file. The README says what else was tried.
+the model file. docs/measurements.md says what else was tried.
 """
 
 import warnings

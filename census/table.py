@@ -10,7 +10,7 @@ NAME = "census-income"  # of the data set on a run's page, and of the registered
 # In the order of the files. `fnlwgt` is a survey weight: how many people the row stands for, not
 # a trait of the person. It stays a feature because the model answers raw rows and the published
 # figures include it; leaving it out changes the cross-validated log loss by less than its standard
-# error (README, "What was tried").
+# error (docs/measurements.md).
 NUMERIC = (
     "age",  # years
     "fnlwgt",  # people

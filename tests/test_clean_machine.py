@@ -1,4 +1,7 @@
-"""The README, followed to the letter by somebody who has nothing: every command, and its output."""
+"""README and docs/sweep.md, followed to the letter by somebody who has nothing.
+
+Every command is run, and its output compared.
+"""
 
 import os
 import re
@@ -12,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from census import table
-from tests.conftest import REAL
+from tests.conftest import PROJECT, REAL
 from tests.servers import free_port
 from tests.test_readme import README
 
@@ -23,8 +26,9 @@ FOREIGN = ("10.0.0.1", "<git URL>", "pytest", "-P learning_rate=0.05 -P n_est") 
 
 
 def blocks():
-    """Each command of the README and the output that stands below it, or nothing."""
-    found = re.findall(r"```sh\n(.*?)```(?:\n\n(?:[^`\n#|]+\n\n)?```\n(.*?)```)?", README, re.S)
+    """Each command and the output that stands below it, or nothing."""
+    text = README + (PROJECT / "docs" / "sweep.md").read_text()
+    found = re.findall(r"```sh\n(.*?)```(?:\n\n(?:[^`\n#|]+\n\n)?```\n(.*?)```)?", text, re.S)
     return [(command.strip(), output) for command, output in found]
 
 

@@ -12,6 +12,7 @@ from census import hyperparameters
 from tests.conftest import PROJECT
 
 README = (PROJECT / "README.md").read_text()
+PAGES = [PROJECT / "README.md", PROJECT / "data" / "README.md", *(PROJECT / "docs").glob("*.md")]
 COMMANDS = re.findall(r"```sh\n(.*?)```", README, re.S)
 
 
@@ -26,8 +27,9 @@ def test_both_commands_install_the_pinned_uv():
 
 
 def documented(section):
-    """The defaults in a section's tables of parameters, by name."""
-    text, found = README.split(f"\n## {section}\n")[1].split("\n## ")[0], {}
+    """The defaults in a section's table of parameters, by name."""
+    page = (PROJECT / "docs" / "parameters.md").read_text()
+    text, found = page.split(f"\n## {section}\n")[1].split("\n## ")[0], {}
     for names, defaults in re.findall(r"^\| (`\w+`.*?) \| (.*?) \|", text, re.M):
         names, defaults = re.findall(r"`(\w+)`", names), defaults.split(", ")
         found |= dict(zip(names, defaults * (len(names) // len(defaults)), strict=True))
@@ -50,3 +52,17 @@ def test_the_tree_lists_every_file_that_a_reader_opens():
     for path in [*PROJECT.glob("*.py"), *PROJECT.glob("census/*.py")]:
         if path.name != "__init__.py":
             assert re.search(rf"^ *{re.escape(path.name)} ", tree, re.M), path.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if target.startswith("http"):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.*)", there.read_text(), re.M)
+            anchors = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+            assert anchor in anchors, target
