@@ -8,13 +8,12 @@ from typing import BinaryIO
 from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 
 from census import UserError, WorkFailed, files, table
 
 BAD = pa.schema([("line", pa.int64()), ("reason", pa.string()), ("row", pa.string())])
-SEPARATOR = {files.CSV: ","} | dict.fromkeys(files.UCI, ", ")
 
 
 def beside(path: Path) -> Path:
@@ -61,41 +60,23 @@ def opened(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]
             with pq.ParquetWriter(file, schema) as writer:
                 yield writer.write_table
         else:
-            separator = SEPARATOR[path.suffix]
             if path.suffix == files.CSV:
-                names = pa.table([[name] for name in schema.names], schema.names)
-                file.write(_text(names, separator, ""))
-            missing = "" if path.suffix == files.CSV else table.MISSING
-            yield lambda rows: len(rows) and file.write(_text(rows, separator, missing))
+                file.write(_text(pa.table([[name] for name in schema.names], schema.names), False))
+            yield lambda rows: file.write(_text(rows, path.suffix in files.UCI))
 
 
-def _text(rows: pa.Table, separator: str, missing: str) -> bytes:
-    """Lines of text, a row each; a field is quoted where it must be, which only CSV allows."""
-    fields = [column.cast(pa.large_string()).fill_null(missing) for column in rows.columns]
-    lines = _lines(fields, separator)
-    due = {",": len(rows) * (len(fields) - 1), "\n": len(rows), "\r": 0, '"': 0}
-    special = [mark for mark, count in due.items() if lines.count(mark.encode()) != count]
-    if special and separator != SEPARATOR[files.CSV]:
-        raise WorkFailed(
-            f"output: UCI's dialect cannot hold a value with {special[0]!r}; use {files.CSV}"
-        )
-    return _lines([_quoted(field) for field in fields], separator) if special else lines
-
-
-def _lines(fields: list[pa.ChunkedArray], separator: str) -> bytes:
-    *others, last = fields
-    lines = pa.concat_arrays(_join(*others, _join(last, "\n", ""), separator).chunks)
-    return bytes(memoryview(lines.buffers()[2] or b"")[: pc.sum(pc.binary_length(lines)).as_py()])
-
-
-def _quoted(field: pa.ChunkedArray) -> pa.ChunkedArray:
-    quoted = _join('"', pc.replace_substring(field, '"', '""'), '"', "")
-    return pc.if_else(pc.match_substring_regex(field, '[",\r\n]'), quoted, field)
-
-
-def _join(*parts) -> pa.ChunkedArray:
-    """Each row's parts as one text; the last part stands between them."""
-    kind = pa.large_string()
-    return pc.binary_join_element_wise(
-        *(pa.scalar(part, kind) if isinstance(part, str) else part for part in parts)
-    )
+def _text(rows: pa.Table, uci: bool) -> pa.Buffer:
+    """Lines of text, a row each; where CSV must quote one text, it quotes all of these rows."""
+    if uci:
+        filled = [column.cast(pa.string()).fill_null(table.MISSING) for column in rows.columns]
+        rows = pa.table(filled, rows.column_names)
+    shape = {"include_header": False, "batch_size": max(1, len(rows))}
+    for style in ("none",) if uci else ("none", "needed"):
+        try:
+            lines = pa.BufferOutputStream()
+            pa.csv.write_csv(rows, lines, pa.csv.WriteOptions(quoting_style=style, **shape))
+            return lines.getvalue()
+        except pa.ArrowException as error:
+            reason = error
+    hint = f"; {files.CSV} can" if uci else ""
+    raise WorkFailed(f"output: a value cannot be written: {reason}{hint}")

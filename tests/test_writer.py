@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from census import files, writer
+from census import WorkFailed, files, writer
 
 WRITTEN = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=6))
 
@@ -43,3 +43,15 @@ def test_a_file_gets_there_whole_or_not_at_all(tmp_path, suffix):
         assert pq.read_table(path).to_pydict() == {"a": ["x"]}
     else:
         assert path.read_text() == ("a\nx\n" if suffix == files.CSV else "x\n")
+
+
+@pytest.mark.parametrize("value", ["a,b", 'a"b', "a\nb", "a\rb"])
+def test_what_the_uci_dialect_cannot_hold_is_told(tmp_path, value):
+    """It knows no quotes."""
+    path, schema = tmp_path / "out.data", pa.schema([("a", pa.string())])
+    with (
+        pytest.raises(WorkFailed, match=r"(?s)cannot be written: .*; \.csv can"),
+        writer.opened(path, schema) as write,
+    ):
+        write(pa.table([[value]], schema))
+    assert not [*tmp_path.glob("*out*")]
