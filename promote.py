@@ -156,7 +156,7 @@ def count(name: str, candidate) -> int:
     """
     from census import tracking
 
-    runs = tracking.search_everywhere(f"tags.`{CANDIDATE}` != ''")
+    runs = tracking.search(f"tags.`{CANDIDATE}` != ''")
     compared = {run.data.tags[CANDIDATE] for run in runs if run.data.tags.get(NAME) == name}
     return len(compared | {candidate.uri})
 

@@ -119,14 +119,15 @@ def finish(setting: Setting, outcome: Outcome, when: int | None = None) -> None:
         if setting.trees:
             name = setting.rows.marked(in_words(outcome.point))
             tags = {CONFIG: setting.digest(outcome.point), "mlflow.runName": name}
-    tracking.log_points(
+    client = mlflow.MlflowClient()
+    client.log_batch(
         outcome.run_id,
         points,
         [Param(key, str(value)) for key, value in point.items()],
         [RunTag(key, value) for key, value in tags.items()],
     )
     status = "FAILED" if outcome.error else "FINISHED"
-    mlflow.MlflowClient().set_terminated(outcome.run_id, status)
+    client.set_terminated(outcome.run_id, status)
 
 
 def judged(
@@ -180,7 +181,8 @@ def none_left_running(parent: Run) -> Iterator[None]:
     finally:
         with interruption.held_off(then_raise=False):
             try:
-                for child in _search(parent, f"tags.`{PARENT}` = '{parent.info.run_id}'"):
+                ours = f"attributes.status = 'RUNNING' and tags.`{PARENT}` = '{parent.info.run_id}'"
+                for child in tracking.search(ours, parent.info.experiment_id):
                     _kill(child, reason)
             except Exception as error:
                 print(f"not ended: {str(error)[:500]}", file=sys.stderr)
@@ -201,7 +203,7 @@ def mend(parent: Run) -> list[str]:
 def left_running(experiment_id: str) -> tuple[list[Run], list[Run]]:
     """Runs that read RUNNING: those whose process is certainly gone; others that are no child."""
     dead, others = [], []
-    for run in tracking.search([experiment_id], "attributes.status = 'RUNNING'"):
+    for run in tracking.search("attributes.status = 'RUNNING'", experiment_id):
         author = tracking.find_run(run.data.tags.get(PARENT, "")) or run
         if process.is_gone(author.data.tags.get(tracking.PROCESS, "")):
             dead.append(run)
@@ -243,7 +245,9 @@ def known(parent: Run, setting: Setting, how: str) -> Callable[[Point], Outcome 
         only = {how, *where.data.tags.get(RESUMED_FROM, how).split(",")}
     tag, digest = (TRIAL, setting.trial) if setting.trees else (CONFIG, setting.digest)
     found, earlier, used = {}, {}, []
-    for child in [] if how == "never" else _search(where, f"tags.`{tag}` != ''", "FINISHED"):
+    finished = f"attributes.status = 'FINISHED' and tags.`{tag}` != ''"
+    experiment_id = where.info.experiment_id
+    for child in [] if how == "never" else tracking.search(finished, experiment_id):
         if not only or child.data.tags.get(PARENT, "") in only:
             found.setdefault(child.data.tags[tag], child)
 
@@ -258,7 +262,7 @@ def known(parent: Run, setting: Setting, how: str) -> Callable[[Point], Outcome 
             used.extend(filter(None, [of]))
             client.set_tag(parent.info.run_id, RESUMED_FROM, ",".join(used)[:5000])
         ended = earlier[of] is None or earlier[of].info.status in ("FAILED", "KILLED")
-        adopted = ended and where.info.experiment_id == parent.info.experiment_id
+        adopted = ended and experiment_id == parent.info.experiment_id
         if adopted:
             client.set_tag(child.info.run_id, PARENT, parent.info.run_id)
         return _outcome(point, child, "adopted" if adopted else "reused")
@@ -285,12 +289,6 @@ def given_up(setting: Setting, point: Point, run_id: str, reason: str) -> Outcom
     outcome = Outcome(point, error=reason, run_id=run_id)
     finish(setting, outcome)
     return outcome
-
-
-def _search(where: Run, condition: str = "", status: str = "RUNNING") -> list[Run]:
-    """All runs with a status in the experiment of a run, the oldest first."""
-    condition = f"attributes.status = '{status}'" + (f" and {condition}" if condition else "")
-    return tracking.search([where.info.experiment_id], condition)
 
 
 def _kill(run: Run, reason: str) -> None:

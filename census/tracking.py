@@ -9,7 +9,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -38,7 +38,6 @@ from census.data import Census, Split
 MODEL = "model"  # the logged model's name: runs:/<run id>/model
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
 PROCESS = "process"  # the tag that says who writes a run, so that a dead writer's can be ended
-BATCH = PAGE = 1000  # entries that the store takes, and runs that it gives, in one call
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "xgboost")  # what census/served.py imports
 
 INPUTS = Schema(
@@ -260,7 +259,7 @@ def log_results(
         for key, values in curves.items()
         for step, value in enumerate(values, start=1)
     ]
-    log_points(run_id, points)
+    mlflow.MlflowClient().log_batch(run_id, points)
     test = _dataset(rows, rows.test)
     mlflow.log_metrics(scores, run_id=run_id, model_id=model_id, dataset=test)
 
@@ -284,18 +283,7 @@ def log_files(run: Run, pictures: dict[str, bytes], tables: dict[str, pd.DataFra
 @interruption.held_off()
 def log_metrics(run: Run, metrics: dict[str, float]) -> None:
     """Log numbers by name."""
-    now = int(time.time() * 1000)
-    log_points(run.info.run_id, [Metric(key, value, now, 0) for key, value in metrics.items()])
-
-
-def log_points(
-    run_id: str, points: list[Metric], params: Sequence[Param] = (), tags: Sequence[RunTag] = ()
-) -> None:
-    """Log metrics and what goes with them, as much in a call as the store takes."""
-    client, room = mlflow.MlflowClient(), BATCH - len(params) - len(tags)
-    client.log_batch(run_id, points[:room], params, tags)
-    for start in range(room, len(points), BATCH):
-        client.log_batch(run_id, points[start : start + BATCH])
+    mlflow.log_metrics(metrics, run_id=run.info.run_id)
 
 
 def model_digest(booster: xgboost.Booster) -> str:
@@ -326,27 +314,17 @@ def found(look_up: Callable, *names: str):
         raise
 
 
-def search(experiment_ids: list[str], condition: str) -> list[Run]:
-    """All runs of the experiments that meet a condition, the oldest first."""
-    client, found, token = mlflow.MlflowClient(), [], None
-    while True:
-        page = client.search_runs(
-            experiment_ids,
-            condition,
-            max_results=PAGE,
-            order_by=["attributes.start_time ASC"],
-            page_token=token,
-        )
-        found += page
-        if not (token := page.token):
-            return found
-
-
 @interruption.held_off()
-def search_everywhere(condition: str) -> list[Run]:
-    """All runs of the store that meet a condition."""
-    experiments = mlflow.search_experiments()
-    return search([experiment.experiment_id for experiment in experiments], condition)
+def search(condition: str, experiment_id: str | None = None) -> list[Run]:
+    """All runs of an experiment, or of the whole store, that meet a condition, the oldest first."""
+    return mlflow.search_runs(
+        experiment_id and [experiment_id],
+        condition,
+        max_results=sys.maxsize,
+        order_by=["attributes.start_time ASC"],
+        output_format="list",
+        search_all_experiments=not experiment_id,
+    )
 
 
 @interruption.held_off()

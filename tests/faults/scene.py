@@ -190,7 +190,7 @@ class Scene:
         """The runs that the scripts have made here."""
         self.look()
         experiment = mlflow.get_experiment_by_name(self.experiment)
-        found = tracking.search([experiment.experiment_id], "attributes.status != 'x'")
+        found = tracking.search("attributes.status != 'x'", experiment.experiment_id)
         return [run for run in found if run.info.run_id not in self.before]
 
     def empty_cache(self) -> None:
