@@ -90,20 +90,16 @@ def compare(candidate, champion, rows, metric: str, min_improvement: float, max_
     """
     import pandas as pd
 
-    from census import evaluation, registry
+    from census import evaluation, registry, tracking
 
     incumbent = champion and registry.find(f"models:/{champion.name}/{champion.version}", "name")
-    promised = incumbent.signature if incumbent else registry.SIGNATURE
+    promised = incumbent.signature if incumbent else tracking.SIGNATURE
     breaches = registry.breaches(candidate.signature, promised)
     checks = [("real_rows", rows.origin, "uci or directory", rows.origin != "synthetic")]
-
-    def check_digest(of: str, model) -> None:
-        digest = model.run.data.tags["data.digest"]
-        checks.append((f"{of}_data", digest[:8], rows.digest[:8], digest == rows.digest))
-
-    check_digest("candidate", candidate)
-    if incumbent:
-        check_digest("champion", incumbent)
+    for of, model in (("candidate", candidate), ("champion", incumbent)):
+        if model:
+            digest = model.run.data.tags["data.digest"]
+            checks.append((f"{of}_data", digest[:8], rows.digest[:8], digest == rows.digest))
     checks.append(("signature", "; ".join(breaches) or "compatible", "compatible", not breaches))
     if not breaches:
         y, probability = rows.test.y, registry.answers(candidate, rows.test)

@@ -6,7 +6,6 @@ python score.py --model models:/census-income@champion --input in.parquet --outp
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -93,14 +92,13 @@ def score(
     Returns:
         Counts and rates; if both labels occur, the metrics of the rows that have one.
     """
-    import joblib
     import numpy as np
     import pyarrow as pa
 
     from census import evaluation, fields, files, writer
 
     names = np.array([table.NEGATIVE, table.POSITIVE], object)
-    labelled = evaluation.Tally()
+    labelled = np.zeros((2, 1 << 20), np.int64)  # memory of one size for any number of rows
     n_rows = n_bad = n_positive = total = 0
 
     def work(block) -> tuple:
@@ -115,32 +113,29 @@ def score(
         columns[PROBABILITY] = pa.array(probability)
         return pa.table(columns, schema), piece, y, positive, probability
 
-    start, n_workers = time.perf_counter(), joblib.cpu_count()
+    start = time.perf_counter()
     bar = {"total": source.size, "unit": source.unit, "unit_scale": True, "leave": False}
     try:
         with (
             writer.opened(target, schema) as write,
             writer.opened(writer.beside(target), writer.BAD) as write_bad,
-            ThreadPoolExecutor(n_workers) as pool,
             tqdm(**bar, disable=None) as advance,
         ):
-            for rows, piece, y, positive, probability in files.in_order(
-                pool, work, source.blocks, 2 * n_workers
-            ):
+            for rows, piece, y, positive, probability in files.in_order(work, source.blocks):
                 write(rows)
                 write_bad(pa.Table.from_pylist([bad._asdict() for bad in piece.bad], writer.BAD))
                 n_rows += len(rows)
                 n_bad += len(piece.bad)
                 n_positive += int(positive.sum())
                 total += float(probability.sum())
-                labelled.add(y[y >= 0], probability[y >= 0])
+                evaluation.tally(labelled, y[y >= 0], probability[y >= 0])
                 advance.update(piece.size)
         if not n_bad:
             writer.beside(target).unlink()
     except OSError as error:
         raise WorkFailed(f"{error}; {target} was not written") from None
     seconds = time.perf_counter() - start
-    y, probability, counts = labelled.rows()
+    y, probability, counts = evaluation.tallied(labelled)
     figures = {"rows_scored": n_rows, "rows_bad": n_bad, "rows_labelled": int(counts.sum())}
     if n_rows:
         figures |= {"selection_rate": n_positive / n_rows, "mean_probability": total / n_rows}

@@ -108,10 +108,10 @@ def fit(
     start, metrics, curves, held_out = time.perf_counter(), {}, {}, []
     for part in parts:
         train, validation = trainer.matrices(rows.train, part)
-        trial, followed = trainer.fit(
+        trial, curve = trainer.fit(
             config,
             train,
-            follow={"validation": validation},
+            follow=validation,
             seed=seed,
             device=device,
             early_stopping_rounds=early_stopping_rounds,
@@ -119,12 +119,11 @@ def fit(
         n_trees = trial.num_boosted_rounds()
         if early_stopping_rounds:
             n_trees = metrics["best_n_estimators"] = trial.best_iteration + 1
-            curves["validation_log_loss"] = followed["validation"]
+            curves["validation_log_loss"] = curve
             config = config | {"n_estimators": n_trees}
         held_out.append(trainer.answers(trial, validation, n_trees))
     everything = trainer.everything(rows.train)
-    booster, followed = trainer.fit(config, everything, seed=seed, device=device)
-    curves["train_log_loss"] = followed["train"]
+    booster, curves["train_log_loss"] = trainer.fit(config, everything, seed=seed, device=device)
     metrics["fit_seconds"] = time.perf_counter() - start
     held_out = tuple(map(np.concatenate, zip(*held_out, strict=True))) if held_out else None
     return Fitted(booster, metrics, curves, held_out)

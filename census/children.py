@@ -45,16 +45,14 @@ class Setting:
         parts = model.validation_splits(self.rows.train.y, self.seed, self.folds)
         return [model.matrices(self.rows.train, part) for part in parts]
 
-    def digest(self, point: Point) -> str:
-        """SHA-256 of everything that decides the result of a point."""
-        return self._digest(hyperparameters=point)
-
     def trial(self, point: Point) -> str:
         """SHA-256 of everything that decides the result of a trial, its number of trees too."""
-        return self._digest(hyperparameters=point, trees=str(self.trees), patience=PATIENCE)
+        return self.digest(point, trees=str(self.trees), patience=PATIENCE)
 
-    def _digest(self, **decisive) -> str:
-        decisive |= {
+    def digest(self, point: Point, **more) -> str:
+        """SHA-256 of everything that decides the result of a point."""
+        decisive = more | {
+            "hyperparameters": point,
             "rows": self.rows.train.digest,
             "folds": self.folds,
             "seed": self.seed,

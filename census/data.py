@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -152,8 +151,7 @@ def parts(path: Path) -> list[Path]:
 
 def read_part(path: Path, only_digest: str | None = None) -> Split:
     """Read one file; its labels may be all the same."""
-    n_jobs = joblib.cpu_count()
-    with ThreadPoolExecutor(n_jobs) as pool, files.opened(path, str(path)) as source:
+    with ThreadPoolExecutor(1) as pool, files.opened(path, str(path)) as source:
         fingerprint = pool.submit(_fingerprint, path)
         if only_digest and (digest := fingerprint.result()[0]) != only_digest:
             raise UserError(
@@ -163,7 +161,7 @@ def read_part(path: Path, only_digest: str | None = None) -> Split:
         if table.LABEL not in source.schema.names:
             raise UserError(f"{path} has no {table.LABEL}")
         work = partial(_understand, path, source.parse)
-        found = [*files.in_order(pool, work, source.blocks, 2 * n_jobs)]
+        found = [*files.in_order(work, source.blocks)]
         if not sum(len(y) for _, y in found):
             raise UserError(f"{path}: expected rows, found none")
         X, y = _join([X for X, _ in found]), np.concatenate([y for _, y in found])

@@ -62,26 +62,15 @@ def _step(probability: np.ndarray, n_steps: int) -> np.ndarray:
     return (probability * n_steps).astype(np.int64).clip(max=n_steps - 1)
 
 
-class Tally:
-    """Labels and probabilities of any number of rows, in memory of one size.
+def tally(counts: np.ndarray, y_true: np.ndarray, probability: np.ndarray) -> None:
+    """Count rows in: ``counts`` are by label and step of probability, (2, n_steps)."""
+    np.add.at(counts, (y_true.astype(np.int64), _step(probability, counts.shape[1])), 1)
 
-    A probability is kept to the middle of one of 2^20 steps.
-    """
 
-    STEPS = 1 << 20
-
-    def __init__(self):
-        self.counts = np.zeros((2, self.STEPS), np.int64)
-
-    def add(self, y_true: np.ndarray, probability: np.ndarray) -> None:
-        """Count rows in."""
-        step = _step(probability, self.STEPS)
-        np.add.at(self.counts, (y_true.astype(np.int64), step), 1)
-
-    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Label, probability and count of each kind of row that there is."""
-        y_true, step = np.nonzero(self.counts)
-        return y_true, (step + 0.5) / self.STEPS, self.counts[y_true, step]
+def tallied(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Label, probability (the middle of its step) and count of each kind of row that there is."""
+    y_true, step = np.nonzero(counts)
+    return y_true, (step + 0.5) / counts.shape[1], counts[y_true, step]
 
 
 def bootstrap(

@@ -10,12 +10,13 @@ import errno
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import joblib
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -275,12 +276,13 @@ def _rows(
         return None
 
 
-def in_order(pool: Executor, work: Callable, items: Iterable, ahead: int) -> Iterator:
-    """The results of ``work``, in the order of the items; so many are in hand at a time."""
-    in_hand = deque()
-    for item in items:
-        in_hand.append(pool.submit(work, item))
-        if len(in_hand) > ahead:
+def in_order(work: Callable, items: Iterable) -> Iterator:
+    """The results of ``work``, which all cores do, in the order of the items; few are in hand."""
+    n_workers, in_hand = joblib.cpu_count(), deque()
+    with ThreadPoolExecutor(n_workers) as pool:
+        for item in items:
+            in_hand.append(pool.submit(work, item))
+            if len(in_hand) > 2 * n_workers:
+                yield in_hand.popleft().result()
+        while in_hand:
             yield in_hand.popleft().result()
-    while in_hand:
-        yield in_hand.popleft().result()

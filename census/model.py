@@ -69,54 +69,48 @@ class _AfterRound(xgboost.callback.TrainingCallback):
         self.call = call
 
     def after_iteration(self, model, epoch, evals_log) -> bool:
-        return self.call(model, _log_loss(evals_log))
-
-
-def _log_loss(curves: dict[str, dict[str, list[float]]]) -> dict[str, list[float]]:
-    return {name: curve["logloss"] for name, curve in curves.items()}
+        return self.call(model, evals_log["followed"]["logloss"])
 
 
 def fit(
     hyperparameters: dict[str, int | float],
     train: xgboost.QuantileDMatrix,
     *,
-    follow: dict[str, xgboost.DMatrix] | None = None,
+    follow: xgboost.DMatrix | None = None,
     seed: int = 0,
     device: str = "cpu",
     n_jobs: int | None = None,
     early_stopping_rounds: int = 0,
-    after_round: Callable[[xgboost.Booster, dict[str, list[float]]], bool] | None = None,
-) -> tuple[xgboost.Booster, dict[str, list[float]]]:
+    after_round: Callable[[xgboost.Booster, list[float]], bool] | None = None,
+) -> tuple[xgboost.Booster, list[float]]:
     """Fit a booster; the same input gives the same bytes, whatever ``n_jobs``.
 
     Args:
         hyperparameters: values by name, as in ``hyperparameters.DEFAULTS``.
         n_jobs: threads; None takes all.
-        follow: rows to follow the log loss on, by name; None: the training rows, as ``train``.
-        early_stopping_rounds: stop after this many rounds without a better log loss on the last
-            of ``follow``; ``booster.best_iteration`` is the best round, counted from 0. 0 never
-            stops.
-        after_round: is called with the booster and the curves so far; True ends the fit.
+        follow: rows to follow the log loss on; None: the training rows.
+        early_stopping_rounds: stop after this many rounds without a better log loss;
+            ``booster.best_iteration`` is the best round, counted from 0. 0 never stops.
+        after_round: is called with the booster and the log losses so far; True ends the fit.
 
     Returns:
-        The booster, and the log loss after each round by the names of ``follow``.
+        The booster, and the log loss after each round.
     """
     chosen, rounds = parameters(hyperparameters, seed, device)
     if n_jobs:
         chosen["nthread"] = n_jobs
-    follow = follow or {"train": train}
-    curves: dict[str, dict[str, list[float]]] = {}
+    history: dict[str, dict[str, list[float]]] = {}
     booster = xgboost.train(
         chosen,
         train,
         rounds,
-        evals=[(rows, name) for name, rows in follow.items()],
-        evals_result=curves,
+        evals=[(follow or train, "followed")],
+        evals_result=history,
         early_stopping_rounds=early_stopping_rounds or None,
         callbacks=[_AfterRound(after_round)] if after_round else None,
         verbose_eval=False,
     )
-    return finished(booster, curves)
+    return finished(booster, history)
 
 
 def parameters(
@@ -133,12 +127,10 @@ def parameters(
     return chosen, chosen.pop("n_estimators")
 
 
-def finished(
-    booster: xgboost.Booster, curves: dict[str, dict[str, list[float]]]
-) -> tuple[xgboost.Booster, dict[str, list[float]]]:
-    """A booster that knows the names of the labels, and its curves by the names of the rows."""
+def finished(booster: xgboost.Booster, history: dict) -> tuple[xgboost.Booster, list[float]]:
+    """A booster that knows the names of the labels, and its curve."""
     booster.set_attr(label=table.LABEL, negative=table.NEGATIVE, positive=table.POSITIVE)
-    return booster, _log_loss(curves)
+    return booster, history["followed"]["logloss"]
 
 
 def require_device(device: str) -> None:

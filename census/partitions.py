@@ -154,11 +154,11 @@ class Trainer:
         hyperparameters: dict[str, int | float],
         train: Matrix,
         *,
-        follow: dict[str, Matrix] | None = None,
+        follow: Matrix | None = None,
         seed: int = 0,
         device: str = "cpu",
         early_stopping_rounds: int = 0,
-    ) -> tuple[xgboost.Booster, dict[str, list[float]]]:
+    ) -> tuple[xgboost.Booster, list[float]]:
         """As ``model.fit``; the bytes depend on how the rows are spread."""
         import xgboost.dask
 
@@ -168,7 +168,7 @@ class Trainer:
             parameters,
             train.matrix,
             rounds,
-            evals=[(rows.matrix, name) for name, rows in (follow or {"train": train}).items()],
+            evals=[((follow or train).matrix, "followed")],
             early_stopping_rounds=early_stopping_rounds or None,
             verbose_eval=False,
         )

@@ -23,8 +23,8 @@ from census.table import NEGATIVE, POSITIVE
 
 BLUE, ORANGE, GREY = "#2a6f97", "#e07a2f", "#8d99ae"
 STYLE = "whitegrid", {"grid.color": "#e8ebf0", "axes.edgecolor": "#b8c0cc"}
-LINES = 200  # of groups, in a picture; a few thousand would be more than can be drawn
 SEPARATOR = " · "
+LINES = 200  # of groups, in a picture; a few thousand would be more than can be drawn
 
 
 def figures(
@@ -221,13 +221,15 @@ def heat_map(
         outcomes: one line a point, best first: hyper-parameters and the metric.
         varied: the hyper-parameters that are not the same everywhere.
     """
-    sizes = outcomes[varied].nunique().sort_values(ascending=False, kind="stable")
+    sizes = outcomes[varied or ["max_depth"]].nunique().sort_values(ascending=False, kind="stable")
     down: list[str] = []
     across: list[str] = []
     for name in sizes.index:  # what has most values first, to the axis that has fewer cells
         min(down, across, key=lambda names: sizes[names].prod()).append(name)
-    rows, columns = _axis(outcomes, down), _axis(outcomes, across)
-    cells = outcomes.pivot_table(metric, rows, columns, observed=True)
+    cells = outcomes.pivot_table(metric, down, across)
+    for axis, names in enumerate(cells.axes):
+        texts = names.to_frame().astype(str).agg(SEPARATOR.join, axis=1)
+        cells = cells.set_axis(texts.to_numpy(), axis=axis)
     # the worse part would take most of the colours, and readers look for the better one
     bounds = np.nanquantile(cells, (0, 0.8) if less_is_better else (0.2, 1))
     annotated = cells.size <= 200
@@ -246,20 +248,13 @@ def heat_map(
         ax=axes,
         cbar_kws={"label": metric},
     )
-    best = outcomes.index[0]
-    corner = cells.columns.get_loc(columns[best]), cells.index.get_loc(rows[best])
-    axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=ORANGE, linewidth=2.5))
+    best = outcomes[metric].iloc[0]
+    row, column = np.argwhere(cells.to_numpy() == best)[0]
+    axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=ORANGE, linewidth=2.5))
     axes.tick_params(axis="y", rotation=0)
-    axes.set_title(f"{metric} of each point, best {outcomes[metric][best]:.4f}")
+    axes.set(xlabel=SEPARATOR.join(across), ylabel=SEPARATOR.join(down))
+    axes.set_title(f"{metric} of each point, best {best:.4f}")
     return figure
-
-
-def _axis(outcomes: pd.DataFrame, names: list[str]) -> pd.Series:
-    """For each point the values of some hyper-parameters as one text, in the numbers' order."""
-    ordered = outcomes.sort_values(names)
-    texts = [SEPARATOR.join(map(str, values)) for values in ordered[names].to_numpy(object)]
-    texts = pd.Categorical(texts, categories=dict.fromkeys(texts))
-    return pd.Series(texts, ordered.index, name=SEPARATOR.join(names))
 
 
 def slices(outcomes: pd.DataFrame, varied: list[str], metric: str, less_is_better: bool) -> Figure:

@@ -10,14 +10,11 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema
 
-from census import UserError, WorkFailed, interruption, store, table, tracking
+from census import UserError, WorkFailed, interruption, store, tracking
 from census.data import Census, Split
 
 CHAMPION, PREVIOUS = "champion", "previous"
-OUTPUTS = Schema([ColSpec("string", table.LABEL), ColSpec("double", "probability")])
-SIGNATURE = ModelSignature(tracking.INPUTS, OUTPUTS, tracking.PARAMS)  # of all that we promise
 RULE = "\n\n---\n\n"  # in a description: above it the verdict, below it what stood there
 
 

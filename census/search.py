@@ -143,8 +143,7 @@ def _judge(
     train, validation = matrices
     y, waiting = validation.get_label(), {point["n_estimators"] for point in fit}
 
-    def after_round(booster, curves) -> bool:
-        curve = curves["validation"]
+    def after_round(booster, curve) -> bool:
         if (n_trees := len(curve)) in waiting:
             scores = evaluation.core_scores(y, booster.predict(validation))
             # the same but for rounding: one number, one value
@@ -153,8 +152,7 @@ def _judge(
         return stop.is_set()
 
     try:
-        follow = {"validation": validation}
-        model.fit(fit[-1], train, follow=follow, after_round=after_round, **settings)
+        model.fit(fit[-1], train, follow=validation, after_round=after_round, **settings)
         if stop.is_set():
             raise InterruptedError
     except Exception as error:
@@ -170,16 +168,15 @@ def _grow(
     (point,), (train, validation) = fit, matrices
     lowest, lowest_at = np.inf, 0
 
-    def after_round(booster, curves) -> bool:
+    def after_round(booster, curve) -> bool:
         nonlocal lowest, lowest_at
-        n_trees, value = len(curves["validation"]), curves["validation"][-1]
+        n_trees, value = len(curve), curve[-1]
         if value < lowest:
             lowest, lowest_at = value, n_trees
         return stop.is_set() or (n_trees >= least and n_trees - lowest_at >= PATIENCE)
 
     try:
-        follow = {"validation": validation}
-        grown = model.fit(point, train, follow=follow, after_round=after_round, **settings)
+        grown = model.fit(point, train, follow=validation, after_round=after_round, **settings)
         if stop.is_set():
             raise InterruptedError
         tell(point["n_estimators"], (*grown, validation))
@@ -189,15 +186,14 @@ def _grow(
 
 def _at_best(point: Point, folds: list, trees: Sequence[int]) -> tuple[Point, list]:
     """A trial with the number of trees that has the least log loss, a mean over the folds."""
-    curves = [curves["validation"] for _, curves, _ in folds]
+    curves = [curve for _, curve, _ in folds]
     mean = np.mean([curve[: min(map(len, curves))] for curve in curves], axis=0)
     best = min((n for n in trees if n <= len(mean)), key=lambda n: (mean[n - 1], n))
     judged = []
-    for booster, curves, validation in folds:
+    for booster, curve, validation in folds:
         probability = booster.predict(validation, iteration_range=(0, best))
         scores = evaluation.core_scores(validation.get_label(), probability)
-        curve = curves["validation"][: best - 1]
-        judged.append((scores, np.array([*curve, scores["log_loss"]])))
+        judged.append((scores, np.array([*curve[: best - 1], scores["log_loss"]])))
     return point | {"n_estimators": best}, judged
 
 
@@ -242,13 +238,12 @@ def leaderboard(outcomes: list[Outcome], baseline: dict[str, float], metric: str
         {"source": o.source, **o.point, **o.metrics, "run_id": o.run_id, "error": o.error or ""}
         for o in outcomes
     ]
-    worth = grid.METRICS[metric] * baseline[metric]
-    better = sum(
-        not o.error and grid.METRICS[metric] * o.metrics[metric] <= worth for o in outcomes
-    )
-    lines.insert(better, {"source": "constant", **baseline, "run_id": "", "error": ""})
+    lines.append({"source": "constant", **baseline, "run_id": "", "error": ""})
     names = [*outcomes[0].point, *baseline]
     frame = pd.DataFrame(lines)[["source", *names, "run_id", "error"]]
+    frame = frame.sort_values(
+        metric, ascending=grid.METRICS[metric] > 0, kind="stable", ignore_index=True
+    )
     whole = [name for name, value in outcomes[0].point.items() if isinstance(value, int)]
     frame = frame.astype(dict.fromkeys(whole, "Int64"))  # the constant answer has none
     return frame.rename(columns={name: f"validation_{name}" for name in baseline})

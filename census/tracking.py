@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
 
 import mlflow
 import pandas as pd
@@ -28,7 +27,7 @@ from mlflow.entities import (
     RunTag,
 )
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature, infer_signature
+from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 from mlflow.utils import name_utils
 
@@ -43,7 +42,9 @@ REQUIREMENTS = ("mlflow", "numpy", "pandas", "xgboost")  # what census/served.py
 INPUTS = Schema(
     [ColSpec("double" if name in table.NUMERIC else "string", name) for name in table.FEATURES]
 )
+OUTPUTS = Schema([ColSpec("string", table.LABEL), ColSpec("double", "probability")])
 PARAMS = ParamSchema([ParamSpec("threshold", "double", 0.5)])
+SIGNATURE = ModelSignature(INPUTS, OUTPUTS, PARAMS)
 
 
 @contextmanager
@@ -219,16 +220,13 @@ def log_model(booster: xgboost.Booster, examples: pd.DataFrame, params: dict[str
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "booster.ubj")
         booster.save_model(path)
-        model = served.CensusIncome()
-        model.load_context(SimpleNamespace(artifacts={"booster": path}))
-        outputs = infer_signature(examples, model.predict(examples)).outputs
         # MLflow runs the model's code where it lies: its __pycache__ would be logged with it
         sys.dont_write_bytecode = True
         return mlflow.pyfunc.log_model(
             name=MODEL,
             python_model=served.__file__,
             artifacts={"booster": path},
-            signature=ModelSignature(INPUTS, outputs, PARAMS),
+            signature=SIGNATURE,
             input_example=(examples, {"threshold": 0.5}),
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             params=params,

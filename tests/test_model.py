@@ -49,26 +49,26 @@ def test_every_hyperparameter_reaches_xgboost(rows):
 
 def test_the_curve_is_the_log_loss_of_each_prefix(rows):
     """Independent reference: scikit-learn's log loss of the first trees' predictions."""
-    booster, curves = fit(rows)
+    booster, curve = fit(rows)
     X = Encoder(booster)(rows.train.X)
     for n_trees in (1, 7, 20):
         probability = booster.inplace_predict(X, iteration_range=(0, n_trees))
         expected = evaluation.scores(rows.train.y, probability)["log_loss"]
-        assert curves["train"][n_trees - 1] == pytest.approx(expected, abs=1e-6)
+        assert curve[n_trees - 1] == pytest.approx(expected, abs=1e-6)
 
 
 def test_early_stopping_keeps_the_best_round_of_the_validation_rows(rows):
     (part,) = model.validation_splits(rows.train.y, seed=0)
     train, validation = model.matrices(rows.train, part)
-    booster, curves = model.fit(
+    booster, curve = model.fit(
         SMALL | {"n_estimators": 500, "learning_rate": 0.5},
         train,
-        follow={"train": train, "validation": validation},
+        follow=validation,
         early_stopping_rounds=5,
     )
-    assert len(curves["validation"]) < 500
-    assert booster.best_iteration == int(np.argmin(curves["validation"]))
-    assert len(curves["validation"]) == booster.best_iteration + 1 + 5
+    assert len(curve) < 500
+    assert booster.best_iteration == int(np.argmin(curve))
+    assert len(curve) == booster.best_iteration + 1 + 5
 
 
 def test_the_validation_split_is_stratified_seeded_and_a_fifth(rows):
@@ -114,8 +114,8 @@ def test_words_in_any_letters_tell_rows_apart():
         split = data.Split(X, y, "", "", False)
         part = model.validation_splits(y, seed=0)[0]
         train, validation = model.matrices(split, part)
-        booster, followed = model.fit(SMALL, train, follow={"validation": validation})
-        assert followed["validation"][-1] < 0.2
+        booster, curve = model.fit(SMALL, train, follow=validation)
+        assert curve[-1] < 0.2
         loaded = xgboost.Booster(model_file=booster.save_raw("ubj"))
         probabilities.append(loaded.inplace_predict(Encoder(loaded)(X.astype(object))))
         assert np.array_equal(loaded.inplace_predict(Encoder(loaded)(X)), probabilities[-1])

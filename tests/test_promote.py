@@ -89,7 +89,7 @@ def candidates(store, real_rows, synthetic_folder, tmp_path):
         "better": candidate(real_rows, n_estimators=40, max_depth=3),
         "unfair": candidate(real_rows, n_estimators=40, max_depth=3, flipped=True),
         "incompatible": candidate(
-            real_rows, signature=ModelSignature(wider, registry.OUTPUTS, tracking.PARAMS)
+            real_rows, signature=ModelSignature(wider, tracking.OUTPUTS, tracking.PARAMS)
         ),
         "other rows": candidate(data.load(str(other)), n_estimators=40, max_depth=3),
         "synthetic": candidate(data.load(str(synthetic_folder)), n_estimators=40, max_depth=3),
@@ -193,7 +193,7 @@ def test_a_signature_breaks_when_a_client_would_stumble():
     assert registry.breaches(signature({"age": "double"}, "score"), old) == [
         "output probability is missing"
     ]
-    assert registry.breaches(old, registry.SIGNATURE)[-1] == "parameter threshold is missing"
+    assert registry.breaches(old, tracking.SIGNATURE)[-1] == "parameter threshold is missing"
 
 
 @pytest.mark.parametrize("name", ["", " ", ".", "a/b", "a:b", "a@b", "a?b", "a#b", "a\nb", "\x1b"])

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import score
-from census import data, evaluation, files, model, registry, synthetic, table, tracking, writer
+from census import data, evaluation, files, model, synthetic, table, tracking, writer
 from census.hyperparameters import DEFAULTS
 from tests.conftest import PROJECT
 
@@ -283,7 +283,7 @@ def served(synthetic_folder, tmp_path_factory):
         folder / "model",
         python_model=PROJECT / "census" / "served.py",
         artifacts={"booster": str(folder / "booster.ubj")},
-        signature=registry.SIGNATURE,
+        signature=tracking.SIGNATURE,
         pip_requirements=[],
     )
     return mlflow.pyfunc.load_model(str(folder / "model"))

@@ -47,10 +47,10 @@ def test_a_prefix_of_a_shared_fit_is_a_fit_of_its_own(rows, sampling, folds):
             validation = xgboost.QuantileDMatrix(
                 X.iloc[held_out], y[held_out], ref=binned, enable_categorical=True
             )
-            booster, followed = model.fit(outcome.point, binned, follow={"v": validation}, seed=3)
+            booster, curve = model.fit(outcome.point, binned, follow=validation, seed=3)
             probability = booster.inplace_predict(Encoder(booster)(X.iloc[held_out]))
             alone.append(evaluation.core_scores(y[held_out], probability))
-            curves.append([*followed["v"][:-1], alone[-1]["log_loss"]])
+            curves.append([*curve[:-1], alone[-1]["log_loss"]])
         for name in grid.METRICS:
             values = [scores[name] for scores in alone]
             assert outcome.metrics[name] == np.mean(values), name
@@ -91,10 +91,10 @@ def test_a_point_that_fails_leaves_the_others_and_tells_why(rows, monkeypatch):
     original = model.fit
 
     def fails_late(config, train, *, after_round, **settings):
-        def bomb(booster, curves):
-            if config["max_depth"] == 4 and len(curves["validation"]) == 15:
+        def bomb(booster, curve):
+            if config["max_depth"] == 4 and len(curve) == 15:
                 raise MemoryError("no room\nfor a histogram")
-            return after_round(booster, curves)
+            return after_round(booster, curve)
 
         return original(config, train, after_round=bomb, **settings)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import mlflow
 import requests
 
-from census import data, model, registry, served, synthetic, table
+from census import data, model, served, synthetic, table, tracking
 from census.hyperparameters import DEFAULTS
 from tests.hostile.broken import CELLS, flipped, replaced, truncated
 from tests.servers import serving
@@ -287,7 +287,7 @@ def tried(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, str]
         folder / "model",
         python_model=served.__file__,
         artifacts={"booster": str(folder / "booster.ubj")},
-        signature=registry.SIGNATURE,
+        signature=tracking.SIGNATURE,
         pip_requirements=[],
         input_example=[PERSON],
     )
