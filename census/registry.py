@@ -1,5 +1,6 @@
 """Registered models in the MLflow store: versions, and the aliases that say which one is in use."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -94,7 +95,7 @@ def by_alias(name: str, alias: str) -> ModelVersion | None:
 @interruption.held_off()
 def answers(model: Model, split: Split) -> np.ndarray:
     """The probabilities that the model, loaded as it would be served, gives rows: (n_samples,)."""
-    served = mlflow.pyfunc.load_model(model.uri)
+    served = _loaded(model)
     probability = served.predict(tracking.raw_rows(split.X))["probability"]
     return probability.to_numpy(np.float32)  # as the booster gave them
 
@@ -105,10 +106,17 @@ def answerer(model: Model) -> Callable[[pd.DataFrame], np.ndarray]:
 
     It uses the model's own code, one thread for each call, and may be called by many at a time.
     """
-    served = mlflow.pyfunc.load_model(model.uri).unwrap_python_model()
+    served = _loaded(model).unwrap_python_model()
     booster = served.booster.copy()
     booster.set_param({"nthread": 1})
     return lambda X: booster.inplace_predict(served.encode(X))
+
+
+def _loaded(model: Model) -> mlflow.pyfunc.PyFuncModel:
+    # Python would keep bytecode beside the model's code, and where the disk is full only half of
+    # it, which it takes for whole ever after
+    sys.dont_write_bytecode = True
+    return mlflow.pyfunc.load_model(model.uri)
 
 
 def breaches(new: ModelSignature, old: ModelSignature) -> list[str]:

@@ -2,9 +2,11 @@
 
 import csv
 import resource
+import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -107,6 +109,18 @@ def test_the_answers_are_those_of_the_served_model(
     for name, value in evaluation.scores(y, probability, 0.3).items():
         assert metrics[f"score_{name}"] == pytest.approx(value, abs=1e-5), name
     assert "WARNING: this model was trained on SYNTHETIC ROWS" in done.stderr
+
+
+def test_nothing_is_left_in_the_model(address, logged, raw, run_command):
+    """Bytecode beside its code, cut off by a full disk, would break the model for good."""
+    models = Path(logged[1].removeprefix("sqlite:///")).parent / "mlruns"
+    for folder in models.rglob("__pycache__"):
+        shutil.rmtree(folder)
+    raw[0].to_csv("rows.csv", index=False)
+    options = ["--model", address, "--input", "rows.csv", "--output", "out.csv"]
+    assert run_command(*SCORE, *options).returncode == 0
+    assert [*models.rglob("served.py")]
+    assert not [*models.rglob("__pycache__")]
 
 
 def test_bad_rows_are_set_aside_counted_and_told(address, raw, tmp_path, run_command):
