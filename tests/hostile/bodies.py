@@ -217,6 +217,9 @@ def request(rng: random.Random) -> tuple[str, bytes, dict[str, str]]:
     return kind, content, headers
 
 
+RAISED = re.compile(r"^\w*(?:Error|Exception)\b.*", re.M)  # the last line of a traceback
+
+
 def outcome(address: str, content: bytes, headers: dict[str, str], log: Path) -> tuple[str, str]:
     """What a server made of a request, and what it said.
 
@@ -238,7 +241,7 @@ def outcome(address: str, content: bytes, headers: dict[str, str], log: Path) ->
     unexpected = answer.status_code >= 500 or "unexpected error" in answer.text
     if unexpected:
         trace = _trace(log, before) + answer.text
-        raised = [line for line in trace.splitlines() if re.match(r"\w*(Error|Exception)\b", line)]
+        raised = RAISED.findall(trace)
         outcome = "WRONG" if "served.py" in trace or not raised else "MLflow"
         return outcome, f"{answer.status_code} {(raised or [trace])[-1][-300:]}"
     if 400 <= answer.status_code < 500 and said.strip():
@@ -247,12 +250,12 @@ def outcome(address: str, content: bytes, headers: dict[str, str], log: Path) ->
 
 
 def _trace(log: Path, start: int) -> str:
-    """What the server has written since, once a traceback is there; after two seconds without."""
+    """What the server has written since, once a traceback is whole; after two seconds without."""
     for _ in range(20):
         with log.open("rb") as file:
             file.seek(start)
             trace = file.read().decode(errors="replace")
-        if "Traceback" in trace:
+        if RAISED.search(trace):
             break
         time.sleep(0.1)
     return trace
