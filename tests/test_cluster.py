@@ -91,6 +91,7 @@ def require_whole(run, n_points, expected=None):
         assert run.data.tags["model.digest"] == expected.data.tags["model.digest"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [SMALL, [*SMALL, "--folds", "2"], [*TRIALS, "--workers", "2"]])
 def test_a_cluster_of_this_machine_gives_the_same_bytes(synthetic_folder, run_command, options):
     data = ["--data", synthetic_folder, "--resume", "never"]
@@ -161,6 +162,7 @@ def test_a_fit_that_workers_die_of_fails_and_the_others_count(
     assert {child.data.tags["error"] for child in failed} == {"workers died of it"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["local", "there"])
 def test_an_interrupted_sweep_leaves_nothing_running(
     start_cluster, synthetic_folder, tmp_path, where
@@ -251,6 +253,7 @@ def test_a_password_does_not_travel(monkeypatch):
         assert cluster.Needs.of_this_run("cpu").uri == sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["train.py", "sweep.py"])
 @pytest.mark.parametrize(("options", "message"), [
     (["--executor", "spark"], "error: Invalid value for '--executor': 'spark' is not one of"),
@@ -268,6 +271,7 @@ def test_a_slip_is_told_before_there_is_a_run(
     assert len(done.stderr.splitlines()) <= 2
 
 
+@pytest.mark.slow
 def test_a_scheduler_without_workers_is_told(start_cluster, run_command, synthetic_folder):
     address, _ = start_cluster(0)
     data = ["--data", synthetic_folder, "--executor", "dask", "--scheduler", address]
@@ -276,6 +280,7 @@ def test_a_scheduler_without_workers_is_told(start_cluster, run_command, synthet
     assert done.stderr.startswith(f"error: scheduler: {address} has no worker; start dask")
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_start_a_cluster(tmp_path, run_command, synthetic_folder):
     """With a free port, and addresses of this machine."""
     page = (PROJECT / "docs" / "remote.md").read_text()

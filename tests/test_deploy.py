@@ -39,6 +39,7 @@ def test_the_scripts_are_sound(run_command):
     kubernetes_validate.validate(JOB, "1.31", strict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["slurm", "kubernetes"])
 def test_the_inner_command_runs_an_entry_point_from_git(run_command, git_url, kind):
     words, environment = command(kind, git_url, data="synthetic:500", max_depth="2")
@@ -51,6 +52,7 @@ def test_the_inner_command_runs_an_entry_point_from_git(run_command, git_url, ki
     assert run_command(*words, env=environment).returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["slurm", "kubernetes"])
 def test_sigterm_reaches_the_script_and_nothing_lives_on(git_url, tmp_path, kind):
     trees = {"slurm": "49998", "kubernetes": "49999"}[kind]  # to find its process by

@@ -57,6 +57,7 @@ def runs():
     return mlflow.MlflowClient().search_runs(["0"])
 
 
+@pytest.mark.slow
 def test_workers_train_the_same_kind_of_model(tables, run_command):
     """On parts of a table or on one file, as good as here, and it answers raw rows."""
     options = ["--max_depth", "2", "--learning_rate", "0.3"]
@@ -86,6 +87,7 @@ def test_workers_train_the_same_kind_of_model(tables, run_command):
     assert "likely because executor was dask, is local" in done.stderr
 
 
+@pytest.mark.slow
 def test_early_stopping_finds_its_number_of_trees_on_rows_of_every_part(tables, run_command):
     options = ["--learning_rate", "0.3", "--n_estimators", "300", "--early_stopping_rounds", "5"]
     done = run_command(*TRAIN, "dask", "--data", tables["csv"], *options)
@@ -99,6 +101,7 @@ def test_early_stopping_finds_its_number_of_trees_on_rows_of_every_part(tables, 
     assert thresholds.splitlines()[1].endswith(",validation")
 
 
+@pytest.mark.slow
 def test_a_bad_row_in_a_part_is_named_and_there_is_no_run(tables, tmp_path, run_command):
     folder = tmp_path / "spoilt"
     (folder / "train").mkdir(parents=True)

@@ -39,6 +39,7 @@ def test_a_folder_runs_and_typed_parameters_are_kept(run_command, project):
     assert set(run.data.metrics) >= TEST_METRICS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("parameter", "reason"), [
     ("help=1", "No such option '--help'."),
     ("max_detph=6", "No such option '--max_detph'. Did you mean '--max_depth'?"),
@@ -54,6 +55,7 @@ def test_a_slip_fails_the_run_with_its_reason(run_command, project, parameter, r
     assert reason in run.data.tags[tracking.DESCRIPTION]
 
 
+@pytest.mark.slow
 def test_a_sweep_nests_its_children_under_the_run_of_mlflow(run_command, project):
     lists = ["max_depth=2,3", "learning_rate=1e-1,0.3", "n_estimators=5", "data=synthetic:500"]
     options = [word for p in lists for word in ("-P", p)]
@@ -159,6 +161,7 @@ def server(tmp_path, monkeypatch):
         yield
 
 
+@pytest.mark.slow
 def test_a_tracking_server_gets_run_plots_and_model(run_command, project, server, tmp_path):
     before = {*tmp_path.rglob("mlruns"), *project.rglob("mlruns")}
     done = run_command(*RUN, "-P", "data=synthetic:500", project)

@@ -45,7 +45,7 @@ def real_rows(synthetic_folder, tmp_path):
     return data.load(str(tmp_path))
 
 
-@pytest.fixture(params=["sqlite", "server"])
+@pytest.fixture(params=["sqlite", pytest.param("server", marks=pytest.mark.slow)])
 def store(request, tmp_path, monkeypatch):
     if request.param == "sqlite":
         yield

@@ -27,7 +27,9 @@ def newest():
     return mlflow.search_runs(max_results=1, output_format="list")[0]
 
 
-@pytest.mark.parametrize("threads", ["1", "2", "4"])
+@pytest.mark.parametrize(
+    "threads", ["4", *(pytest.param(n, marks=pytest.mark.slow) for n in ("1", "2"))]
+)
 def test_a_run_is_identical_whatever_the_threads_it_was_made_with(
     run_command, synthetic_folder, monkeypatch, threads
 ):
@@ -50,6 +52,7 @@ def test_a_run_is_identical_whatever_the_threads_it_was_made_with(
     assert newest().data.tags["reproduces"] == past.info.run_id
 
 
+@pytest.mark.slow
 def test_a_sweep_and_its_children_are_identical(run_command, synthetic_folder):
     """The winner as a run of its own, a child by its validation metrics and its curve."""
     options = ["--data", synthetic_folder, "--seed", 5, "--subsample", 0.6, "--folds", 3]
@@ -66,6 +69,7 @@ def test_a_sweep_and_its_children_are_identical(run_command, synthetic_folder):
     assert len(comparison()) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changed", "reason"), [
     ("rows", "likely because data.digest was "),
     ("version", "likely because version.xgboost was 3.1.0, is 3.2.0"),
@@ -100,6 +104,7 @@ def test_what_differs_is_named_with_its_likely_reason(
     assert reason in newest().data.tags["error"]
 
 
+@pytest.mark.slow
 def test_what_is_no_finished_run_of_ours_is_refused(run_command, tmp_path):
     other = mlflow.MlflowClient().create_run("0").info.run_id
     for run_id in (other, "0" * 32, "../../etc", ""):

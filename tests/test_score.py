@@ -159,6 +159,7 @@ def test_bad_rows_are_set_aside_counted_and_told(address, raw, tmp_path, run_com
     assert not side.exists()
 
 
+@pytest.mark.slow
 def test_a_file_cut_off_loses_only_the_row_in_which_it_ends(address, raw, tmp_path, run_command):
     raw[0].to_csv("whole.csv", index=False)
     content = (tmp_path / "whole.csv").read_bytes()
@@ -241,6 +242,7 @@ def many_rows(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_killed_in_the_middle_it_leaves_what_was_there(address, tmp_path, many_rows, number):
     target = tmp_path / "out.csv"

@@ -143,6 +143,7 @@ def test_check_lists_and_ends_runs_whose_process_is_gone():
     assert check.runs(fix=False) == "1 read RUNNING and may be alive"
 
 
+@pytest.mark.slow
 def test_check_finds_a_server_without_artifact_proxy(run_command, monkeypatch, tmp_path):
     port = free_port()
     command = [
@@ -160,6 +161,7 @@ def test_check_finds_a_server_without_artifact_proxy(run_command, monkeypatch, t
     assert line.startswith("error: Default keeps artifacts in /somewhere/else/0, a folder of the")
 
 
+@pytest.mark.slow
 def test_a_host_name_that_the_server_does_not_take(monkeypatch, tmp_path):
     port = free_port()
     command = [

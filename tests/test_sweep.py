@@ -115,6 +115,7 @@ def test_a_sweep_leaves_children_a_table_and_a_model(run_command, synthetic_fold
     assert run.info.run_id in done.stdout
 
 
+@pytest.mark.slow
 def test_trials_are_children_and_the_best_number_of_trees_is_found(run_command, synthetic_folder):
     options = ["--data", synthetic_folder, "--sampler", "tpe", "--trials", 6, *SPANS, "5..200"]
     done = run_command(*SWEEP, *options, "--folds", 2)
@@ -173,6 +174,7 @@ def test_the_winner_is_the_model_that_train_makes_of_its_configuration(
         assert single.data.metrics[name] == sweep.data.metrics[name], name
 
 
+@pytest.mark.slow
 def test_the_test_rows_cannot_change_the_winner(run_command, synthetic_folder, tmp_path):
     """Other test rows with every label turned round: same children, same winner, same bytes."""
     (tmp_path / "turned").mkdir()
@@ -195,6 +197,7 @@ def test_the_test_rows_cannot_change_the_winner(run_command, synthetic_folder, t
     assert best[0].data.params == best[1].data.params
 
 
+@pytest.mark.slow
 def test_what_is_known_is_not_computed_again(run_command, synthetic_folder):
     base = ["--data", synthetic_folder, "--learning_rate", "0.3", "--n_estimators", "5,10"]
     assert run_command(*SWEEP, *base, "--max_depth", 2).returncode == 0
@@ -217,6 +220,7 @@ def test_what_is_known_is_not_computed_again(run_command, synthetic_folder):
         assert third.data.metrics[name] == second.data.metrics[name]
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_the_default_grid_on_the_real_files(run_command, monkeypatch):
     """What the README shows: 27 points, and a winner no worse than the 2018 sample's best."""
@@ -298,7 +302,10 @@ def test_a_signal_ends_the_children_in_flight_within_seconds(number, tmp_path, s
     assert "Traceback" not in log.read_text()
 
 
-@pytest.mark.parametrize("points", [LONG, TRIALS], ids=["grid", "tpe"])
+@pytest.mark.parametrize(
+    "points",
+    [pytest.param(LONG, id="grid"), pytest.param(TRIALS, id="tpe", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_again_and_again_a_sweep_ends_as_if_nothing_had_happened(
     run_command, tmp_path, synthetic_folder, points, kills
@@ -336,6 +343,7 @@ def test_killed_again_and_again_a_sweep_ends_as_if_nothing_had_happened(
     assert best[0].params == best[1].params
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_on_one_store(tmp_path, synthetic_folder):
     mlflow.search_runs()
     arguments = [*LONG, "--data", synthetic_folder, "--resume", "never"]

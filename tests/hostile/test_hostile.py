@@ -106,6 +106,7 @@ def test_a_script_runs_nothing_that_was_typed(run_command, no_store, canary, scr
     assert done.stderr.startswith("error: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -165,6 +166,7 @@ def test_a_verdict_shows_a_group_as_it_stands(text):
     assert note.splitlines()[-1].count("|") == 5
 
 
+@pytest.mark.slow
 def test_any_category_is_trained_on_drawn_and_served(run_command, tmp_path):
     """Markup, formulas, control characters, other scripts, a very long one: all are words."""
     words = [
@@ -202,6 +204,7 @@ def test_any_category_is_trained_on_drawn_and_served(run_command, tmp_path):
     assert answers[table.LABEL].tolist() == label.tolist()
 
 
+@pytest.mark.slow
 def test_the_long_form_prints_a_table(tmp_path):
     done = subprocess.run(
         ["python", "-m", "tests.hostile", "--number", "40", "--seed", "3"],
