@@ -248,12 +248,13 @@ def heat_map(
         ax=axes,
         cbar_kws={"label": metric},
     )
-    best = outcomes[metric].iloc[0]
-    row, column = np.argwhere(cells.to_numpy() == best)[0]
+    chosen = outcomes[:1].astype(str).iloc[0]  # another point may be as good
+    texts = (SEPARATOR.join(chosen[names]) if names else metric for names in (down, across))
+    row, column = (axis.get_loc(text) for axis, text in zip(cells.axes, texts, strict=True))
     axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=ORANGE, linewidth=2.5))
     axes.tick_params(axis="y", rotation=0)
     axes.set(xlabel=SEPARATOR.join(across), ylabel=SEPARATOR.join(down))
-    axes.set_title(f"{metric} of each point, best {best:.4f}")
+    axes.set_title(f"{metric} of each point, best {outcomes[metric].iloc[0]:.4f}")
     return figure
 
 

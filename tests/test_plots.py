@@ -111,3 +111,16 @@ def test_of_very_many_groups_the_largest_are_drawn():
     assert labels == [f"{n} ({n:,})" for n in range(n_groups - plots.LINES, n_groups)]
     assert f"by group, the {plots.LINES} largest" in figure.get_suptitle()
     assert plots.png(figure)[1:4] == b"PNG"
+
+
+@pytest.mark.parametrize(("varied", "corner"), [
+    (["max_depth", "learning_rate"], (1, 1)), (["max_depth"], (0, 1)), ([], (0, 0)),
+])  # fmt: skip
+def test_the_chosen_point_is_framed_though_others_are_as_good(varied, corner):
+    points = [(6, 0.1, 0.3), (3, 0.05, 0.3), (3, 0.1, 0.3), (6, 0.05, 0.4)][:: 3 - len(varied)]
+    points = points if varied else points[:1]
+    outcomes = pd.DataFrame(points, columns=["max_depth", "learning_rate", "loss"])
+    outcomes = outcomes.astype({"max_depth": "Int64"})  # as a leaderboard has it
+    figure = plots.heat_map(outcomes, varied, "loss", less_is_better=True)
+    (frame,) = (p for p in figure.axes[0].patches if not p.get_fill())
+    assert frame.get_xy() == corner
