@@ -114,7 +114,7 @@ def explore(run, setting, plan, metric: str, workers: int | None, resume: str, c
     Returns:
         All outcomes, ranked, and the seconds from the first fit to the last child's end.
     """
-    from census import children, cluster, search
+    from census import children, cluster, dispatch, search
 
     for other in children.mend(run):
         click.echo(f"note   run {other} reads RUNNING and may be alive: left alone")
@@ -135,7 +135,7 @@ def explore(run, setting, plan, metric: str, workers: int | None, resume: str, c
     ahead = 2 * workers if setting.trees or client else n_fits
     fits = plan.fits(ahead)
     if client:
-        judged = cluster.judged(client, run, setting, fits, ahead, n_jobs)
+        judged = dispatch.judged(client, run, setting, fits, ahead, n_jobs)
     else:
         folds = setting.matrices()
         judged = children.judged(setting, fits, folds, workers, n_jobs, begin, ahead)

@@ -3,9 +3,9 @@
 ``table``, ``hyperparameters``, ``grid``, ``sampling``, ``data``, ``files``, ``fields``,
 ``writer``, ``synthetic``, ``model``, ``search``, ``evaluation`` and ``plots`` know nothing of
 MLflow; ``served`` is the code that travels inside a logged model; ``tracking``, ``store``,
-``registry`` and ``children`` talk to MLflow's store; ``cluster`` and ``partitions`` to Dask;
-``cli`` is what the command lines share, ``interruption`` what signals do, and ``process`` who is
-still alive.
+``registry`` and ``children`` talk to MLflow's store; ``cluster``, ``dispatch`` and ``partitions``
+to Dask; ``cli`` is what the command lines share, ``interruption`` what signals do, and ``process``
+who is still alive.
 """
 
 from click import ClickException

@@ -1,4 +1,4 @@
-"""A Dask cluster: the fits of a sweep in many processes, on this machine or on others."""
+"""A Dask cluster, of processes on this machine or on others: reached, and its workers able."""
 
 import hashlib
 import io
@@ -7,28 +7,21 @@ import platform
 import re
 import sys
 import threading
-import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
+import click
 import joblib
 import mlflow
-from mlflow.entities import Run
 
-from census import UserError, WorkFailed, children, interruption, model, process, store, tracking
-from census.grid import Point
-from census.search import Outcome
+from census import UserError, WorkFailed, interruption, model, process, store, tracking
 
 ADDRESS = re.compile(r"(tcp|tls)://[^/\s]+:\d+")
 SECONDS = 10  # for a scheduler to answer
-NOBODY = 300  # seconds without any worker after which a sweep fails
-DESERTED = f"scheduler: for {NOBODY} seconds there has been no worker"
 # What a worker of a local cluster runs first: Ctrl-C reaches every process, and this one ends the
 # others; an error of a task is told by this one, too.
 QUIET = """
@@ -36,7 +29,6 @@ import logging, signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 logging.getLogger("distributed.worker").setLevel("CRITICAL")
 """
-LOCK = threading.Lock()  # of a worker's process
 
 
 @contextmanager
@@ -65,23 +57,23 @@ def connected(
     with interruption.held_off():
         from distributed import Client, LocalCluster
     with ExitStack() as stack:
-        with interruption.held_off():
-            where = scheduler
-            if scheduler == "local":
-                size = {"n_workers": workers or joblib.cpu_count(), "threads_per_worker": 1}
-                size |= {"dashboard_address": "127.0.0.1:0", "preload": QUIET}
+        where = scheduler
+        if scheduler == "local":
+            size = {"n_workers": workers or joblib.cpu_count(), "threads_per_worker": 1}
+            size |= {"dashboard_address": "127.0.0.1:0", "preload": QUIET}
+            with interruption.held_off():
                 where = stack.enter_context(LocalCluster(**size))
-            try:
+        try:
+            with interruption.held_off():
                 client = stack.enter_context(Client(where, timeout=SECONDS))
                 client.wait_for_workers(1, timeout=SECONDS)
-            except OSError as error:  # TimeoutError is one
-                what = "has no worker" if isinstance(error, TimeoutError) else "does not answer"
-                raise UserError(
-                    f"scheduler: {scheduler} {what}; start dask scheduler and dask "
-                    "worker there, in the environment of requirements.txt"
-                ) from None
-            client.register_plugin(_code())
-            _require_able(client, Needs.of_this_run(device, writes))
+            _make_ready(client, Needs.of_this_run(device, writes))
+        except OSError as error:  # TimeoutError is one
+            what = "has no worker" if isinstance(error, TimeoutError) else "does not answer"
+            raise UserError(
+                f"scheduler: {scheduler} {what}; start dask scheduler and dask "
+                "worker there, in the environment of requirements.txt"
+            ) from None
         yield client
 
 
@@ -168,67 +160,29 @@ def lacking(needs: Needs) -> str:
     return ""
 
 
-def _require_able(client, needs: Needs) -> None:
-    """Raise ``UserError`` unless every worker can do the work."""
-    for address, lack in client.run(lacking, needs, on_error="return").items():
+def _make_ready(client, needs: Needs) -> None:
+    """Bring the code to every worker; raise ``UserError`` unless each can do the work.
+
+    A worker that does not answer holds this up until the scheduler gives it up.
+    """
+    note = "note   not every worker answers yet; a silent one is given up after Dask's worker-ttl"
+    timer = threading.Timer(SECONDS, click.echo, [note])
+    timer.start()
+    try:
+        try:
+            client.register_plugin(_code())
+        except OSError:  # a worker was given up meanwhile
+            client.wait_for_workers(1, timeout=SECONDS)
+            client.register_plugin(_code())
+        found = client.run(lacking, needs, on_error="return")
+    finally:
+        timer.cancel()
+    here = members(client)
+    for address, lack in found.items():
         if isinstance(lack, Exception):
             lack = f"failed: {type(lack).__name__}: {lack}"
-        if lack:
+        if lack and address in here:
             raise UserError(f"scheduler: worker {address} {lack}")
-
-
-@dataclass
-class Bench:
-    """What all fits of a sweep share; a worker gets it once and bins its rows once."""
-
-    setting: children.Setting
-    needs: Needs
-    folds: list[tuple] | None = field(default=None, init=False)
-
-    def __getstate__(self) -> dict:
-        return self.__dict__ | {"folds": None}
-
-    def prepare(self) -> list[tuple]:
-        """Rows as ``children.Setting.matrices`` gives them; a worker that came later is checked."""
-        with LOCK:
-            if self.folds is None:
-                if lack := lacking(self.needs):
-                    raise WorkFailed(f"a worker {lack}")
-                self.folds = self.setting.matrices()
-            return self.folds
-
-
-def judge(
-    bench: Bench, fit: list[Point], run_ids: list[str], n_jobs: int, when: int
-) -> list[Outcome]:
-    """Judge the points of a shared fit, here on a worker, and write their runs.
-
-    The runs are there already, and what is written a second time stands there once: a worker that
-    was given up and wakes again does no harm.
-    """
-    from distributed import get_worker
-
-    def begin(points: list[Point]) -> list[str]:
-        for run_id in run_ids:
-            children.log_lineage(bench.setting, run_id)
-        return run_ids
-
-    worker = get_worker()
-    stop, fits = _Released(worker.state, worker.get_current_task()), iter([fit])
-    folds = bench.prepare()
-    return [*children.judged(bench.setting, fits, folds, 1, n_jobs, begin, when=when, stop=stop)]
-
-
-class _Released(threading.Event):
-    """Set as soon as nobody wants the result of a task any more."""
-
-    def __init__(self, state, key):
-        super().__init__()
-        self.state, self.key = state, key
-
-    def is_set(self) -> bool:
-        task = self.state.tasks.get(self.key)
-        return super().is_set() or task is None or task.state != "executing"
 
 
 def on_worker(function: Callable) -> Callable:
@@ -246,92 +200,18 @@ def on_worker(function: Callable) -> Callable:
 
 def slots(client, device: str) -> int:
     """How many fits the cluster can do at a time, one thread each; a GPU does one."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    workers = members(client).values()
     return max(1, len(workers) if device == "cuda" else sum(w["nthreads"] for w in workers))
+
+
+def members(client, most: int = -1) -> dict[str, dict]:
+    """What the scheduler knows of its workers, by address; of all, or of some of them."""
+    known = client.scheduler_info(n_workers=most)
+    if client.status != "running" or "workers" not in known:
+        raise WorkFailed("scheduler: the connection is lost")
+    return known["workers"]
 
 
 def peak_memory_mb(client) -> float:
     """The most memory that a worker has held, in MB."""
-    return max(client.run(tracking.peak_memory_mb).values())
-
-
-def judged(
-    client, run: Run, setting: children.Setting, fits: Iterator, ahead: int, n_jobs: int
-) -> Iterator[Outcome]:
-    """Outcomes of all points, from workers that have written them.
-
-    The runs are made here, so that a point has one, however often it is computed. The points of a
-    lost worker are computed again; those of a fit that three workers died of have failed.
-
-    Args:
-        run: the parent.
-        fits, ahead: as of ``search.judged``.
-        n_jobs: threads of a fit.
-    """
-    from distributed import CancelledError, KilledWorker
-
-    def share():
-        _require_connection(client)
-        with suppress(TimeoutError):
-            client.wait_for_workers(1, timeout=NOBODY)
-            return client.scatter(bench, broadcast=True, hash=False)
-        raise WorkFailed(DESERTED)
-
-    test = replace(setting.rows.test, X=setting.rows.test.X[:0], y=setting.rows.test.y[:0])
-    needs = Needs.of_this_run(setting.device)
-    bench = Bench(replace(setting, rows=replace(setting.rows, test=test)), needs)
-    news, in_hand = SimpleQueue(), {}
-    shared = share()
-
-    def submit(fit: list[Point], run_ids: list[str], when: int) -> None:
-        arguments = fit, run_ids, n_jobs, when
-        future = client.submit(on_worker(judge), shared, *arguments, pure=False)
-        in_hand[future] = shared, fit, run_ids, when
-        future.add_done_callback(news.put)
-
-    try:
-        while True:
-            while len(in_hand) < ahead and (fit := next(fits, None)):
-                run_ids = [children.create(run, setting, point) for point in fit]
-                submit(fit, run_ids, int(time.time() * 1000))
-            if not in_hand:
-                return
-            future = _next(client, news, in_hand)
-            used, fit, run_ids, when = in_hand.pop(future)
-            try:
-                if future.status == "lost":
-                    raise CancelledError
-                yield from future.result()
-            except KilledWorker:
-                for point, run_id in zip(fit, run_ids, strict=True):
-                    yield children.given_up(setting, point, run_id, "workers died of it")
-            except CancelledError:  # rows or outcomes went with the last worker that held them
-                if used is shared:
-                    shared = share()
-                submit(fit, run_ids, when)
-    finally:
-        if client.status == "running":
-            client.cancel([*in_hand])
-
-
-def _require_connection(client) -> None:
-    if client.status != "running":
-        raise WorkFailed("scheduler: the connection is lost")
-
-
-def _next(client, news: SimpleQueue, in_hand: dict):
-    """The next of the futures that is done, failed or lost."""
-    last_seen = time.monotonic()
-    while True:
-        with suppress(Empty):
-            if (future := news.get(timeout=1)) in in_hand:
-                return future
-            continue
-        for future in in_hand:
-            if future.status in ("lost", "cancelled"):
-                return future
-        _require_connection(client)
-        if client.scheduler_info(n_workers=1)["workers"]:
-            last_seen = time.monotonic()
-        elif time.monotonic() > last_seen + NOBODY:
-            raise WorkFailed(DESERTED)
+    return max(client.run(tracking.peak_memory_mb, on_error="ignore").values())

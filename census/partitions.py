@@ -14,7 +14,7 @@ import pandas as pd
 import xgboost
 
 from census import UserError, data, model, table
-from census.cluster import on_worker
+from census.cluster import members, on_worker
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def read(client, path: Path, only_digest: str | None = None) -> Spread:
     Raises:
         UserError: as of ``data.read``, or a worker does not see a file.
     """
-    paths, workers = data.parts(path), [*client.scheduler_info(n_workers=-1)["workers"]]
+    paths, workers = data.parts(path), [*members(client)]
     splits = [client.submit(on_worker(_read), p, only_digest, pure=False) for p in map(str, paths)]
     facts = client.gather(client.map(on_worker(_facts), splits, pure=False))
     n_rows = sum(part.n_rows for part in facts)

@@ -131,16 +131,25 @@ def test_a_cluster_that_loses_workers_gives_what_one_machine_gives(
 
 
 @pytest.mark.slow
-def test_a_sweep_outlives_all_workers_if_another_comes(start_cluster, synthetic_folder, tmp_path):
-    address, (only,) = start_cluster(1)
-    arguments = [*LONG, "--data", synthetic_folder, "--executor", "dask", "--scheduler", address]
-    with started(arguments, tmp_path / "sweep.log") as sweep:
-        wait_for(lambda: sweeps() and len(children_of(sweeps()[0])) >= 1)
-        os.kill(only.pid, signal.SIGKILL)
-        start_cluster.worker(address, 1)
-        assert sweep.wait(200) == 0, (tmp_path / "sweep.log").read_text()
-    (run,) = sweeps()
-    require_whole(run, 6)
+def test_a_sweep_outlives_all_workers_if_another_comes(
+    start_cluster, synthetic_folder, tmp_path, monkeypatch
+):
+    """One is stopped before it begins, one killed, one stopped as soon as it is there."""
+    with tracking_server(tmp_path) as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        address, (silent, first) = start_cluster(2)
+        os.kill(silent.pid, signal.SIGSTOP)
+        arguments = [*LONG, "--data", synthetic_folder, "--executor", "dask"]
+        with started([*arguments, "--scheduler", address], tmp_path / "sweep.log") as sweep:
+            wait_for(lambda: sweeps() and len(children_of(sweeps()[0])) >= 1)
+            second = start_cluster.worker(address, 2)
+            wait_for(lambda: "Registered to" in (tmp_path / "worker2.log").read_text())
+            os.kill(second.pid, signal.SIGSTOP)
+            os.kill(first.pid, signal.SIGKILL)
+            start_cluster.worker(address, 3)
+            assert sweep.wait(200) == 0, (tmp_path / "sweep.log").read_text()
+        (run,) = sweeps()
+        require_whole(run, 6)
 
 
 @pytest.mark.slow
