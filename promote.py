@@ -150,9 +150,9 @@ def count(name: str, candidate) -> int:
 
     The more, the more likely is it that the best of them is so by chance.
     """
-    from census import tracking
+    from census import store
 
-    runs = tracking.search(f"tags.`{CANDIDATE}` != ''")
+    runs = store.search(f"tags.`{CANDIDATE}` != ''")
     compared = {run.data.tags[CANDIDATE] for run in runs if run.data.tags.get(NAME) == name}
     return len(compared | {candidate.uri})
 

@@ -21,7 +21,7 @@ def main(ctx, run_id: str) -> None:
         from census import children, data, model, store, tracking
 
         store.require()
-        past = tracking.find_run(run_id)
+        past = store.find_run(run_id)
     if not past or "data.digest" not in past.data.tags or past.info.status != "FINISHED":
         raise UserError(
             f"run_id: expected a FINISHED run of train.py or sweep.py, got {run_id!r}, which is "
@@ -40,7 +40,7 @@ def main(ctx, run_id: str) -> None:
         tracking.log_setting(run, ctx.meta["typed"], rows, device, {"reproduces": run_id})
         again = rejudge if children.CONFIG in tags else retrain
         found = again(past, rows, device)
-        recorded = {name: tracking.recorded(past, name, value) for name, value in found.items()}
+        recorded = {name: store.recorded(past, name, value) for name, value in found.items()}
         differing = [name for name in found if found[name] != recorded[name]]
         for name in differing:
             click.echo(
@@ -64,11 +64,11 @@ def main(ctx, run_id: str) -> None:
 
 def retrain(past, rows, device: str) -> dict:
     """What a run of ``train.py``, or the winner of a sweep, gives today, by name."""
-    from census import children, model, tracking
+    from census import children, model, store, tracking
 
     params = past.data.params
     if best := past.data.tags.get(children.BEST):
-        params = params | tracking.find_run(best).data.params
+        params = params | store.find_run(best).data.params
     seed, stopping = int(params["seed"]), int(params.get("early_stopping_rounds", 0))
     parts = model.validation_splits(rows.train.y, seed) if stopping else ()
     fitted = train.fit(_config(params), rows, seed, device, stopping, parts)

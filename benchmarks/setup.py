@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,54 +17,27 @@ from pathlib import Path
 
 import click
 
-from census import table
+from tests.machine import Machine
 
 PROJECT = Path(__file__).resolve().parent.parent
-PACKAGES = ("PIP_", "UV_", "SSL_", "REQUESTS_CA_BUNDLE")
-VENV = "python3 -m venv .venv && . .venv/bin/activate && pip install -q"
-UV = re.search(r"^uv==[\w.]+", (PROJECT / "requirements-dev.txt").read_text(), re.M)[0]
-INSTALL = f"{VENV} {UV} && uv pip install -q -r requirements.txt"
+README = (PROJECT / "README.md").read_text()
+FIRST = re.search(r"```sh\n(.*?)```", README, re.S)[1]
 RUN = "mlflow run . -P max_depth=6 --env-manager"
 WAYS = {
-    "uv, as the README says": f"{INSTALL} && {RUN} local",
-    "pip": f"{VENV} -r requirements.txt && {RUN} local",
+    "uv, as the README says": FIRST,
+    "pip": re.sub(r"pip install -q uv\S+ && uv (?=pip)", "", FIRST),
     "mlflow at hand, --env-manager uv": f"{RUN} uv",
     "mlflow at hand, --env-manager virtualenv": f"{RUN} virtualenv",
 }
 
 
-def home(folder: Path) -> Path:
-    """A home folder with the rows in its cache."""
-    cache = folder / ".cache" / "census-mlflow"
-    cache.mkdir(parents=True)
-    for name in table.DIGESTS:
-        shutil.copy(Path(os.environ["CENSUS_DATA_DIR"]) / name, cache)
-    return folder
-
-
-def bash(command: str, folder: Path, *paths: Path) -> str:
-    """What a command prints, in a home folder of its own."""
-    python = Path(sys.base_prefix) / "bin"
-    environment = {name: value for name, value in os.environ.items() if name.startswith(PACKAGES)}
-    environment |= {
-        "HOME": str(folder),
-        "PATH": ":".join(map(str, [*paths, python, "/usr/local/bin", "/usr/bin", "/bin"])),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    if pyenv := shutil.which("pyenv"):
-        environment["PATH"] += f":{Path(pyenv).parent}"
-        environment["PYENV_ROOT"] = str(Path(pyenv).resolve().parent.parent)
-    done = subprocess.run(
-        ["bash", "-ec", command],
-        cwd=folder,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    if done.returncode:
-        sys.exit(f"{command} failed:\n{done.stdout}")
-    return done.stdout
+def machine(folder: Path, *paths: Path) -> Machine:
+    """A clean one, on which pyenv is where this one has it."""
+    rows, pyenv = Path(os.environ["CENSUS_DATA_DIR"]), shutil.which("pyenv")
+    made = Machine(folder, PROJECT, rows, *paths, *([Path(pyenv).parent] if pyenv else []))
+    if pyenv:
+        made.environment["PYENV_ROOT"] = str(Path(pyenv).resolve().parent.parent)
+    return made
 
 
 @click.command(help=__doc__)
@@ -75,20 +47,18 @@ def main(rounds: int) -> None:
         sys.exit("set CENSUS_DATA_DIR to the folder of the real files")
     taken = {way: [] for way in WAYS if "virtualenv" not in way or shutil.which("pyenv")}
     with tempfile.TemporaryDirectory() as name:
-        tool = home(Path(name) / "tool")
-        bash(f"git clone -q {PROJECT} p; cd p; {INSTALL}", tool)
-        for number in range(rounds):
-            for way, command in WAYS.items():
-                if way not in taken:
-                    continue
-                folder = home(Path(name) / f"{number}-{len(taken[way])}-{way.replace(' ', '-')}")
-                at_hand = [tool / "p/.venv/bin"] if "at hand" in way else []
+        tool = machine(Path(name) / "tool")
+        tool.run(FIRST)
+        for number in range(1, rounds + 1):
+            for place, way in enumerate(taken):
+                folder = Path(name) / f"{number}-{place}"
                 start = time.perf_counter()
-                printed = bash(f"git clone -q {PROJECT} p; cd p; {command}", folder, *at_hand)
+                fresh = machine(folder, *([tool.clone / ".venv/bin"] if "at hand" in way else []))
+                printed = fresh.run(WAYS[way], seconds=1200)
                 seconds = time.perf_counter() - start
                 if not re.search("^test   accuracy", printed, re.M):
                     sys.exit(f"{way} made no run:\n{printed}")
-                print(f"round {number + 1}, {way}: {seconds:.0f} s", flush=True)
+                print(f"round {number}, {way}: {seconds:.0f} s", flush=True)
                 taken[way].append(seconds)
                 shutil.rmtree(folder)
     for way, seconds in taken.items():

@@ -158,7 +158,7 @@ def judged(
 
 def curve(run_id: str) -> np.ndarray:
     """The validation log loss of a child run after each round, shape (n_estimators,)."""
-    return np.array(tracking.recorded(tracking.find_run(run_id), f"{VALIDATION}log_loss", []))
+    return np.array(store.recorded(store.find_run(run_id), f"{VALIDATION}log_loss", []))
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def none_left_running(parent: Run) -> Iterator[None]:
         with interruption.held_off(then_raise=False):
             try:
                 ours = f"attributes.status = 'RUNNING' and tags.`{PARENT}` = '{parent.info.run_id}'"
-                for child in tracking.search(ours, parent.info.experiment_id):
+                for child in store.search(ours, parent.info.experiment_id):
                     _kill(child, reason)
             except Exception as error:
                 print(f"not ended: {str(error)[:500]}", file=sys.stderr)
@@ -201,8 +201,8 @@ def mend(parent: Run) -> list[str]:
 def left_running(experiment_id: str) -> tuple[list[Run], list[Run]]:
     """Runs that read RUNNING: those whose process is certainly gone; others that are no child."""
     dead, others = [], []
-    for run in tracking.search("attributes.status = 'RUNNING'", experiment_id):
-        author = tracking.find_run(run.data.tags.get(PARENT, "")) or run
+    for run in store.search("attributes.status = 'RUNNING'", experiment_id):
+        author = store.find_run(run.data.tags.get(PARENT, "")) or run
         if process.is_gone(author.data.tags.get(tracking.PROCESS, "")):
             dead.append(run)
         elif author is run:
@@ -222,7 +222,7 @@ def require_resumable(resume: str) -> None:
     if resume in ("auto", "never"):
         return
     with interruption.held_off():
-        run = tracking.find_run(resume)
+        run = store.find_run(resume)
     if not run or SIZE not in run.data.tags:
         raise UserError(
             f"resume: expected auto, never or the run id of a sweep, got {resume!r}, which is none "
@@ -245,7 +245,7 @@ def known(parent: Run, setting: Setting, how: str) -> Callable[[Point], Outcome 
     found, earlier, used = {}, {}, []
     finished = f"attributes.status = 'FINISHED' and tags.`{tag}` != ''"
     experiment_id = where.info.experiment_id
-    for child in [] if how == "never" else tracking.search(finished, experiment_id):
+    for child in [] if how == "never" else store.search(finished, experiment_id):
         if not only or child.data.tags.get(PARENT, "") in only:
             found.setdefault(child.data.tags[tag], child)
 
@@ -256,7 +256,7 @@ def known(parent: Run, setting: Setting, how: str) -> Callable[[Point], Outcome 
             return None
         of = child.data.tags.get(PARENT, "")
         if of not in earlier:
-            earlier[of] = tracking.find_run(of)
+            earlier[of] = store.find_run(of)
             used.extend(filter(None, [of]))
             client.set_tag(parent.info.run_id, RESUMED_FROM, ",".join(used)[:5000])
         ended = earlier[of] is None or earlier[of].info.status in ("FAILED", "KILLED")
@@ -281,7 +281,7 @@ def _outcome(point: Point, child: Run, source: str) -> Outcome:
 
 def given_up(setting: Setting, point: Point, run_id: str, reason: str) -> Outcome:
     """The outcome of a point whose worker was lost: that of its run, or a failure."""
-    child = tracking.find_run(run_id)
+    child = store.find_run(run_id)
     if child.info.status == "FINISHED":
         return _outcome(point, child, "computed")
     outcome = Outcome(point, error=reason, run_id=run_id)

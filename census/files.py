@@ -214,7 +214,9 @@ def _parse(line: int, block: bytes, schema: pa.Schema, uci: bool) -> Piece:
     return Piece(rows, lines, bad, len(block), (table.MISSING,) if uci else NO_VALUE)
 
 
-def _sifted(first: int, block: bytes, schema: pa.Schema, uci: bool):
+def _sifted(
+    first: int, block: bytes, schema: pa.Schema, uci: bool
+) -> tuple[pa.Table, np.ndarray, list[Bad]]:
     """The rows of a block, the lines they stand in, and the lines that are none."""
     bad, lines = [], {}
     for number, line in enumerate(block.split(b"\n"), start=first):

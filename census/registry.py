@@ -66,7 +66,7 @@ def find(uri: str, option: str = "model") -> Model:
     except Exception as error:  # whatever the library of an artifact store raises
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{option}: {expected}, got {uri!r}: {reason}") from None
-    run = tracking.find_run(info.run_id or "")
+    run = store.find_run(info.run_id or "")
     if not run or not {"data.digest", "data.source"} <= set(run.data.tags):
         raise UserError(f"{option}: {expected}, got {uri!r}, which tells of no run with data")
     return Model(info.model_uri, info.signature, run)
@@ -85,7 +85,7 @@ def version_of(model: Model, name: str) -> ModelVersion | None:
 def by_alias(name: str, alias: str) -> ModelVersion | None:
     """The version with the alias; None where there is none."""
     try:
-        return tracking.found(mlflow.MlflowClient().get_model_version_by_alias, name, alias)
+        return store.found(mlflow.MlflowClient().get_model_version_by_alias, name, alias)
     except MlflowException as error:
         if store.is_refusal(error):  # a server with accounts gives it for names it does not know
             return None

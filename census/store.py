@@ -1,14 +1,16 @@
-"""The tracking store itself: whether it answers, of what kind it is, and what is wrong with it."""
+"""The tracking store itself: whether it answers, what is wrong with it, and which runs it has."""
 
 import os
 import re
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import mlflow
 import requests
-from mlflow.entities import Experiment
+from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.credentials import get_default_host_creds
@@ -158,3 +160,43 @@ def round_trip(uri: str) -> int:
             raise WorkFailed(f"{uri} gave back other bytes than it was given")
     repository.delete_artifacts()
     return len(content)
+
+
+def find_run(run_id: str) -> Run | None:
+    """The run; None if the store has none of that id."""
+    return found(mlflow.MlflowClient().get_run, run_id)
+
+
+def found(look_up: Callable, *names: str):
+    """What the store finds by names; None where it has nothing of them."""
+    try:
+        return look_up(*names)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+@interruption.held_off()
+def search(condition: str, experiment_id: str | None = None) -> list[Run]:
+    """All runs of an experiment, or of the whole store, that meet a condition, the oldest first."""
+    return mlflow.search_runs(
+        experiment_id and [experiment_id],
+        condition,
+        max_results=sys.maxsize,
+        order_by=["attributes.start_time ASC"],
+        output_format="list",
+        search_all_experiments=not experiment_id,
+    )
+
+
+@interruption.held_off()
+def recorded(run: Run, name: str, like: str | float | list[float]) -> str | float | list | None:
+    """What a run holds under a name: a tag, a table's text, a metric or, like a list, a curve."""
+    client = mlflow.MlflowClient()
+    if isinstance(like, list):
+        history = client.get_metric_history(run.info.run_id, name)
+        return [point.value for point in sorted(history, key=lambda point: point.step)]
+    if name.endswith(".csv"):
+        return mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/{name}")
+    return run.data.tags.get(name) if isinstance(like, str) else run.data.metrics.get(name)

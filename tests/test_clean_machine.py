@@ -5,23 +5,20 @@ Every command is run, and its output compared.
 
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from census import table
 from tests.conftest import PROJECT, REAL
+from tests.machine import Machine
 from tests.servers import free_port
 from tests.test_readme import README
 
 HEX = re.compile(r"\b[0-9a-f]{32}\b")
 SLOW = "-P trials=120"  # eight minutes
-PACKAGES = ("PIP_", "UV_", "SSL_", "REQUESTS_CA_BUNDLE")  # where they come from, and how safely
 
 
 def blocks():
@@ -31,36 +28,16 @@ def blocks():
     return [(command.strip(), output) for command, output in found]
 
 
-class Machine:
-    """A home folder, a clone, and nothing of the caller's but where packages come from."""
+class Reader(Machine):
+    """Somebody on a clean machine who follows the README."""
 
     def __init__(self, folder: Path, project: Path):
-        self.home, self.clone = folder / "ada", folder / "ada" / "census-mlflow"
-        cache = self.home / ".cache" / "census-mlflow"
-        cache.mkdir(parents=True)
-        for name in table.DIGESTS:
-            shutil.copy(REAL / name, cache)
-        self.environment = {
-            name: value for name, value in os.environ.items() if name.startswith(PACKAGES)
-        }
-        python = Path(sys.base_prefix) / "bin"
-        self.environment |= {
-            "HOME": str(self.home),
-            "PATH": f"{python}:/usr/local/bin:/usr/bin:/bin",
-            "LANG": "C.UTF-8",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-        }
-        subprocess.run(["git", "clone", "-q", project, self.clone], check=True)
+        super().__init__(folder, project, REAL)
         self.ids: dict[str, str] = {}  # a run of the README: the run that was made here
 
-    def run(self, command: str, seconds: float = 300) -> str:
-        """What a command prints, in the environment that the first one made."""
-        script = f"[ -e .venv ] && . .venv/bin/activate\n{self.here(command)}"
-        done = subprocess.run(
-            ["bash", "-c", script], cwd=self.clone, env=self.environment, timeout=seconds,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        return done.stdout.replace(str(self.home.parent), "/home")
+    def follow(self, command: str) -> str:
+        """What a command of the README prints."""
+        return self.run(self.here(command)).replace(str(self.home.parent), "/home")
 
     def here(self, command: str) -> str:
         """A command of the README, with the runs of this machine."""
@@ -91,8 +68,8 @@ def masked(line: str, figures: bool) -> str:
 @pytest.mark.slow
 @pytest.mark.real
 def test_the_readme_is_what_happens(project, tmp_path):
-    machine, seen = Machine(tmp_path, project), 0
-    if "Available versions" not in machine.run("python3 -m pip index versions uv"):
+    machine, seen = Reader(tmp_path, project), 0
+    if "Available versions" not in machine.follow("python3 -m pip index versions uv"):
         pytest.skip("needs a package index")
     for command, output in blocks():
         if command.endswith("pytest") or command.startswith(("mlflow models serve", "curl")):
@@ -101,11 +78,11 @@ def test_the_readme_is_what_happens(project, tmp_path):
             command += " --env-manager uv"
         if "-e promote" in command:  # "After the first run above had become champion"
             first = next(iter(machine.ids.values()))
-            champion = machine.run(re.sub(r"runs:/\w+/", f"runs:/{first}/", command))
+            champion = machine.follow(re.sub(r"runs:/\w+/", f"runs:/{first}/", command))
             assert "champion" in champion, champion
         drawn = SLOW in command
         start = time.monotonic()
-        printed = machine.run(command.replace(SLOW, "-P trials=3"))
+        printed = machine.follow(command.replace(SLOW, "-P trials=3"))
         seconds = time.monotonic() - start
         if not seen:
             print(f"from the clone to the first FINISHED run: {seconds:.0f} s")
@@ -125,7 +102,7 @@ def shape(output: str) -> str:
     return "\n".join(line for line in output.splitlines() if line.startswith(keep))
 
 
-def serve_and_ask(machine: Machine) -> None:
+def serve_and_ask(machine: Reader) -> None:
     """The two commands of `Serve`, on a free port."""
     serve, ask = (
         next((command, output) for command, output in blocks() if command.startswith(name))
@@ -140,7 +117,7 @@ def serve_and_ask(machine: Machine) -> None:
     )  # fmt: skip
     try:
         for _ in range(120):
-            if answer := machine.run(ask[0].replace("5001", port)):
+            if answer := machine.follow(ask[0].replace("5001", port)):
                 break
             time.sleep(0.5)
         assert answer.strip() == ask[1].strip()

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import Run
 
-from census import children, registry, tracking
+from census import children, registry, store
 from tests.faults.kinds import Ended
 from tests.faults.scene import BEFORE, Scene, answer
 
@@ -139,7 +139,7 @@ def champion(place: Scene) -> list[str]:
     made_by = [uri.split("/")[1] for uri in place.world.models]
     if version.run_id not in made_by:
         return [f"the champion is of run {version.run_id}"]
-    digest = tracking.find_run(version.run_id).data.tags["model.digest"]
+    digest = store.find_run(version.run_id).data.tags["model.digest"]
     answers = answer(place.world, f"models:/{place.name}@{registry.CHAMPION}")
     if not np.array_equal(answers, place.world.answers[digest]):
         return ["the champion answers otherwise"]

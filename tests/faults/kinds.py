@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from census import table
-from tests.faults import scene
+from tests.faults import disk, scene
 from tests.faults.scene import SCRIPTS, Scene
 
 FOR_GOOD = 3600.0  # seconds that a server stays away
@@ -75,16 +75,16 @@ def by_signal(number: int, place: Scene, script: str, draw: random.Random, facto
 
 def small_disk(folder: Path, spare: int, place: Scene) -> Callable[[], None]:
     """Put a folder on a disk of its own with few bytes left; returns what gives it more."""
-    size = scene.used(folder) + max(scene.PAGE, spare)
+    size = disk.used(folder) + max(disk.PAGE, spare)
     aside = folder.with_name(f"{folder.name}.aside")
     shutil.copytree(folder, aside)
-    scene.mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder)
+    disk.mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder)
     place.stack.callback(subprocess.run, ["umount", "-l", str(folder)])
     shutil.copytree(aside, folder, dirs_exist_ok=True)
     shutil.rmtree(aside)
     # this process has the file open that lies below; by another name it opens the new one
     place.direct = place.direct.replace("/store/", "/./store/")
-    return lambda: scene.mount("-o", "remount,size=1g", folder)
+    return lambda: disk.mount("-o", "remount,size=1g", folder)
 
 
 def full(name: str, place: Scene, script: str, draw: random.Random, factor: float) -> Ended:
@@ -98,7 +98,7 @@ def full(name: str, place: Scene, script: str, draw: random.Random, factor: floa
     job, share = place.job(script), draw.random() * factor
     if name == "cache":
         place.empty_cache()
-    if scene.may_mount():
+    if disk.may_mount():
         needed = place.world.written.get((script, folder), 60_000)
         enlarge = small_disk(place.folder / folder, int(share * needed), place)
     else:  # one number for all folders
@@ -115,8 +115,8 @@ def read_only(place: Scene, script: str, draw: random.Random, factor: float) -> 
     whole = script == "score" or draw.random() < 0.5  # score leaves no files there
     folder = place.folder / "store" if whole else place.folder / "store" / "artifacts"
     moment = 0 if whole else draw.random() * place.world.seconds[script, place.kind] * factor
-    if mounts := scene.may_mount():
-        scene.mount("--bind", folder, folder)
+    if mounts := disk.may_mount():
+        disk.mount("--bind", folder, folder)
         place.stack.callback(subprocess.run, ["umount", "-l", str(folder)])
     process = None
     if not whole:
@@ -135,7 +135,7 @@ def _set_writable(folder: Path, writable: bool, mounts: bool) -> None:
         return
     for _ in range(100):  # a file that is being written keeps it from being done
         try:
-            scene.mount("-o", f"remount,{'rw' if writable else 'ro'},bind", folder)
+            disk.mount("-o", f"remount,{'rw' if writable else 'ro'},bind", folder)
             return
         except subprocess.CalledProcessError:
             time.sleep(0.02)
@@ -236,6 +236,6 @@ def kinds() -> list[Kind]:
         Kind("download is a page", partial(bad_download, "page"), scripts=DOWNLOADERS),
         Kind("two at once", two_at_once, "either"),
     ]
-    if os.geteuid() != 0 or scene.may_mount():  # root may write where nobody may
+    if os.geteuid() != 0 or disk.may_mount():  # root may write where nobody may
         found.append(Kind("store read-only", read_only))
     return found

@@ -2,17 +2,14 @@
 
 import contextlib
 import hashlib
-import math
 import multiprocessing
 import os
 import shutil
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -22,7 +19,9 @@ import pytest
 from mlflow.entities import Run
 
 from census import children, data, registry, synthetic, table, tracking
+from census.store import search
 from tests.conftest import PROJECT
+from tests.faults import disk
 from tests.faults.job import ROWS, Job, run
 from tests.faults.servers import Proxy, mirror
 from tests.servers import free_port, running
@@ -32,7 +31,6 @@ CHAMPION = ["--n_estimators", "5", "--max_depth", "2"]
 CANDIDATE = ["--n_estimators", "20", "--max_depth", "3"]
 BEFORE = b"what an earlier run had written\n"
 COPIES = 600  # of the test rows in the file to score: some tenths of a second
-PAGE = 4096  # bytes: what a file takes of a small disk is a multiple
 LONGEST = 90  # seconds for a script to end, whatever was done to it
 PRELOADED = [f"census.{path.stem}" for path in sorted((PROJECT / "census").glob("[a-z]*.py"))] + [
     "mlflow.store.tracking.sqlalchemy_store",
@@ -190,7 +188,7 @@ class Scene:
         """The runs that the scripts have made here."""
         self.look()
         experiment = mlflow.get_experiment_by_name(self.experiment)
-        found = tracking.search("attributes.status != 'x'", experiment.experiment_id)
+        found = search("attributes.status != 'x'", experiment.experiment_id)
         return [run for run in found if run.info.run_id not in self.before]
 
     def empty_cache(self) -> None:
@@ -334,7 +332,7 @@ def _make_models(made: World, place: Scene) -> None:
 
 def _measure(made: World, place: Scene, script: str) -> None:
     parts = ("store", "store/artifacts", "out", "home/cache/census-mlflow")
-    before = {part: used(place.folder / part) for part in parts}
+    before = {part: disk.used(place.folder / part) for part in parts}
     if script != "score":
         place.empty_cache()
     start = time.perf_counter()
@@ -346,7 +344,7 @@ def _measure(made: World, place: Scene, script: str) -> None:
         made.requests[script] = place.proxy.count
         return
     for part in parts:
-        made.written[script, part] = used(place.folder / part) - before[part]
+        made.written[script, part] = disk.used(place.folder / part) - before[part]
     made.written[script, "home/cache/census-mlflow"] = before["home/cache/census-mlflow"]
     tops = [run for run in place.runs() if children.PARENT not in run.data.tags]
     if script in ("train", "sweep"):
@@ -369,34 +367,6 @@ def answer(made: World, uri: str) -> np.ndarray:
     split = data.read(folder / table.TEST)
     frame = tracking.raw_rows(split.X)
     return mlflow.pyfunc.load_model(uri).predict(frame)["probability"].to_numpy()
-
-
-def used(folder: Path) -> int:
-    """Bytes that the files below a folder take of a disk."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return sum(math.ceil(path.stat().st_size / PAGE) * PAGE for path in files)
-
-
-@cache
-def may_mount() -> bool:
-    """Whether this process may mount a file system."""
-    if os.geteuid() != 0:
-        return False
-    place = Path(os.environ.get("TMPDIR", "/tmp")) / f"mount-{os.getpid()}"
-    place.mkdir()
-    try:
-        mount("-t", "tmpfs", "-o", "size=64k", "tmpfs", place)
-        subprocess.run(["umount", place], check=True)
-        return True
-    except (OSError, subprocess.CalledProcessError):
-        return False
-    finally:
-        place.rmdir()
-
-
-def mount(*words) -> None:
-    """Run mount."""
-    subprocess.run(["mount", *map(str, words)], check=True, capture_output=True)
 
 
 def with_limit(job: Job, most_bytes: int) -> Job:
