@@ -17,7 +17,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.sweep import CORES, PROJECT, binned, run
+from benchmarks.peers import CORES, binned
+from benchmarks.sweep import PROJECT, run
 
 SPACE = {  # of docs/sweep.md's search: low, high, logarithmic
     "max_depth": (3, 10, False),
