@@ -22,6 +22,7 @@ from census import UserError, WorkFailed, interruption, model, process, store, t
 
 ADDRESS = re.compile(r"(tcp|tls)://[^/\s]+:\d+")
 SECONDS = 10  # for a scheduler to answer
+GONE = "scheduler: the connection is lost"
 # What a worker of a local cluster runs first: Ctrl-C reaches every process, and this one ends the
 # others; an error of a task is told by this one, too.
 QUIET = """
@@ -169,12 +170,16 @@ def _make_ready(client, needs: Needs) -> None:
     timer = threading.Timer(SECONDS, click.echo, [note])
     timer.start()
     try:
-        try:
-            client.register_plugin(_code())
-        except OSError:  # a worker was given up meanwhile
-            client.wait_for_workers(1, timeout=SECONDS)
-            client.register_plugin(_code())
+        while True:
+            before = members(client).keys()
+            try:
+                client.register_plugin(_code())
+                break
+            except OSError as error:
+                if before <= members(client).keys():  # and none was given up meanwhile
+                    raise UserError(f"scheduler: a worker cannot take the code: {error}") from None
         found = client.run(lacking, needs, on_error="return")
+        client.wait_for_workers(1, timeout=SECONDS)
     finally:
         timer.cancel()
     here = members(client)
@@ -208,10 +213,10 @@ def members(client, most: int = -1) -> dict[str, dict]:
     """What the scheduler knows of its workers, by address; of all, or of some of them."""
     known = client.scheduler_info(n_workers=most)
     if client.status != "running" or "workers" not in known:
-        raise WorkFailed("scheduler: the connection is lost")
+        raise WorkFailed(GONE)
     return known["workers"]
 
 
 def peak_memory_mb(client) -> float:
     """The most memory that a worker has held, in MB."""
-    return max(client.run(tracking.peak_memory_mb, on_error="ignore").values())
+    return max(client.run(tracking.peak_memory_mb, on_error="ignore").values(), default=0.0)

@@ -12,12 +12,11 @@ from queue import Empty, SimpleQueue
 from mlflow.entities import Run
 
 from census import WorkFailed, children
-from census.cluster import SECONDS, Needs, lacking, members, on_worker
+from census.cluster import GONE, SECONDS, Needs, lacking, members, on_worker
 from census.grid import Point
 from census.search import Outcome
 
 NOBODY = 300  # seconds without any worker after which a sweep fails
-LOST = ("lost", "cancelled")  # states of a future
 LOCK = threading.Lock()  # of a worker's process
 
 
@@ -72,7 +71,9 @@ class _Released(threading.Event):
 
     def is_set(self) -> bool:
         task = self.state.tasks.get(self.key)
-        return super().is_set() or task is None or task.state != "executing"
+        if task is None or task.state != "executing":
+            self.set()  # for good, though the task may be wanted again
+        return super().is_set()
 
 
 def judged(
@@ -81,7 +82,7 @@ def judged(
     """Outcomes of all points, from workers that have written them.
 
     The runs are made here, so that a point has one, however often it is computed. The points of a
-    lost worker are computed again; those of a fit that three workers died of have failed.
+    lost worker are computed again; those of a fit that four workers died of have failed.
 
     Args:
         run: the parent.
@@ -121,40 +122,37 @@ def judged(
             future = _next(client, news, in_hand)
             fit, run_ids, when, _ = in_hand[future]
             try:
-                if future.status in LOST:
-                    raise CancelledError
                 outcomes = future.result(timeout=SECONDS)
-            except TimeoutError:  # who holds them does not answer; the scheduler will give it up
-                if future.status == "error":
-                    raise
-                future.add_done_callback(news.put)
-                continue
+            except CancelledError:  # the scheduler has forgotten all: it was started anew, or lost
+                raise WorkFailed(GONE) from None
             except KilledWorker:
                 outcomes = [
                     children.given_up(setting, point, run_id, "workers died of it")
                     for point, run_id in zip(fit, run_ids, strict=True)
                 ]
-            except CancelledError:  # outcomes went with the worker that held them
-                outcomes = []
-                submit(fit, run_ids, when)
+            except OSError as error:  # who holds it is silent or lost; Dask will compute it again
+                if future.status == "error" and error is future.exception():
+                    raise
+                future.add_done_callback(news.put)
+                continue
             del in_hand[future]
-            yield from outcomes
+            if len(outcomes) < len(fit):  # it was taken from the worker, and given back
+                submit(fit, run_ids, when)
+            else:
+                yield from outcomes
     finally:
         if client.status == "running":
             client.cancel([*in_hand])
 
 
 def _next(client, news: SimpleQueue, in_hand: dict):
-    """The next of the futures that is done, failed or lost."""
+    """The next of the futures that is done, failed or cancelled."""
     last_seen = time.monotonic()
     while True:
         with suppress(Empty):
             if (future := news.get(timeout=1)) in in_hand:
                 return future
             continue
-        for future in in_hand:
-            if future.status in LOST:
-                return future
         if members(client, 1):
             last_seen = time.monotonic()
         elif time.monotonic() > last_seen + NOBODY:

@@ -44,14 +44,17 @@ def start_cluster(tmp_path):
             log = tmp_path / f"worker{number}.log"
             return stack.enter_context(running(command, port, log, host=host, **options))
 
-        def start(n_workers, **more):
-            environment.update(more)
-            port = free_port()
+        def start_scheduler(port):
             command = ["dask", "scheduler", "--host", "127.0.0.3", "--port", str(port)]
             command += ["--no-dashboard", "--no-show"]
             log = tmp_path / "scheduler.log"
             scheduler = running(command, port, log, host="127.0.0.3", **options)
-            start.scheduler = stack.enter_context(scheduler)
+            return stack.enter_context(scheduler)
+
+        def start(n_workers, **more):
+            environment.update(more)
+            port = free_port()
+            start.scheduler, start.again = start_scheduler(port), lambda: start_scheduler(port)
             address = f"tcp://127.0.0.3:{port}"
             return address, [start_worker(address, number) for number in range(n_workers)]
 
@@ -316,13 +319,16 @@ def test_the_commands_of_the_page_start_a_cluster(tmp_path, run_command, synthet
 
 
 @pytest.mark.slow
-def test_a_lost_scheduler_ends_the_sweep_in_words(start_cluster, synthetic_folder, tmp_path):
+@pytest.mark.parametrize("again", [False, True])
+def test_a_lost_scheduler_ends_the_sweep_in_words(start_cluster, synthetic_folder, tmp_path, again):
     address, _ = start_cluster(1)
     log = tmp_path / "sweep.log"
     arguments = [*LONG, "--data", synthetic_folder, "--executor", "dask", "--scheduler", address]
     with started(arguments, log) as sweep:
         wait_for(lambda: sweeps() and children_of(sweeps()[0], "RUNNING"))
         start_cluster.scheduler.kill()
+        if again:  # the client finds it, and it knows nothing
+            start_cluster.again()
         assert sweep.wait(200) == 1, log.read_text()
     assert "error: scheduler: the connection is lost" in log.read_text()
     (run,) = sweeps()
