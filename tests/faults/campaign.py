@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults import invariants, scene
+from tests.faults import invariants, scene, undisturbed
 from tests.faults.kinds import Kind, kinds
 from tests.faults.scene import SCRIPTS, World
 
@@ -72,7 +72,7 @@ def run(
     with (
         contextlib.redirect_stderr(io.StringIO()),  # MLflow's remarks on what is looked at
         tempfile.TemporaryDirectory(prefix="census-faults-") as folder,
-        scene.world(Path(folder).resolve()) as world,
+        undisturbed.world(Path(folder).resolve()) as world,
     ):
         for fault in plan(seed, number):
             if only is None or fault.number in only:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from census import table
-from tests.faults import disk, scene
+from tests.faults import disk
 from tests.faults.scene import SCRIPTS, Scene
 
 FOR_GOOD = 3600.0  # seconds that a server stays away
@@ -103,7 +103,7 @@ def full(name: str, place: Scene, script: str, draw: random.Random, factor: floa
         enlarge = small_disk(place.folder / folder, int(share * needed), place)
     else:  # one number for all folders
         low, high = {"score": (10**6, len(place.world.scored))}.get(script, (0, 60_000))
-        job, enlarge = scene.with_limit(job, int(low + share * (high - low))), lambda: None
+        job, enlarge = replace(job, most_bytes=int(low + share * (high - low))), lambda: None
     code = place.run(job)
     enlarge()
     nothing_written = name == "store" or job.most_bytes is not None

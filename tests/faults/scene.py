@@ -1,4 +1,4 @@
-"""Where faults happen: rows, stores and models made once, and a scene of its own for each fault."""
+"""Where faults happen: a scene of its own for each, a copy of what was made once."""
 
 import contextlib
 import hashlib
@@ -6,36 +6,22 @@ import multiprocessing
 import os
 import shutil
 import sqlite3
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from multiprocessing import forkserver
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlflow
 import numpy as np
-import pytest
 from mlflow.entities import Run
 
-from census import children, data, registry, synthetic, table, tracking
+from census import data, registry, table, tracking
 from census.store import search
-from tests.conftest import PROJECT
-from tests.faults import disk
-from tests.faults.job import ROWS, Job, run
-from tests.faults.servers import Proxy, mirror
-from tests.servers import free_port, running
+from tests.faults.job import Job, run
+from tests.faults.servers import Proxy
 
 SCRIPTS = ("train", "sweep", "score", "promote")
-CHAMPION = ["--n_estimators", "5", "--max_depth", "2"]
-CANDIDATE = ["--n_estimators", "20", "--max_depth", "3"]
 BEFORE = b"what an earlier run had written\n"
-COPIES = 600  # of the test rows in the file to score: some tenths of a second
 LONGEST = 90  # seconds for a script to end, whatever was done to it
-PRELOADED = [f"census.{path.stem}" for path in sorted((PROJECT / "census").glob("[a-z]*.py"))] + [
-    "mlflow.store.tracking.sqlalchemy_store",
-    "mlflow.store.model_registry.sqlalchemy_store",
-]
 
 
 @dataclass
@@ -203,76 +189,7 @@ def _end(process) -> None:
     process.join()
 
 
-@contextlib.contextmanager
-def world(folder: Path) -> Iterator[World]:
-    """Make rows, stores with a champion and a candidate, and measure what is undisturbed."""
-    (folder / "rows").mkdir(parents=True)
-    synthetic.write(folder / "rows", ROWS)
-    contents = {
-        name: (folder / "rows" / name).read_bytes().removeprefix(f"{synthetic.MARKER}\n".encode())
-        for name in table.DIGESTS
-    }
-    with contextlib.ExitStack() as stack:
-        stack.callback(mlflow.set_tracking_uri, None)
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        patch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-        _start_forkserver()
-        stack.callback(forkserver._forkserver._stop)
-        port = free_port()
-        made = World(folder, contents, stack.enter_context(mirror(contents)), port)
-        made.people.write_bytes(contents[table.TEST] * COPIES)
-        _make_template(made)
-        with scene(made, "models", "sqlite", None) as place:
-            _make_models(made, place)
-        stack.enter_context(_server(folder, port))
-        for script in SCRIPTS:
-            for store in ("sqlite", "server"):
-                with scene(made, f"undisturbed-{script}-{store}", store, script) as place:
-                    _measure(made, place, script)
-        yield made
-
-
-def _server(folder: Path, port: int) -> contextlib.AbstractContextManager:
-    """A tracking server that knows the models too."""
-    (folder / "server").mkdir()
-    shutil.copytree(folder / "template" / "store", folder / "server" / "store")
-    _rename_paths(folder / "server", folder / "template")
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{folder}/server/store/mlflow.db",
-        "--artifacts-destination", f"{folder}/server/artifacts",
-    ]  # fmt: skip
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-    environment |= {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    return running(command, port, folder / "server" / "log", "/health", env=environment)
-
-
-def _start_forkserver() -> None:
-    """A process that has imported everything, so that copies of it start at once."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(PROJECT))
-        # what a killed process leaves is told at the end; here that is no news
-        patch.setenv("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
-        forkserver.ensure_running()
-
-
-def _make_template(made: World) -> None:
-    """A folder as scenes begin with it: an empty store, rows in the cache, an older output."""
-    template = made.folder / "template"
-    for name in ("store/artifacts", "home/cache/census-mlflow", "tmp", "out"):
-        (template / name).mkdir(parents=True)
-    for name, body in made.contents.items():
-        (template / "home/cache/census-mlflow" / name).write_bytes(body)
-    (template / "out" / "scored.csv").write_bytes(BEFORE)
-    mlflow.MlflowClient(f"sqlite:///{template}/store/mlflow.db").search_experiments()
-    with contextlib.closing(sqlite3.connect(template / "store/mlflow.db")) as store, store:
-        location = f"{template}/store/artifacts/0"
-        store.execute("UPDATE experiments SET artifact_location = ?", [location])
-
-
-def _rename_paths(folder: Path, before: Path) -> None:
+def rename_paths(folder: Path, before: Path) -> None:
     """The store has moved: wherever it names its folder, it is to name the new one."""
     with contextlib.closing(sqlite3.connect(folder / "store/mlflow.db")) as store, store:
         for kind, column in (
@@ -293,7 +210,7 @@ def scene(made: World, name: str, store: str, script: str | None) -> Iterator[Sc
     shutil.copytree(template, folder)
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        _rename_paths(folder, template)
+        rename_paths(folder, template)
         place = Scene(made, folder, "", "", "Default", "income", stack)
         if store == "server":
             place.proxy = Proxy(made.port)
@@ -313,62 +230,9 @@ def scene(made: World, name: str, store: str, script: str | None) -> Iterator[Sc
         yield place
 
 
-def _make_models(made: World, place: Scene) -> None:
-    """Champion and candidate, and a template that has them."""
-    addresses = []
-    for options in (CHAMPION, CANDIDATE):
-        if place.run(place.job("train", ["--data", "uci", *options])):
-            raise RuntimeError(place.log.read_text())
-        run = max(place.runs(), key=lambda run: run.info.start_time)
-        addresses.append(f"runs:/{run.info.run_id}/model")
-        made.answers[run.data.tags["model.digest"]] = answer(made, addresses[-1])
-    made.models = (addresses[0], addresses[1])
-    template = made.folder / "template"
-    shutil.rmtree(template)
-    shutil.copytree(place.folder, template)
-    (template / "log").unlink()
-    _rename_paths(template, place.folder)
-
-
-def _measure(made: World, place: Scene, script: str) -> None:
-    parts = ("store", "store/artifacts", "out", "home/cache/census-mlflow")
-    before = {part: disk.used(place.folder / part) for part in parts}
-    if script != "score":
-        place.empty_cache()
-    start = time.perf_counter()
-    code = place.run(place.job(script))
-    if code:
-        raise RuntimeError(place.log.read_text())
-    made.seconds[script, place.kind] = time.perf_counter() - start
-    if place.proxy:
-        made.requests[script] = place.proxy.count
-        return
-    for part in parts:
-        made.written[script, part] = disk.used(place.folder / part) - before[part]
-    made.written[script, "home/cache/census-mlflow"] = before["home/cache/census-mlflow"]
-    tops = [run for run in place.runs() if children.PARENT not in run.data.tags]
-    if script in ("train", "sweep"):
-        digest = made.results[script] = tops[0].data.tags["model.digest"]
-        made.answers[digest] = answer(made, f"runs:/{tops[0].info.run_id}/model")
-    if script == "sweep":
-        kids = [run for run in place.runs() if children.PARENT in run.data.tags]
-        made.children = {run.data.tags[children.CONFIG]: run.data.metrics for run in kids}
-    if script == "score":
-        made.scored = place.output.read_bytes()
-        start = time.perf_counter()
-        if place.run(place.job(script), cold=True):
-            raise RuntimeError(place.log.read_text())
-        made.imports = time.perf_counter() - start - made.seconds[script, place.kind]
-
-
 def answer(made: World, uri: str) -> np.ndarray:
     """What a model says of the test rows, loaded as it would be served."""
     folder = made.folder / "rows"
     split = data.read(folder / table.TEST)
     frame = tracking.raw_rows(split.X)
     return mlflow.pyfunc.load_model(uri).predict(frame)["probability"].to_numpy()
-
-
-def with_limit(job: Job, most_bytes: int) -> Job:
-    """The job, where no file may grow larger."""
-    return replace(job, most_bytes=most_bytes)
