@@ -14,7 +14,8 @@ from uuid import uuid4
 import click
 from packaging.requirements import Requirement
 
-from census import UserError, WorkFailed, cli, interruption, one_line
+from tabular import cancel, cli
+from tabular.errors import UserError, WorkFailed, one_line
 
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements.txt"
 
@@ -63,29 +64,29 @@ def versions() -> str:
 
 def store() -> str:
     """Does the tracking store answer, and will it do so from another folder?"""
-    from census import store
+    from tabular.tracking import store
 
-    uri = store.address()
-    store.require()
+    uri = store.tracking_uri()
+    store.require_reachable()
     try:
-        store.experiment()
+        store.current_experiment()
     except Exception as error:  # what a database's driver raises is its own
         line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise UserError(f"{store.kind(uri)} cannot be used: {line}") from None
+        raise UserError(f"{store.describe(uri)} cannot be used: {line}") from None
     if match := re.match(r"(\w+:///)(?!/)(.+)", uri):
         path = Path(match[2]).resolve()
         raise UserError(
             f"{uri} is relative to this folder, and `mlflow run` may work in another one: "
             f"export MLFLOW_TRACKING_URI={match[1]}{path}"
         )
-    return store.kind(uri)
+    return store.describe(uri)
 
 
 def experiment() -> str:
     """Is there an experiment to write to, and can this machine reach its artifacts?"""
-    from census import store
+    from tabular.tracking import store
 
-    found = store.experiment()
+    found = store.current_experiment()
     location = found.artifact_location
     store.require_artifacts(found)
     temporary = re.escape(str(Path(tempfile.gettempdir()).resolve()))
@@ -99,14 +100,14 @@ def experiment() -> str:
 
 def artifacts() -> str:
     """Write, read and delete."""
-    from census import store
+    from tabular.tracking import store
 
-    location = store.experiment().artifact_location
+    location = store.current_experiment().artifact_location
     try:
-        n_bytes = store.round_trip(f"{location}/check-{uuid4().hex}")
+        n_bytes = store.artifact_round_trip(f"{location}/check-{uuid4().hex}")
     except Exception as error:  # whatever the library of the artifact store raises
         if getattr(getattr(error, "response", None), "status_code", None) == 403:
-            raise UserError(f"{location} {store.refusal(403)}") from None
+            raise UserError(f"{location} {store.explain_http_status(403)}") from None
         line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise UserError(
             f"{location} cannot be written, read and cleared: {line}; is the server started with "
@@ -117,25 +118,26 @@ def artifacts() -> str:
 
 def runs(fix: bool) -> str:
     """Does a run read RUNNING although its process is gone?"""
-    from census import children, store
+    from tabular.sweep import child_runs
+    from tabular.tracking import store
 
-    dead, alive = children.left_running(store.experiment().experiment_id)
+    dead, alive = child_runs.left_running(store.current_experiment().experiment_id)
     ids = ", ".join(run.info.run_id for run in dead[:3]) + (", ..." if len(dead) > 3 else "")
     if dead and not fix:
         raise UserError(
             f"{len(dead)} read RUNNING though their process is gone ({ids}): check.py --fix true"
         )
-    children.end(dead)
+    child_runs.end(dead)
     ended = f"{len(dead)} ended whose process was gone; " if dead else ""
     return f"{ended}{len(alive)} read RUNNING and may be alive"
 
 
 def rows(data: str) -> str:
     """Are the rows there, and are they what they should be?"""
-    with interruption.held_off():
-        from census import data as census_data
+    with cancel.held_off():
+        from tabular.data import sources
 
-    found = census_data.load(data)
+    found = sources.load(data)
     if found.warning:
         raise UserError(f"only synthetic rows: {found.warning}")
     return f"{found.origin}, from {found.source}, digest {found.digest[:8]}"
@@ -143,9 +145,9 @@ def rows(data: str) -> str:
 
 def gpu(device: str) -> str:
     """Is there what is to train the trees?"""
-    from census import model
+    from tabular.model import boosting
 
-    model.require_device(device)
+    boosting.require_device(device)
     return device
 
 

@@ -10,15 +10,16 @@ from functools import partial
 
 import click
 
-from census import cli, interruption, table
-from census.hyperparameters import in_words
+from tabular import cancel, cli
+from tabular.data import census
+from tabular.model.hyperparameters import config_name
 
 
 @click.command(cls=cli.Command, help=__doc__)
 @cli.hyperparameter_options
 @cli.option(
     "early_stopping_rounds",
-    cli.Whole(0),
+    cli.Int(0),
     0,
     "Find the number of trees on a validation split: stop after so many rounds without a better "
     "log loss. 0 trains all of them.",
@@ -28,19 +29,21 @@ from census.hyperparameters import in_words
 def main(
     ctx, early_stopping_rounds, seed, data, device, register, executor, scheduler, **config
 ) -> None:
-    with interruption.held_off():
-        from census import cluster, model, partitions, tracking
+    with cancel.held_off():
+        from tabular.cluster import connection, partitions
+        from tabular.model import boosting
+        from tabular.tracking import runs
 
-    client = ctx.with_resource(cluster.connected(executor, scheduler, device, writes=False))
-    trainer = partitions.Trainer(client) if client else model
+    client = ctx.with_resource(connection.connect(executor, scheduler, device, writes=False))
+    trainer = partitions.DaskTrainer(client) if client else boosting
     rows = prepare(data, device, register, client)
-    parts = trainer.parts(rows.train, seed) if early_stopping_rounds else []
+    parts = trainer.validation_parts(rows.train, seed) if early_stopping_rounds else []
     announce(rows)
-    with tracking.start_run(rows.marked(in_words(config))) as run:
-        tracking.log_setting(run, ctx.meta["typed"], rows, device)
+    with runs.start_run(rows.marked(config_name(config))) as run:
+        runs.log_setup(run, ctx.meta["typed"], rows, device)
         fitted = fit(config, rows, seed, device, early_stopping_rounds, parts, trainer)
         if client:
-            fitted.metrics["worker_peak_memory_mb"] = cluster.peak_memory_mb(client)
+            fitted.metrics["worker_peak_memory_mb"] = connection.peak_memory_mb(client)
         scores = log(run, fitted, rows, config, register)
     report(run, rows, scores)
 
@@ -51,14 +54,16 @@ def prepare(data: str, device: str, register: str, client=None):
     Args:
         client: of a Dask cluster, where the training rows are to be, and the device; None: here.
     """
-    with interruption.held_off():
-        from census import data as census_data
-        from census import model, partitions, registry, store
+    with cancel.held_off():
+        from tabular.cluster import partitions
+        from tabular.data import sources
+        from tabular.model import boosting
+        from tabular.tracking import registry, store
 
-    store.require()
-    rows = census_data.load(data, partial(partitions.read, client) if client else None)
+    store.require_reachable()
+    rows = sources.load(data, partial(partitions.read_partitioned, client) if client else None)
     if not client:
-        model.require_device(device)
+        boosting.require_device(device)
     if register != "none":
         registry.require_registrable(register, rows)
     return rows
@@ -96,18 +101,18 @@ def fit(
     """Fit on all training rows, after a fit without the validation rows of each part.
 
     Args:
-        parts: as ``model.validation_splits`` gives them; with early stopping the first and only
+        parts: as ``boosting.validation_splits`` gives them; with early stopping the first and only
             one finds the number of trees.
-        trainer: a ``partitions.Trainer``; None: ``model``.
+        trainer: a ``partitions.DaskTrainer``; None: ``model``.
     """
     import numpy as np
 
-    from census import model
+    from tabular.model import boosting
 
-    trainer = trainer or model
+    trainer = trainer or boosting
     start, metrics, curves, held_out = time.perf_counter(), {}, {}, []
     for part in parts:
-        train, validation = trainer.matrices(rows.train, part)
+        train, validation = trainer.split_matrices(rows.train, part)
         trial, curve = trainer.fit(
             config,
             train,
@@ -121,8 +126,8 @@ def fit(
             n_trees = metrics["best_n_estimators"] = trial.best_iteration + 1
             curves["validation_log_loss"] = curve
             config = config | {"n_estimators": n_trees}
-        held_out.append(trainer.answers(trial, validation, n_trees))
-    everything = trainer.everything(rows.train)
+        held_out.append(trainer.predict(trial, validation, n_trees))
+    everything = trainer.full_matrix(rows.train)
     booster, curves["train_log_loss"] = trainer.fit(config, everything, seed=seed, device=device)
     metrics["fit_seconds"] = time.perf_counter() - start
     held_out = tuple(map(np.concatenate, zip(*held_out, strict=True))) if held_out else None
@@ -135,19 +140,22 @@ def judge(booster, rows):
     Returns:
         The probabilities, shape (n_samples,), the test metrics by name, and tables by file.
     """
-    from census import evaluation, explanation, groups, served
+    from tabular.evaluation import fairness, metrics, shap
+    from tabular.model import served
 
     y = rows.test.y
     probability = booster.inplace_predict(served.Encoder(booster)(rows.test.X))
-    people = groups.frames(rows.test.X, y, probability >= 0.5)
+    people = fairness.metric_frames(rows.test.X, y, probability >= 0.5)
     tables = {
-        "importance.csv": explanation.importance(booster),
-        "groups.csv": groups.by_group(people),
-        "calibration.csv": evaluation.reliability(y, probability),
+        "importance.csv": shap.importance_table(booster),
+        "groups.csv": fairness.group_table(people),
+        "calibration.csv": metrics.reliability_table(y, probability),
     }
-    scores = evaluation.scores(y, probability) | evaluation.intervals(y, probability)
-    scores["expected_calibration_error"] = evaluation.calibration_error(tables["calibration.csv"])
-    return probability, scores | groups.differences(people), tables
+    scores = metrics.classification_metrics(y, probability) | metrics.confidence_intervals(
+        y, probability
+    )
+    scores["expected_calibration_error"] = metrics.calibration_error(tables["calibration.csv"])
+    return probability, scores | fairness.disparities(people), tables
 
 
 def log(run, fitted: Fitted, rows, config, register: str = "none", note: str = "") -> dict:
@@ -163,32 +171,34 @@ def log(run, fitted: Fitted, rows, config, register: str = "none", note: str = "
 
     import joblib
 
-    from census import evaluation, explanation, plots, registry, served, tracking
+    from tabular.evaluation import metrics, plots, shap
+    from tabular.model import served
+    from tabular.tracking import registry, runs
 
     booster, test = fitted.booster, rows.test
-    explained = test.X.iloc[explanation.sample(booster, len(test.y))]
+    explained = test.X.iloc[shap.sample_rows(booster, len(test.y))]
     codes, n_jobs = served.Encoder(booster)(explained), max(1, joblib.cpu_count() - 1)
     with ThreadPoolExecutor(1) as pool:  # SHAP values take long and leave Python's lock free
-        shap = pool.submit(explanation.contributions, booster, codes, n_jobs)
+        pending = pool.submit(shap.shap_values, booster, codes, n_jobs)
         probability, scores, tables = judge(booster, rows)
         description, where = describe(run, rows, scores), rows.marked(test.name)
         cut_on, cut_rows = "validation", fitted.held_out
         if not cut_rows:
             cut_on, cut_rows = "test, descriptive: not to choose by", (test.y, probability)
-        tables["thresholds.csv"] = evaluation.threshold_table(*cut_rows).assign(rows=cut_on)
+        tables["thresholds.csv"] = metrics.threshold_table(*cut_rows).assign(rows=cut_on)
         figures = plots.figures(test.y, probability, tables, fitted.curves, where)
         pictures = {path: plots.png(figure) for path, figure in figures.items()}
         params = {name: str(value) for name, value in config.items()}
-        info = tracking.log_model(booster, tracking.raw_rows(test.X.head(5)), params)
-        shap = shap.result()
-    tables["shap.csv"] = explanation.shap_table(booster.feature_names, shap)
-    figure = plots.shap(explained, shap, tables["shap.csv"], where)
+        info = runs.log_model(booster, runs.to_client_frame(test.X.head(5)), params)
+        values = pending.result()
+    tables["shap.csv"] = shap.shap_table(booster.feature_names, values)
+    figure = plots.shap(explained, values, tables["shap.csv"], where)
     pictures["plots/shap.png"] = plots.png(figure)
-    tracking.log_files(run, pictures, tables)
-    metrics = fitted.metrics | {"peak_memory_mb": tracking.peak_memory_mb()}
-    tracking.log_results(run, info.model_id, scores, rows, metrics, fitted.curves)
-    digest = tracking.model_digest(booster)
-    tracking.log_tags(run, {"model.digest": digest, tracking.DESCRIPTION: description + note})
+    runs.log_artifacts(run, pictures, tables)
+    metrics = fitted.metrics | {"peak_memory_mb": runs.peak_memory_mb()}
+    runs.log_results(run, info.model_id, scores, rows, metrics, fitted.curves)
+    digest = runs.model_digest(booster)
+    runs.log_tags(run, {"model.digest": digest, runs.DESCRIPTION: description + note})
     if register != "none":  # last: a version stands for a run that is complete
         registry.register(info.model_uri, register, description)
     return scores
@@ -205,26 +215,26 @@ def headline(rows, scores: dict[str, float]) -> str:
 
 def describe(run, rows, scores: dict[str, float]) -> str:
     """The run in Markdown, in the few lines that MLflow's page shows unfolded."""
-    from census import tracking
+    from tabular.tracking import runs
 
     warning = "**Synthetic rows: no real people, no conclusions.** "
     return (
         f"{warning if rows.origin == 'synthetic' else ''}"
-        f"XGBoost says whether {table.LABEL} is {table.POSITIVE}, "
+        f"XGBoost says whether {census.LABEL} is {census.POSITIVE}, "
         f"trained on {rows.train.n_rows:,} rows ({rows.origin}): **{headline(rows, scores)}** "
         "(in brackets 95 % bootstrap intervals).\n\n"
-        f"Serve it: `{tracking.serve_command(run)}`\n"
+        f"Serve it: `{runs.serve_command(run)}`\n"
     )
 
 
 def report(run, rows, scores: dict[str, float]) -> None:
     """Print what the run found, and where to go from here."""
-    from census import tracking
+    from tabular.tracking import runs
 
     click.echo(f"test   {headline(rows, scores)}")
     click.echo(f"run    {run.info.run_id}")
-    click.echo(f"look   {tracking.where_to_look()}")
-    click.echo(f"serve  {tracking.serve_command(run)}")
+    click.echo(f"look   {runs.ui_command()}")
+    click.echo(f"serve  {runs.serve_command(run)}")
     if rows.origin == "synthetic":
         click.echo("WARNING: these figures are of SYNTHETIC ROWS, not of real ones", err=True)
 

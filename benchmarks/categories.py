@@ -12,7 +12,8 @@ import xgboost
 from sklearn.model_selection import RepeatedStratifiedKFold
 from tqdm import tqdm
 
-from census import data, evaluation, table
+from tabular.data import census, sources
+from tabular.evaluation import metrics
 
 CHOSEN = "XGBoost's categories"
 METRICS = ("log_loss", "accuracy", "roc_auc")
@@ -21,7 +22,7 @@ METRICS = ("log_loss", "accuracy", "roc_auc")
 def by_share(X: pd.DataFrame, y: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
     """Codes in the order of the share of positives among the training rows."""
     X = X.copy()
-    for name in table.CATEGORICAL:
+    for name in census.CATEGORICAL:
         share = pd.Series(y[rows]).groupby(X[name].iloc[rows].to_numpy(), observed=True).mean()
         codes = X[name].cat.set_categories(share.sort_values().index, ordered=True).cat.codes
         X[name] = codes.astype(np.float32).replace(-1, np.nan)
@@ -30,9 +31,9 @@ def by_share(X: pd.DataFrame, y: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
 
 def candidates(X: pd.DataFrame, y: np.ndarray):
     codes = X.copy()
-    for name in table.CATEGORICAL:
+    for name in census.CATEGORICAL:
         codes[name] = X[name].cat.codes.astype(np.float32).replace(-1, np.nan)
-    columns = pd.get_dummies(X, columns=list(table.CATEGORICAL), dtype=np.float32)
+    columns = pd.get_dummies(X, columns=list(census.CATEGORICAL), dtype=np.float32)
     weightless = X.drop(columns="fnlwgt")
     return {
         CHOSEN: lambda rows: (X, {}),
@@ -45,7 +46,7 @@ def candidates(X: pd.DataFrame, y: np.ndarray):
 
 
 def main() -> None:
-    train = data.load("uci").train
+    train = sources.load("uci").train
     y, tried = train.y, candidates(train.X, train.y)
     folds = list(RepeatedStratifiedKFold(n_splits=5, n_repeats=4, random_state=0).split(y, y))
     for max_depth in (3, 6):
@@ -56,7 +57,9 @@ def main() -> None:
                 matrix = xgboost.QuantileDMatrix(X.iloc[rows], y[rows], enable_categorical=True)
                 parameters = {"objective": "binary:logistic", "max_depth": max_depth} | options
                 booster = xgboost.train(parameters | {"learning_rate": 0.1}, matrix, 100)
-                scores = evaluation.scores(y[held_out], booster.inplace_predict(X.iloc[held_out]))
+                scores = metrics.classification_metrics(
+                    y[held_out], booster.inplace_predict(X.iloc[held_out])
+                )
                 found[name].append([scores[metric] for metric in METRICS])
         print(f"max_depth={max_depth}, learning_rate=0.1, n_estimators=100; {len(folds)} folds")
         for name, values in found.items():

@@ -43,11 +43,12 @@ def ours(n_points: int) -> tuple[float, float]:
     """Milliseconds a child, and of these that of making it, which a sweep's own process does."""
     import mlflow
 
-    from census import children, data
-    from census.hyperparameters import DEFAULTS
-    from census.search import Outcome
+    from tabular.data import sources
+    from tabular.model.hyperparameters import DEFAULTS
+    from tabular.sweep import child_runs
+    from tabular.sweep.trials import TrialResult
 
-    setting = children.Setting(data.load(), "cpu", seed=0, folds=1)
+    setting = child_runs.SweepSpec(sources.load(), "cpu", seed=0, folds=1)
     with mlflow.start_run() as parent:
         curve = np.linspace(0.6, 0.3, n_points)
         metrics = {"log_loss": 0.3, "accuracy": 0.87, "roc_auc": 0.92}
@@ -55,10 +56,10 @@ def ours(n_points: int) -> tuple[float, float]:
         for number in range(CHILDREN):
             point = DEFAULTS | {"gamma": float(number)}
             start = time.perf_counter()
-            run_id = children.create(parent, setting, point)
+            run_id = child_runs.create(parent, setting, point)
             made = time.perf_counter()
-            children.log_lineage(setting, run_id)
-            children.finish(setting, Outcome(point, metrics, curve, run_id=run_id))
+            child_runs.log_lineage(setting, run_id)
+            child_runs.finish(setting, TrialResult(point, metrics, curve, run_id=run_id))
             times.append((time.perf_counter() - start, made - start))
     return tuple(1000 * median(column) for column in zip(*times, strict=True))
 
@@ -67,7 +68,7 @@ def plain(n_points: int) -> float:
     """Milliseconds a child by the calls that MLflow's documentation shows."""
     import mlflow
 
-    from census.hyperparameters import DEFAULTS
+    from tabular.model.hyperparameters import DEFAULTS
 
     times = []
     with mlflow.start_run():

@@ -46,14 +46,16 @@ print("seconds", time.perf_counter() - start)
 """
 LOG_MODEL = """
 import sys, time
-from census import data, model, tracking
-from census.hyperparameters import DEFAULTS
-rows = data.load()
-booster, _ = model.fit(DEFAULTS | {"max_depth": 6}, model.matrix(rows.train.X, rows.train.y))
-with tracking.start_run("benchmark"):
-    examples = tracking.raw_rows(rows.test.X.head(5))
+from tabular.data import sources
+from tabular.model import boosting
+from tabular.tracking import runs
+from tabular.model.hyperparameters import DEFAULTS
+rows = sources.load()
+booster, _ = boosting.fit(DEFAULTS | {"max_depth": 6}, boosting.full_matrix(rows.train))
+with runs.start_run("benchmark"):
+    examples = runs.to_client_frame(rows.test.X.head(5))
     start = time.perf_counter()
-    tracking.log_model(booster, examples, {})
+    runs.log_model(booster, examples, {})
     print("seconds", time.perf_counter() - start)
 """
 

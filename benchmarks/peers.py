@@ -12,7 +12,7 @@ from pathlib import Path
 import joblib
 import xgboost
 
-from census.evaluation import core_scores
+from tabular.evaluation.metrics import search_metrics
 
 DEPTHS, RATES, SIZES = (3, 6, 9), (0.05, 0.1, 0.3), (100, 200, 300)
 GRID = {"max_depth": DEPTHS, "learning_rate": RATES, "n_estimators": SIZES}
@@ -31,10 +31,11 @@ entry_points:
 
 def split():
     """The rows to train on and those to validate on, each as X and y."""
-    from census import data, model
+    from tabular.data import sources
+    from tabular.model import boosting
 
-    rows = data.load("uci").train
-    parts = model.validation_splits(rows.y, seed=0)[0]
+    rows = sources.load("uci").train
+    parts = boosting.validation_splits(rows.y, seed=0)[0]
     return [(rows.X.iloc[part], rows.y[part]) for part in parts]
 
 
@@ -52,7 +53,7 @@ def judge(point, train, validation, nthread: int = CORES) -> dict[str, float]:
     """Fit one point, and its metrics."""
     depth, rate, size = point
     booster = xgboost.train(settings(depth, rate, nthread), train, size)
-    return core_scores(validation.get_label(), booster.predict(validation))
+    return search_metrics(validation.get_label(), booster.predict(validation))
 
 
 # Each row's function prepares, and returns the search that is timed.
@@ -77,7 +78,7 @@ def shared_bare_loop(bin_validation: bool = True):
             parameters, train, max(SIZES), evals=evals, evals_result=curves, verbose_eval=False
         )
         answers = {n: booster.predict(validation, iteration_range=(0, n)) for n in SIZES}
-        return {(*shape, n): core_scores(y, answer) for n, answer in answers.items()}
+        return {(*shape, n): search_metrics(y, answer) for n, answer in answers.items()}
 
     def search() -> dict:
         longest_first = sorted(product(DEPTHS, RATES), reverse=True)

@@ -29,10 +29,10 @@ BARE = """
 import sys, glob, json, csv
 import pandas as pd, xgboost
 from sklearn.metrics import accuracy_score
-from census import table
+from tabular.data import census
 def read(paths):
-    names = [*table.FEATURES, "income"]
-    kinds = dict.fromkeys([*table.CATEGORICAL, "income"], "category")
+    names = [*census.FEATURES, "income"]
+    kinds = dict.fromkeys([*census.CATEGORICAL, "income"], "category")
     frame = pd.concat([
         pd.read_csv(p, names=names, skipinitialspace=True, na_values="?", comment="|", dtype=kinds)
         for p in paths
@@ -40,7 +40,7 @@ def read(paths):
     return frame, frame.pop("income").astype(str).str.startswith(">")
 train, y = read(sorted(glob.glob(sys.argv[1] + "/train/*")))
 test, y_test = read([sys.argv[1] + "/adult.test"])
-for name in table.CATEGORICAL:
+for name in census.CATEGORICAL:
     train[name] = train[name].astype("category")
     test[name] = test[name].astype(pd.CategoricalDtype(train[name].cat.categories))
 rows = xgboost.QuantileDMatrix(train, y, enable_categorical=True)
@@ -53,17 +53,17 @@ print(json.dumps({"accuracy": accuracy_score(y_test, probability >= 0.5)}))
 
 def write(folder: Path, n_rows: int) -> None:
     """Synthetic rows, those to train on in several files."""
-    from census import synthetic, table
+    from tabular.data import census, synthetic
 
     synthetic.write(folder, n_rows)
     (folder / "train").mkdir()
-    with (folder / table.TRAIN).open("rb") as whole:
-        size = (folder / table.TRAIN).stat().st_size
+    with (folder / census.TRAIN).open("rb") as whole:
+        size = (folder / census.TRAIN).stat().st_size
         for number in range(FILES):
             with (folder / "train" / f"part-{number}.data").open("wb") as part:
                 while whole.tell() < size * (number + 1) // FILES:
                     part.write(whole.readline())
-    (folder / table.TRAIN).unlink()
+    (folder / census.TRAIN).unlink()
 
 
 def measured(command: list) -> dict[str, float]:
@@ -112,7 +112,7 @@ def plot(table: dict[str, dict[int, dict[str, float]]]):
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    from census.plots import BLUE, GREY, ORANGE
+    from tabular.evaluation.plots import BLUE, GREY, ORANGE
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     panels = {"seconds": "seconds of the whole command", "memory": "MB of all its processes"}

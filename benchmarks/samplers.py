@@ -42,10 +42,11 @@ def optuna_tpe(seconds: str, seed: str, n_jobs: str) -> None:
     from optuna_integration import MLflowCallback
     from sklearn.metrics import log_loss
 
-    from census import data, model
+    from tabular.data import sources
+    from tabular.model import boosting
 
-    rows = data.load("uci").train
-    parts = model.validation_splits(rows.y, seed=int(seed))[0]
+    rows = sources.load("uci").train
+    parts = boosting.validation_splits(rows.y, seed=int(seed))[0]
     train, validation = binned(*((rows.X.iloc[part], rows.y[part]) for part in parts))
 
     def objective(trial) -> float:

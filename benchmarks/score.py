@@ -33,11 +33,11 @@ def bare(model: str, source: str, target: str) -> None:
     import pyarrow.csv
     import pyarrow.parquet as pq
 
-    from census import table
+    from tabular.data import census
 
     served = mlflow.pyfunc.load_model(model).unwrap_python_model()
-    names = [*table.FEATURES, table.LABEL]
-    kinds = {name: pa.float64() if name in table.NUMERIC else pa.string() for name in names}
+    names = [*census.FEATURES, census.LABEL]
+    kinds = {name: pa.float64() if name in census.NUMERIC else pa.string() for name in names}
     source, target = Path(source), Path(target)
     start = time.perf_counter()
     if source.suffix == ".parquet":
@@ -52,7 +52,7 @@ def bare(model: str, source: str, target: str) -> None:
     writer = None
     for batch in batches:
         rows = pa.Table.from_batches([batch])
-        X = rows.select(table.FEATURES).to_pandas(categories=[*table.CATEGORICAL])
+        X = rows.select(census.FEATURES).to_pandas(categories=[*census.CATEGORICAL])
         probability = served.booster.inplace_predict(served.encode(X)).astype(np.float64)
         answers = served.labels[(probability >= 0.5).astype(np.intp)]
         rows = rows.rename_columns([*names[:-1], "true_income"])
@@ -75,7 +75,7 @@ def prepare(folder: str, n_rows: str) -> None:
     import pyarrow.csv
     import pyarrow.parquet as pq
 
-    from census import fields, files, synthetic
+    from tabular.data import columns, readers, synthetic
 
     folder = Path(folder)
     run([sys.executable, PROJECT / "train.py", "--data", "synthetic", "--max_depth", "6"], folder)
@@ -85,9 +85,9 @@ def prepare(folder: str, n_rows: str) -> None:
     source = folder / "rows.data"
     (folder / "adult.data").rename(source)
     writers = {}
-    with files.opened(source, str(source)) as opened:
+    with readers.open_rows(source, str(source)) as opened:
         for block in opened.blocks:
-            piece, X, _ = fields.interpret(opened.parse(*block))
+            piece, X, _ = columns.interpret(opened.parse(*block))
             numbers = {name: pa.array(X[name]) for name in X.select_dtypes("number")}
             columns = dict(zip(piece.rows.column_names, piece.rows.columns, strict=True)) | numbers
             rows = pa.table(columns)

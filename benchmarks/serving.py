@@ -22,8 +22,10 @@ import psutil
 import requests
 
 from benchmarks import nothing
-from census import data, model, tracking
-from census.hyperparameters import DEFAULTS
+from tabular.data import sources
+from tabular.model import boosting
+from tabular.model.hyperparameters import DEFAULTS
+from tabular.tracking import runs
 from tests.servers import serving
 
 BATCHES = {1: 1.0, 100: 1.0, 10_000: 0.05}  # rows, and so many of --requests are sent of each
@@ -35,11 +37,13 @@ def log_models(folder: str) -> dict[str, str]:
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
     mlflow.create_experiment("serving", f"{folder}/artifacts")
     mlflow.set_experiment("serving")
-    rows = data.load()
-    booster, _ = model.fit(DEFAULTS | {"max_depth": 6}, model.matrix(rows.train.X, rows.train.y))
-    examples = tracking.raw_rows(rows.test.X.head(1))
+    rows = sources.load()
+    booster, _ = boosting.fit(
+        DEFAULTS | {"max_depth": 6}, boosting.bin_rows(rows.train.X, rows.train.y)
+    )
+    examples = runs.to_client_frame(rows.test.X.head(1))
     with mlflow.start_run():
-        ours = tracking.log_model(booster, examples, {})
+        ours = runs.log_model(booster, examples, {})
         floor = mlflow.pyfunc.log_model(
             name="nothing",
             python_model=nothing.__file__,
@@ -52,7 +56,7 @@ def log_models(folder: str) -> dict[str, str]:
 
 def body(n_rows: int) -> str:
     """A request for so many rows of the test file."""
-    rows = tracking.raw_rows(data.load().test.X.head(n_rows))
+    rows = runs.to_client_frame(sources.load().test.X.head(n_rows))
     return json.dumps({"dataframe_split": json.loads(rows.to_json(orient="split", index=False))})
 
 

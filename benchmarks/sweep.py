@@ -120,7 +120,7 @@ def plot(table: dict, rounds: int):
     """Bars of the medians, the fastest on top, with lines from the least to the most."""
     from matplotlib.figure import Figure
 
-    from census.plots import BLUE, GREY, ORANGE
+    from tabular.evaluation.plots import BLUE, GREY, ORANGE
 
     names = sorted(table, key=lambda name: -median(table[name]["seconds"]))
     figure = Figure(figsize=(10, 0.42 * len(names) + 1.2), layout="constrained")

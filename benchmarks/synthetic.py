@@ -12,34 +12,36 @@ import click
 import numpy as np
 import pandas as pd
 
-from census import data, evaluation, explanation, model, synthetic, table
-from census.hyperparameters import DEFAULTS
-from census.served import Encoder
+from tabular.data import census, sources, synthetic
+from tabular.evaluation import metrics, shap
+from tabular.model import boosting
+from tabular.model.hyperparameters import DEFAULTS
+from tabular.model.served import Encoder
 
 QUANTILE_BINS = 20
 
 
 def total_variation(real: pd.Series, other: pd.Series) -> float:
     """Half the sum of the differences between two shares, over categories or quantile bins."""
-    if real.name in table.NUMERIC:
+    if real.name in census.NUMERIC:
         edges = np.unique(np.quantile(real, np.linspace(0, 1, QUANTILE_BINS + 1)))
         real, other = (pd.Series(np.searchsorted(edges, c, "left")) for c in (real, other))
-    real, other = (c.astype(object).fillna(table.MISSING) for c in (real, other))
+    real, other = (c.astype(object).fillna(census.MISSING) for c in (real, other))
     real, other = (c.value_counts(normalize=True) for c in (real, other))
     return float(real.sub(other, fill_value=0).abs().sum() / 2)
 
 
-def train_and_score(rows: data.Census, max_depth: int) -> tuple[float, pd.Series]:
+def train_and_score(rows: sources.Dataset, max_depth: int) -> tuple[float, pd.Series]:
     """Accuracy on the test rows, and the gain of each feature."""
-    booster, _ = model.fit(
-        DEFAULTS | {"max_depth": max_depth}, model.matrix(rows.train.X, rows.train.y)
+    booster, _ = boosting.fit(
+        DEFAULTS | {"max_depth": max_depth}, boosting.bin_rows(rows.train.X, rows.train.y)
     )
     probability = booster.inplace_predict(Encoder(booster)(rows.test.X))
-    gain = explanation.importance(booster).set_index("feature")["gain"]
-    return evaluation.scores(rows.test.y, probability)["accuracy"], gain
+    gain = shap.importance_table(booster).set_index("feature")["gain"]
+    return metrics.classification_metrics(rows.test.y, probability)["accuracy"], gain
 
 
-def rows_of(split: data.Split) -> set[tuple]:
+def rows_of(split: sources.Split) -> set[tuple]:
     frame = split.X.astype(object).where(split.X.notna(), None)
     return set(zip(*(frame[name] for name in frame), split.y.tolist(), strict=True))
 
@@ -47,12 +49,12 @@ def rows_of(split: data.Split) -> set[tuple]:
 @click.command(help=__doc__)
 @click.option("--rows", type=int, help="Also time the writing of this many training rows.")
 def main(rows: int | None) -> None:
-    real, made = data.load("uci"), data.load("synthetic")
+    real, made = sources.load("uci"), sources.load("synthetic")
     print("total variation from adult.data, at most 0.02:")
-    for name in table.FEATURES:
+    for name in census.FEATURES:
         print(f"  {name:15} {total_variation(real.train.X[name], made.train.X[name]):.4f}")
     labels = abs(real.train.y.mean() - made.train.y.mean())
-    print(f"  {table.LABEL:15} {labels:.4f}")
+    print(f"  {census.LABEL:15} {labels:.4f}")
     for depth in (3, 6):
         (a, real_gain), (b, made_gain) = (train_and_score(rows, depth) for rows in (real, made))
         correlation = real_gain.corr(made_gain.reindex(real_gain.index), method="spearman")

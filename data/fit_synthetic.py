@@ -8,7 +8,7 @@ import pandas as pd
 import xgboost
 from sklearn.tree import DecisionTreeClassifier
 
-from census import data, synthetic, table
+from tabular.data import census, sources, synthetic
 
 TREE = {"max_leaf_nodes": 320, "min_samples_leaf": 20, "criterion": "entropy", "random_state": 0}
 BOOSTER = {"max_depth": 6, "learning_rate": 0.1, "min_child_weight": 3, "nthread": 1}
@@ -17,10 +17,10 @@ DISTINCT = 256  # a number with more distinct values than this is drawn from
 BINS = 64  # quantile bins
 
 
-def fit(train: data.Split) -> dict[str, np.ndarray]:
+def fit(train: sources.Split) -> dict[str, np.ndarray]:
     """The recipe: per column its values, the nodes of its tree, and the counts in the leaves."""
     recipe, codes = {}, np.empty((len(train.y), 0), np.int16)
-    for name in table.FEATURES:
+    for name in census.FEATURES:
         code, known = _encode(train.X[name], train.y)
         known |= _grow(codes, code)
         recipe |= {f"{name}.{part}": array for part, array in known.items()}
@@ -32,8 +32,8 @@ def fit(train: data.Split) -> dict[str, np.ndarray]:
 
 def _encode(column: pd.Series, y: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Codes (n_samples,), what each code stands for and, for bins, how many numbers it holds."""
-    if column.name in table.CATEGORICAL:  # in the order of their share of positive labels
-        words = column.cat.add_categories(table.MISSING).fillna(table.MISSING)
+    if column.name in census.CATEGORICAL:  # in the order of their share of positive labels
+        words = column.cat.add_categories(census.MISSING).fillna(census.MISSING)
         share = pd.Series(y).groupby(words, observed=True).mean().sort_values(kind="stable")
         return share.index.get_indexer(words), {"values": np.array(list(share.index))}
     numbers = column.to_numpy().astype(np.int32)
@@ -68,7 +68,7 @@ def _grow(codes: np.ndarray, code: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    np.savez_compressed(synthetic.RECIPE, **fit(data.load("uci").train))
+    np.savez_compressed(synthetic.RECIPE, **fit(sources.load("uci").train))
     print(f"{synthetic.RECIPE}: {synthetic.RECIPE.stat().st_size:,} bytes")
 
 

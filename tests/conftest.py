@@ -13,7 +13,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from census import data, synthetic
+from tabular.data import sources, synthetic
 from tests import team
 from tests.servers import free_port, running
 
@@ -96,9 +96,9 @@ def synthetic_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session", params=["synthetic", pytest.param("real", marks=pytest.mark.real)])
-def rows(request, synthetic_folder) -> data.Census:
+def rows(request, synthetic_folder) -> sources.Dataset:
     """The synthetic rows and, where they are there, the real ones."""
-    return data.load(str(REAL if request.param == "real" else synthetic_folder))
+    return sources.load(str(REAL if request.param == "real" else synthetic_folder))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from census import table
+from tabular.data import census
 
 PACKAGES = ("PIP_", "UV_", "SSL_", "REQUESTS_CA_BUNDLE")  # where they come from, and how safely
 
@@ -24,7 +24,7 @@ class Machine:
         self.home, self.clone = folder / "ada", folder / "ada" / "census-mlflow"
         cache = self.home / ".cache" / "census-mlflow"
         cache.mkdir(parents=True)
-        for name in table.DIGESTS:
+        for name in census.DIGESTS:
             shutil.copy(rows / name, cache)
         paths = [*paths, Path(sys.base_prefix) / "bin", "/usr/local/bin", "/usr/bin", "/bin"]
         self.environment = {

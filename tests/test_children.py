@@ -8,9 +8,12 @@ import mlflow
 import numpy as np
 import pytest
 
-from census import UserError, children, data, process, tracking
-from census.hyperparameters import DEFAULTS
-from census.search import Outcome
+from tabular.data import sources
+from tabular.errors import UserError
+from tabular.model.hyperparameters import DEFAULTS
+from tabular.sweep import child_runs
+from tabular.sweep.trials import TrialResult
+from tabular.tracking import process, runs
 from tests.conftest import PROJECT
 
 POINTS = [DEFAULTS | {"max_depth": depth} for depth in (1, 2, 3)]
@@ -18,7 +21,7 @@ POINTS = [DEFAULTS | {"max_depth": depth} for depth in (1, 2, 3)]
 
 @pytest.fixture
 def setting(synthetic_folder):
-    return children.Setting(data.load(str(synthetic_folder)), "cpu", seed=0, folds=1)
+    return child_runs.SweepSpec(sources.load(str(synthetic_folder)), "cpu", seed=0, folds=1)
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def parent():
     """A new run that reads RUNNING; written by this process or by the one given."""
 
     def start(author=None):
-        tags = {children.SIZE: "3", tracking.PROCESS: author or process.identity()}
+        tags = {child_runs.SIZE: "3", runs.PROCESS: author or process.identity()}
         return mlflow.MlflowClient().create_run("0", tags=tags)
 
     mlflow.search_runs()
@@ -36,22 +39,22 @@ def parent():
 @pytest.fixture
 def dead():
     """The identity of a process that is gone."""
-    tell = "from census import process; print(process.identity())"
+    tell = "from tabular.tracking import process; print(process.identity())"
     command = [sys.executable, "-c", tell]
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True).stdout.strip()
 
 
 def child(parent, setting, point, loss=0.5, finished=True):
-    run_id = children.begin(parent, setting, point)
+    run_id = child_runs.begin(parent, setting, point)
     if finished:
         metrics = {"log_loss": loss, "accuracy": 0.8, "roc_auc": 0.9}
-        outcome = Outcome(point, metrics, np.array([0.7, 0.6, loss]), run_id=run_id)
-        children.finish(setting, outcome)
+        outcome = TrialResult(point, metrics, np.array([0.7, 0.6, loss]), run_id=run_id)
+        child_runs.finish(setting, outcome)
     return run_id
 
 
 def resume(parent, setting, how):
-    look_up = children.known(parent, setting, how)
+    look_up = child_runs.find_finished(parent, setting, how)
     return [outcome for point in POINTS if (outcome := look_up(point))]
 
 
@@ -68,7 +71,7 @@ def test_a_child_holds_what_decided_its_result_and_what_came_of_it(setting, pare
     assert found.data.metrics == {
         "validation_log_loss": 0.4, "validation_accuracy": 0.8, "validation_roc_auc": 0.9,
     }  # fmt: skip
-    assert children.curve(found.info.run_id).tolist() == [0.7, 0.6, 0.4]
+    assert child_runs.curve(found.info.run_id).tolist() == [0.7, 0.6, 0.4]
     tags = found.data.tags
     assert tags["mlflow.parentRunId"] == run.info.run_id
     assert tags["sweep.config"] == setting.digest(POINTS[1])
@@ -95,30 +98,30 @@ def test_a_trial_is_known_by_what_was_drawn_and_as_the_point_that_it_became(sett
     """A sampler draws no number of trees: it is found, and then a grid knows the child too."""
     trials, run = replace(setting, trees=range(1, 11)), parent()
     drawn = POINTS[0] | {"n_estimators": 10}
-    run_id = children.begin(run, trials, drawn)
+    run_id = child_runs.begin(run, trials, drawn)
     assert "n_estimators" not in get(run_id).data.params
     became = drawn | {"n_estimators": 3}
     metrics = {"log_loss": 0.5, "accuracy": 0.8, "roc_auc": 0.9}
-    outcome = Outcome(became, metrics, np.array([0.7, 0.6, 0.5]), run_id=run_id)
-    children.finish(trials, outcome)
+    outcome = TrialResult(became, metrics, np.array([0.7, 0.6, 0.5]), run_id=run_id)
+    child_runs.finish(trials, outcome)
     child = get(run_id)
     assert child.data.params["n_estimators"] == "3"
     assert child.info.run_name == "synthetic depth=1 rate=0.1 trees=3"
-    known = children.known(parent(), trials, "auto")
+    known = child_runs.find_finished(parent(), trials, "auto")
     assert known(drawn).point == became
     assert known(drawn | {"gamma": 1.0}) is None
-    assert children.known(parent(), replace(trials, trees=(5, 10)), "auto")(drawn) is None
-    as_grid = children.known(parent(), setting, "auto")
+    assert child_runs.find_finished(parent(), replace(trials, trees=(5, 10)), "auto")(drawn) is None
+    as_grid = child_runs.find_finished(parent(), setting, "auto")
     assert as_grid(became).run_id == run_id
     assert as_grid(drawn) is None
 
 
 def test_a_curve_longer_than_a_batch_is_whole(setting, parent):
-    run_id = children.begin(parent(), setting, POINTS[0])
+    run_id = child_runs.begin(parent(), setting, POINTS[0])
     curve = np.linspace(1, 0, 2500)
-    outcome = Outcome(POINTS[0], {"log_loss": 0.0}, curve, run_id=run_id)
-    children.finish(setting, outcome)
-    assert children.curve(run_id).tolist() == curve.tolist()
+    outcome = TrialResult(POINTS[0], {"log_loss": 0.0}, curve, run_id=run_id)
+    child_runs.finish(setting, outcome)
+    assert child_runs.curve(run_id).tolist() == curve.tolist()
 
 
 def test_children_of_a_dead_sweep_are_adopted_and_its_running_runs_end(setting, parent, dead):
@@ -126,7 +129,7 @@ def test_children_of_a_dead_sweep_are_adopted_and_its_running_runs_end(setting, 
     done = child(crashed, setting, POINTS[0], loss=0.3)
     open_ = child(crashed, setting, POINTS[1], finished=False)
     new = parent()
-    assert children.mend(new) == []
+    assert child_runs.end_orphaned_runs(new) == []
     (outcome,) = resume(new, setting, "auto")
     assert (outcome.run_id, outcome.source) == (done, "adopted")
     assert outcome.point == POINTS[0]
@@ -155,7 +158,7 @@ def test_a_run_that_may_be_alive_is_listed_and_not_touched(setting, parent):
     open_ = [child(run, setting, POINTS[0], finished=False) for run in runs]
     done = child(runs[1], setting, POINTS[1])
     new = parent()
-    assert children.mend(new) == [run.info.run_id for run in runs]
+    assert child_runs.end_orphaned_runs(new) == [run.info.run_id for run in runs]
     assert {get(run_id).info.status for run_id in open_} == {"RUNNING"}
     (outcome,) = resume(new, setting, "auto")
     assert (outcome.run_id, outcome.source) == (done, "reused")
@@ -166,7 +169,7 @@ def test_only_the_named_sweep_and_what_it_resumed_is_continued(setting, parent):
     first, second, third = parent(), parent(), parent()
     known = [child(first, setting, POINTS[0]), child(second, setting, POINTS[1])]
     child(third, setting, POINTS[2])
-    client.set_tag(second.info.run_id, children.RESUMED_FROM, first.info.run_id)
+    client.set_tag(second.info.run_id, child_runs.RESUMED_FROM, first.info.run_id)
     for run in (first, second, third):
         client.set_terminated(run.info.run_id)
     found = resume(parent(), setting, second.info.run_id)
@@ -176,7 +179,7 @@ def test_only_the_named_sweep_and_what_it_resumed_is_continued(setting, parent):
 
 def test_a_sweep_of_another_experiment_lends_its_children(setting, parent):
     client = mlflow.MlflowClient()
-    other = client.create_run(client.create_experiment("other"), tags={children.SIZE: "3"})
+    other = client.create_run(client.create_experiment("other"), tags={child_runs.SIZE: "3"})
     done = child(other, setting, POINTS[0])
     client.set_terminated(other.info.run_id, "KILLED")
     assert resume(parent(), setting, "auto") == []
@@ -187,11 +190,11 @@ def test_a_sweep_of_another_experiment_lends_its_children(setting, parent):
 
 def test_only_a_sweep_can_be_resumed(parent):
     for how in ("auto", "never", parent().info.run_id):
-        children.require_resumable(how)
+        child_runs.require_resumable(how)
     no_sweep = mlflow.MlflowClient().create_run("0").info.run_id
     for how in (no_sweep, "0" * 32, "always"):
         with pytest.raises(UserError, match="resume: expected auto, never or the run id of a sw"):
-            children.require_resumable(how)
+            child_runs.require_resumable(how)
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError])
@@ -200,7 +203,7 @@ def test_no_child_is_left_running_however_a_sweep_goes_on(setting, parent, error
     lost, foreign = (child(r, setting, POINTS[0], finished=False) for r in (run, other))
     done = child(run, setting, POINTS[1])
     try:
-        with children.none_left_running(run):
+        with child_runs.ensure_children_ended(run):
             if error:
                 raise error
     except RuntimeError:

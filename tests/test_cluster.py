@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 import mlflow
 import pytest
 
-from census import children, cluster
+from tabular.cluster import connection
+from tabular.sweep import child_runs
 from tests.conftest import PROJECT
 from tests.servers import answering, free_port, running
 from tests.test_sweep import SWEEP, board, children_of, started, sweeps, wait_for
@@ -83,7 +84,7 @@ def require_whole(run, n_points, expected=None):
     assert run.info.status == "FINISHED"
     assert children_of(run, "RUNNING") == children_of(run, "KILLED") == []
     finished = children_of(run)
-    assert len(finished) == len({c.data.tags[children.CONFIG] for c in finished}) == n_points
+    assert len(finished) == len({c.data.tags[child_runs.CONFIG] for c in finished}) == n_points
     for child in finished:
         assert [i.tags[0].value for i in child.inputs.dataset_inputs] == ["training"]
         history = mlflow.MlflowClient().get_metric_history
@@ -239,7 +240,7 @@ class Refusing(http.server.BaseHTTPRequestHandler):
 ])  # fmt: skip
 def test_a_worker_that_cannot_do_the_work_says_why(monkeypatch, change, message):
     """Called where it would be: in a process whose environment a stranger has set."""
-    needs = cluster.Needs.of_this_run("cpu")
+    needs = connection.Requirements.of_this_run("cpu")
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
     monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "false")
     monkeypatch.setattr(mlflow, "set_tracking_uri", lambda uri: monkeypatch.setenv(
@@ -249,7 +250,7 @@ def test_a_worker_that_cannot_do_the_work_says_why(monkeypatch, change, message)
     with answering(Refusing) as address:
         if change.get("uri"):
             change = {"uri": address}
-        lack = cluster.lacking(needs._replace(**change))
+        lack = connection.missing_requirement(needs._replace(**change))
     assert lack.startswith(message)
     assert bool(lack) == bool(message)
     assert "MLFLOW_RUN_ID" not in os.environ
@@ -261,8 +262,8 @@ def test_a_password_does_not_travel(monkeypatch):
         ("postgresql://ada:secret@db.example.org/mlflow", ""),
         ("http://ml.example.org", "http://ml.example.org"),
     ):
-        monkeypatch.setattr(cluster.store, "address", lambda uri=uri: uri)
-        assert cluster.Needs.of_this_run("cpu").uri == sent
+        monkeypatch.setattr(connection.store, "tracking_uri", lambda uri=uri: uri)
+        assert connection.Requirements.of_this_run("cpu").uri == sent
 
 
 @pytest.mark.slow

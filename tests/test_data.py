@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from census import UserError, data, hyperparameters, model, served, synthetic, table
+from tabular.data import census, sources, synthetic
+from tabular.errors import UserError
+from tabular.model import boosting, hyperparameters, served
 from tests.conftest import REAL
 
 ROW = (
@@ -22,7 +24,7 @@ RICH = (
 )
 
 
-def write(folder, *lines, name=table.TRAIN, end="\n"):
+def write(folder, *lines, name=census.TRAIN, end="\n"):
     path = folder / name
     path.write_bytes(end.join([*lines, ""]).encode("utf-8", "surrogateescape"))
     return path
@@ -30,14 +32,14 @@ def write(folder, *lines, name=table.TRAIN, end="\n"):
 
 def test_reads_the_dialect_of_uci(tmp_path):
     """Comment, leading spaces, missing marker, full stop after the label, blank last line."""
-    split = data.read(write(tmp_path, "|1x3 Cross validator", f"{ROW}.", f"{RICH}.", ""))
+    split = sources.read_split(write(tmp_path, "|1x3 Cross validator", f"{ROW}.", f"{RICH}.", ""))
     assert split.y.tolist() == [0, 1]
     assert split.X["age"].tolist() == [39, 52]
     assert split.X["workclass"].tolist() == ["State-gov", "Self-emp-inc"]
     assert split.X["hours-per-week"].isna().tolist() == [False, True]
     assert split.X["occupation"].isna().tolist() == [False, True]
     assert list(split.X["native-country"].cat.categories) == ["United-States"]
-    assert list(split.X) == list(table.FEATURES)
+    assert list(split.X) == list(census.FEATURES)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,7 @@ def test_spaces_line_ends_and_full_stops_do_not_matter(tmp_path, change):
     plain = write(tmp_path, ROW, RICH, ROW)
     other = tmp_path / "other.data"
     other.write_bytes(change(plain.read_text()).encode())
-    a, b = data.read(plain), data.read(other)
+    a, b = sources.read_split(plain), sources.read_split(other)
     assert a.X.equals(b.X)
     assert a.y.tolist() == b.y.tolist()
 
@@ -72,7 +74,7 @@ def test_a_numeric_column_of_truth_values_is_refused(tmp_path):
     """Not read as 1 and 0."""
     path = write(tmp_path, ROW.replace("39", "True"), RICH.replace("52", "False", 1))
     with pytest.raises(UserError, match=r"line \d+: age: expected a finite number, got 'True'"):
-        data.read(path)
+        sources.read_split(path)
 
 
 @pytest.mark.parametrize(
@@ -96,11 +98,11 @@ def test_a_numeric_column_of_truth_values_is_refused(tmp_path):
     ],
 )
 def test_a_bad_row_is_named(tmp_path, old, new, message):
-    path = tmp_path / table.TRAIN
+    path = tmp_path / census.TRAIN
     text = "\n".join(["| comment", RICH, ROW.replace(old, new, 1), ROW])
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(UserError) as caught:
-        data.read(path)
+        sources.read_split(path)
     assert str(caught.value).startswith(f"{path} {message}")
 
 
@@ -117,32 +119,34 @@ def test_a_file_without_rows_of_both_labels_is_refused(tmp_path, lines, message)
     path = write(tmp_path, *lines) if lines else tmp_path / "x.data"
     path.touch()
     with pytest.raises(UserError, match=message):
-        data.read(path)
+        sources.read_split(path)
 
 
 def test_a_column_may_be_missing_altogether(tmp_path):
     """A user's own file may not know it; the model must train and answer all the same."""
-    for name in table.DIGESTS:
+    for name in census.DIGESTS:
         write(tmp_path, *[RICH, ROW.replace("Adm-clerical", "?")] * 20, name=name)
-    rows = data.load(str(tmp_path))
+    rows = sources.load(str(tmp_path))
     assert rows.train.X["occupation"].isna().all()
-    booster, _ = model.fit(hyperparameters.DEFAULTS, model.matrix(rows.train.X, rows.train.y))
+    booster, _ = boosting.fit(
+        hyperparameters.DEFAULTS, boosting.bin_rows(rows.train.X, rows.train.y)
+    )
     codes = served.Encoder(booster)(rows.test.X)
-    assert np.isnan(codes[:, list(table.FEATURES).index("occupation")]).all()
+    assert np.isnan(codes[:, list(census.FEATURES).index("occupation")]).all()
     assert booster.inplace_predict(codes).std() > 0.1
 
 
 @pytest.mark.real
 def test_the_real_files_are_recognised_wherever_they_lie(monkeypatch):
     """Figures from adult.names: 32,561 and 16,281 rows, 24.08 % and 23.62 % above 50K."""
-    rows = data.load(str(REAL))
+    rows = sources.load(str(REAL))
     assert rows.origin == "uci"
     assert (len(rows.train.y), len(rows.test.y)) == (32_561, 16_281)
     assert rows.train.y.mean() == pytest.approx(0.2408, abs=5e-5)
     assert rows.test.y.mean() == pytest.approx(0.2362, abs=5e-5)
     assert rows.train.X.isna().sum().sum() == 4262
     monkeypatch.setenv("CENSUS_DATA_DIR", str(REAL))
-    assert data.load("uci").digest == data.load("auto").digest == rows.digest
+    assert sources.load("uci").digest == sources.load("auto").digest == rows.digest
 
 
 def test_a_named_source_is_used_or_is_an_error(monkeypatch, tmp_path, synthetic_folder):
@@ -151,14 +155,14 @@ def test_a_named_source_is_used_or_is_an_error(monkeypatch, tmp_path, synthetic_
         with pytest.raises(
             UserError, match="expected a folder of adult.data and adult.test, found no adult.data"
         ):
-            data.load(value)
+            sources.load(value)
     monkeypatch.setenv("CENSUS_DATA_DIR", str(synthetic_folder))
-    assert data.load("auto").source == str(synthetic_folder)
+    assert sources.load("auto").source == str(synthetic_folder)
     with pytest.raises(UserError, match="SHA-256"):
-        data.load("uci")
+        sources.load("uci")
     monkeypatch.setenv("CENSUS_DATA_DIR", str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="CENSUS_DATA_DIR: expected a folder"):
-        data.load("auto")
+        sources.load("auto")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +179,7 @@ def test_a_named_source_is_used_or_is_an_error(monkeypatch, tmp_path, synthetic_
 )
 def test_a_malformed_source_is_refused(value):
     with pytest.raises(UserError):
-        data.load(value)
+        sources.load(value)
 
 
 @pytest.mark.parametrize("clone", [True, False])
@@ -185,20 +189,20 @@ def test_a_relative_path_is_refused_in_a_temporary_clone(monkeypatch, tmp_path, 
     here.mkdir(parents=True)
     monkeypatch.chdir(here)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    assert data.user_path("rows", "data") == here / "rows"
+    assert sources.resolve_path("rows", "data") == here / "rows"
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
-    assert data.user_path("/rows", "data").is_absolute()
+    assert sources.resolve_path("/rows", "data").is_absolute()
     if clone:
         with pytest.raises(UserError, match="data: expected an absolute path, got 'rows'"):
-            data.user_path("rows", "data")
+            sources.resolve_path("rows", "data")
     else:
-        assert data.user_path("rows", "data") == here / "rows"
+        assert sources.resolve_path("rows", "data") == here / "rows"
 
 
 @pytest.fixture
 def mirror(monkeypatch, tmp_path, synthetic_folder):
     """A loopback server of two files whose digests are the recorded ones; returns its contents."""
-    contents = {name: (synthetic_folder / name).read_bytes() for name in table.DIGESTS}
+    contents = {name: (synthetic_folder / name).read_bytes() for name in census.DIGESTS}
     digests = {name: hashlib.sha256(body).hexdigest() for name, body in contents.items()}
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -215,46 +219,49 @@ def mirror(monkeypatch, tmp_path, synthetic_folder):
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(table, "DIGESTS", digests)
+    monkeypatch.setattr(census, "DIGESTS", digests)
     monkeypatch.setattr(
-        table, "ADDRESSES", ("http://127.0.0.1:9/", f"http://127.0.0.1:{server.server_port}/")
+        census, "ADDRESSES", ("http://127.0.0.1:9/", f"http://127.0.0.1:{server.server_port}/")
     )
-    monkeypatch.setattr(data, "PROJECT_DATA", tmp_path / "project-data")
+    monkeypatch.setattr(sources, "PROJECT_DATA", tmp_path / "project-data")
     yield contents
     server.shutdown()
     server.server_close()
 
 
 def test_a_download_goes_to_the_cache_and_is_not_repeated(mirror, tmp_path):
-    rows = data.load("uci")
+    rows = sources.load("uci")
     assert rows.origin == "uci"
     assert rows.source.startswith(str(tmp_path / "home" / "cache"))
     mirror.clear()  # the server forgets the files: the cache must do
-    assert data.load("auto").digest == rows.digest
+    assert sources.load("auto").digest == rows.digest
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda c: c.update({table.TEST: b"<html>log in</html>"}), "does not match the known hash"),
-        (lambda c: c.update({table.TRAIN: c[table.TRAIN][:-5]}), "does not match the known hash"),
-        (lambda c: c.update(cut=[table.TRAIN]), "adult.data could not be downloaded"),
-        (lambda c: c.pop(table.TEST), "404"),
+        (
+            lambda c: c.update({census.TEST: b"<html>log in</html>"}),
+            "does not match the known hash",
+        ),
+        (lambda c: c.update({census.TRAIN: c[census.TRAIN][:-5]}), "does not match the known hash"),
+        (lambda c: c.update(cut=[census.TRAIN]), "adult.data could not be downloaded"),
+        (lambda c: c.pop(census.TEST), "404"),
     ],
 )
 def test_a_bad_download_leaves_no_file_and_says_why(mirror, tmp_path, spoil, message):
     spoil(mirror)
     with pytest.raises(UserError, match=message):
-        data.load("uci")
+        sources.load("uci")
     left = [p for p in (tmp_path / "home").rglob("*") if p.is_file()]
-    assert {p.name for p in left} <= {table.TRAIN}
+    assert {p.name for p in left} <= {census.TRAIN}
     for path in left:
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == table.DIGESTS[path.name]
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == census.DIGESTS[path.name]
 
 
 def test_auto_falls_back_to_synthetic_rows_and_says_why(mirror):
     mirror.clear()
-    rows = data.load("auto")
+    rows = sources.load("auto")
     assert rows.origin == "synthetic"
     assert "adult.data could not be downloaded" in rows.warning
 
@@ -264,11 +271,11 @@ def test_a_spoilt_file_is_not_used(mirror, tmp_path, capsys):
     project, cache = tmp_path / "project-data", tmp_path / "home" / "cache" / "census-mlflow"
     for folder in (project, cache):
         folder.mkdir(parents=True)
-        (folder / table.TRAIN).write_text("spoilt")
-        (folder / table.TEST).write_bytes(mirror[table.TEST])
-    rows = data.load("uci")
+        (folder / census.TRAIN).write_text("spoilt")
+        (folder / census.TEST).write_bytes(mirror[census.TEST])
+    rows = sources.load("uci")
     assert (rows.origin, rows.source) == ("uci", str(cache))
-    expected = f"not used: {project / table.TRAIN}: expected UCI's file with SHA-256"
+    expected = f"not used: {project / census.TRAIN}: expected UCI's file with SHA-256"
     assert capsys.readouterr().err.startswith(expected)
 
 
@@ -277,43 +284,43 @@ def test_the_project_folder_comes_before_the_cache(mirror, tmp_path):
     folder.mkdir()
     for name, body in mirror.items():
         (folder / name).write_bytes(body)
-    assert data.load("auto").source == str(folder)
+    assert sources.load("auto").source == str(folder)
 
 
 @pytest.mark.network
 def test_the_recorded_addresses_still_hold_the_files(tmp_path):
-    data.download(tmp_path)
-    assert data.load(str(tmp_path)).origin == "uci"
+    sources.download(tmp_path)
+    assert sources.load(str(tmp_path)).origin == "uci"
 
 
 def test_origin_and_digest_depend_on_bytes(tmp_path, synthetic_folder):
     """Rows without the marker are vouched for by the user; one byte changes the digest."""
-    marked = data.load(str(synthetic_folder))
+    marked = sources.load(str(synthetic_folder))
     assert marked.origin == "synthetic"
-    for name in table.DIGESTS:
+    for name in census.DIGESTS:
         lines = (synthetic_folder / name).read_text().splitlines()
         assert lines[0] == synthetic.MARKER
         write(tmp_path, *lines[1:], name=name)
-    plain = data.load(str(tmp_path))
+    plain = sources.load(str(tmp_path))
     assert plain.origin == "directory"
     assert plain.digest != marked.digest
     assert np.array_equal(plain.train.y, marked.train.y)
 
 
 WORD = st.one_of(
-    st.just(table.MISSING),
+    st.just(census.MISSING),
     st.text(st.characters(categories=["L", "N"], include_characters="-&"), min_size=1, max_size=9),
 )
-NUMBER = st.one_of(st.just(table.MISSING), st.integers(-999, 10**7).map(str))
-FIELDS = st.tuples(*(NUMBER if name in table.NUMERIC else WORD for name in table.FEATURES))
+NUMBER = st.one_of(st.just(census.MISSING), st.integers(-999, 10**7).map(str))
+FIELDS = st.tuples(*(NUMBER if name in census.NUMERIC else WORD for name in census.FEATURES))
 SPACES = st.sampled_from(["", " ", "  ", "\t"])
-LABELS = st.sampled_from([table.NEGATIVE, table.POSITIVE, f"{table.POSITIVE}."])
+LABELS = st.sampled_from([census.NEGATIVE, census.POSITIVE, f"{census.POSITIVE}."])
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(FIELDS, min_size=1, max_size=5), st.data())
 def test_any_people_written_in_the_dialect_are_read_as_they_are(tmp_path_factory, people, chosen):
-    lines, labels = [], [table.NEGATIVE, table.POSITIVE]
+    lines, labels = [], [census.NEGATIVE, census.POSITIVE]
     for fields in [*people, people[0], people[0]]:
         label = labels.pop() if labels else chosen.draw(LABELS)
         separator = "," + chosen.draw(SPACES)
@@ -321,16 +328,16 @@ def test_any_people_written_in_the_dialect_are_read_as_they_are(tmp_path_factory
         lines += chosen.draw(st.sampled_from([[], [""], ["| a comment"], ["  "]]))
     end = chosen.draw(st.sampled_from(["\n", "\r\n"]))
     path = write(tmp_path_factory.mktemp("any"), *lines, end=end)
-    split = data.read(path)
+    split = sources.read_split(path)
     assert len(split.y) == len(people) + 2
     for row, fields in zip(
         split.X.itertuples(index=False), [*people, *people[:1] * 2], strict=True
     ):
-        for name, value, field in zip(table.FEATURES, row, fields, strict=True):
-            if field == table.MISSING:
+        for name, value, field in zip(census.FEATURES, row, fields, strict=True):
+            if field == census.MISSING:
                 assert value != value, name  # NaN
             else:
-                assert value == (np.float32(field) if name in table.NUMERIC else field), name
+                assert value == (np.float32(field) if name in census.NUMERIC else field), name
 
 
 @settings(max_examples=200, deadline=None)
@@ -341,7 +348,7 @@ def test_any_text_is_read_or_refused_with_the_files_name(tmp_path_factory, lines
     path = write(tmp_path_factory.mktemp("any"), *lines)
     path.write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
     try:
-        split = data.read(path)
+        split = sources.read_split(path)
         assert len(split.X) == len(split.y) > 1
     except UserError as error:
         assert error.format_message().startswith(str(path))

@@ -14,24 +14,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from census import UserError, WorkFailed, fields, files, table
+from tabular.data import census, columns, readers
+from tabular.errors import UserError, WorkFailed
 
 FIELDS = [
     "39", "State-gov", "77516", "Bachelors", "13", "Never-married", "Adm-clerical",
     "Not-in-family", "White", "Male", "2174", "0", "40", "United-States", "<=50K",
 ]  # fmt: skip
-HEADER = ",".join([*table.FEATURES, table.LABEL])
+HEADER = ",".join([*census.FEATURES, census.LABEL])
 
 
 def row(**changes):
-    values = dict(zip([*table.FEATURES, table.LABEL], FIELDS, strict=True))
+    values = dict(zip([*census.FEATURES, census.LABEL], FIELDS, strict=True))
     return ",".join((values | {k.replace("_", "-"): v for k, v in changes.items()}).values())
 
 
 def read(path):
     """All rows as lists of text, their labels and features, and all bad rows."""
-    with files.opened(path, f"input: {path.name}") as source:
-        pieces = [fields.interpret(source.parse(*block)) for block in source.blocks]
+    with readers.open_rows(path, f"input: {path.name}") as source:
+        pieces = [columns.interpret(source.parse(*block)) for block in source.blocks]
         assert sum(piece.size for piece, *_ in pieces) == source.size
     rows = [[*r.values()] for piece, *_ in pieces for r in piece.rows.to_pylist()]
     lines = [int(line) for piece, *_ in pieces for line in piece.lines]
@@ -63,14 +64,14 @@ def test_rows_without_a_label_are_rows(tmp_path):
 
 def test_a_header_gives_order_and_further_columns(tmp_path):
     path = tmp_path / "people.csv"
-    names = ["note", *reversed(table.FEATURES)]
+    names = ["note", *reversed(census.FEATURES)]
     values = ['a, "b"\tc', *reversed(FIELDS[:-1])]
     text = io.StringIO()
     csv.writer(text).writerows([names, values])
     path.write_bytes(b"\xef\xbb\xbf" + text.getvalue().encode())  # with Excel's mark
     rows, lines, bad, X, y = read(path)
     assert (rows, lines, bad, y) == ([values], [2], [], [-1])
-    assert [*X] == [*table.FEATURES]
+    assert [*X] == [*census.FEATURES]
     assert X["capital-gain"].tolist() == [2174.0]
 
 
@@ -137,9 +138,9 @@ def test_a_line_is_a_row_of_its_own_where_arrow_finds_it_so(line):
     schema = pa.schema([(name, pa.string()) for name in "abc"])
     line, wrong = line.removesuffix(b"\r"), []
     block = b"1,2,3\n" + line + b"\n4,5,6"
-    rows = files._rows(block, schema, False, lambda row: wrong.append(row) or "skip")
+    rows = readers._rows(block, schema, False, lambda row: wrong.append(row) or "skip")
     alone = len(rows) + len(wrong) == 3 and rows["c"][-1].as_py() == "6"
-    reason = files._no_row_of_its_own(line, False)
+    reason = readers._no_row_of_its_own(line, False)
     assert alone == (not reason) or (alone and b"\r" in line)  # an empty row is none to Arrow
 
 
@@ -155,7 +156,7 @@ def test_blocks_end_where_lines_end(tmp_path, monkeypatch):
     path = tmp_path / "rows.data"
     path.write_text("|marker\n" + "\n".join(row(fnlwgt=str(n)) for n in range(1000)) + "\nshort")
     whole = read(path)
-    monkeypatch.setattr(files, "BLOCK", 700)
+    monkeypatch.setattr(readers, "BLOCK_BYTES", 700)
     rows, lines, bad, X, y = read(path)
     assert (rows, lines, bad, y) == (*whole[:3], whole[4])
     assert X["fnlwgt"].tolist() == [*range(1000)]
@@ -164,8 +165,8 @@ def test_blocks_end_where_lines_end(tmp_path, monkeypatch):
 
 
 def test_a_file_without_line_ends_does_not_fill_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "BLOCK", 1000)
-    monkeypatch.setattr(files, "LONGEST", 5000)
+    monkeypatch.setattr(readers, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(readers, "MAX_LINE_BYTES", 5000)
     path = tmp_path / "zeros.data"
     path.write_bytes(b"0" * 20_000)
     with pytest.raises(WorkFailed, match="zeros.data line 1 has more than 5,000 bytes"):
@@ -173,8 +174,8 @@ def test_a_file_without_line_ends_does_not_fill_the_memory(tmp_path, monkeypatch
 
 
 def frame():
-    columns = zip(table.FEATURES, FIELDS, strict=False)
-    return pd.DataFrame({k: [float(v) if k in table.NUMERIC else v] * 3 for k, v in columns})
+    columns = zip(census.FEATURES, FIELDS, strict=False)
+    return pd.DataFrame({k: [float(v) if k in census.NUMERIC else v] * 3 for k, v in columns})
 
 
 def test_parquet_of_any_fitting_types_reads_the_same(tmp_path):
@@ -232,8 +233,8 @@ def test_a_header_that_is_none_is_the_files_fault(tmp_path, name):
 
 
 def test_a_file_of_one_endless_line_is_opened_in_little_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "BLOCK", 1000)
-    monkeypatch.setattr(files, "LONGEST", 5000)
+    monkeypatch.setattr(readers, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(readers, "MAX_LINE_BYTES", 5000)
     path = tmp_path / "zeros.data"
     path.write_bytes(bytes(20_000_000))
     tracemalloc.start()
@@ -268,9 +269,9 @@ def test_a_bad_row_may_hold_what_python_cannot(tmp_path, column):
     path = tmp_path / "rows.parquet"
     rows = pa.Table.from_pandas(frame().assign(age=[1.0, np.inf, 3.0]))
     pa.parquet.write_table(rows.append_column("note", column), path)
-    with files.opened(path, "input") as source:
+    with readers.open_rows(path, "input") as source:
         (block,) = source.blocks
-        piece, X, _ = fields.interpret(source.parse(*block))
+        piece, X, _ = columns.interpret(source.parse(*block))
     (bad,) = piece.bad
     assert X["age"].tolist() == [1, 3]
     assert (bad.line, bad.reason) == (2, "age: expected a finite number, got 'inf'")

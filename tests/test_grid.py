@@ -2,8 +2,9 @@
 
 import pytest
 
-from census import UserError, grid
-from census.hyperparameters import DEFAULTS, Span
+from tabular.errors import UserError
+from tabular.model.hyperparameters import DEFAULTS, Range
+from tabular.sweep import space
 
 
 def lists(**values):
@@ -15,29 +16,29 @@ def point(**values):
 
 
 def test_points_are_the_product_and_duplicates_collapse():
-    points = grid.points(lists(max_depth=(3, 6, 3), gamma=(0.0, 1.0)), max_points=4)
+    points = space.grid_configs(lists(max_depth=(3, 6, 3), gamma=(0.0, 1.0)), max_points=4)
     assert points == [
         point(max_depth=3, gamma=0.0),
         point(max_depth=3, gamma=1.0),
         point(max_depth=6, gamma=0.0),
         point(max_depth=6, gamma=1.0),
     ]
-    assert grid.varied(points) == ["max_depth", "gamma"]
+    assert space.varied_names(points) == ["max_depth", "gamma"]
 
 
 def test_a_grid_that_is_too_large_is_refused_before_it_is_made():
     with pytest.raises(UserError, match=r"the grid has 1,000,000,000,000 points, more than 10"):
-        grid.points(lists(gamma=range(10**6), reg_alpha=range(10**6)), max_points=10)
+        space.grid_configs(lists(gamma=range(10**6), reg_alpha=range(10**6)), max_points=10)
 
 
 def test_a_range_is_not_for_a_grid():
     with pytest.raises(UserError, match=r"gamma: a grid needs a list, got the range 0\.\.5; list"):
-        grid.points(lists(gamma=Span(0, 5)), max_points=10)
+        space.grid_configs(lists(gamma=Range(0, 5)), max_points=10)
 
 
 def test_points_that_differ_only_in_trees_share_a_fit_and_most_work_comes_first():
-    points = grid.points(lists(max_depth=(2, 9), n_estimators=(30, 10, 20)), max_points=6)
-    assert grid.shared_fits(points) == [
+    points = space.grid_configs(lists(max_depth=(2, 9), n_estimators=(30, 10, 20)), max_points=6)
+    assert space.shared_fits(points) == [
         [point(max_depth=9, n_estimators=n) for n in (10, 20, 30)],
         [point(max_depth=2, n_estimators=n) for n in (10, 20, 30)],
     ]
@@ -45,8 +46,8 @@ def test_points_that_differ_only_in_trees_share_a_fit_and_most_work_comes_first(
 
 def test_the_work_of_a_shared_fit_is_that_of_its_longest_point():
     short, long = point(n_estimators=10), point(n_estimators=30)
-    together = sum(grid.work([[short, long]]).values())
-    assert together == sum(grid.work([[long]]).values())
+    together = sum(space.fit_cost([[short, long]]).values())
+    assert together == sum(space.fit_cost([[long]]).values())
 
 
 @pytest.mark.parametrize(("metric", "better", "worse"), [
@@ -54,5 +55,5 @@ def test_the_work_of_a_shared_fit_is_that_of_its_longest_point():
 ])  # fmt: skip
 def test_every_metric_knows_its_direction_and_ties_go_to_the_smaller_model(metric, better, worse):
     large, small = point(max_depth=6, n_estimators=50), point(max_depth=3, n_estimators=100)
-    assert grid.preference(large, better, metric) < grid.preference(small, worse, metric)
-    assert grid.preference(small, better, metric) < grid.preference(large, better, metric)
+    assert space.rank_key(large, better, metric) < space.rank_key(small, worse, metric)
+    assert space.rank_key(small, better, metric) < space.rank_key(large, better, metric)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from census import groups
+from tabular.evaluation import fairness
 
 # sex, race, age, label, predicted
 PEOPLE = [
@@ -23,12 +23,14 @@ PEOPLE = [
 def frames():
     table = pd.DataFrame(PEOPLE, columns=["sex", "race", "age", "y", "predicted"])
     X = table.astype({"sex": "category", "race": "category", "age": np.float32})
-    return groups.frames(X, table["y"].to_numpy(np.int8), table["predicted"].to_numpy() == 1)
+    return fairness.metric_frames(
+        X, table["y"].to_numpy(np.int8), table["predicted"].to_numpy() == 1
+    )
 
 
 def test_rates_are_those_worked_out_by_hand(frames):
-    found = groups.by_group(frames).set_index(["feature", "group"])
-    rates = ["rows", "positives", *groups.RATES]
+    found = fairness.group_table(frames).set_index(["feature", "group"])
+    rates = ["rows", "positives", *fairness.RATES]
     expected = {
         ("sex", "Female"): [4, 2, 2 / 4, 2 / 4, 1 / 2, 1 / 2],
         ("sex", "Male"): [4, 1, 2 / 4, 3 / 4, 1, 2 / 3],
@@ -48,7 +50,7 @@ def test_rates_are_those_worked_out_by_hand(frames):
 
 def test_intervals_are_of_the_rows_that_the_rate_counts(frames):
     """Wilson's for 1 of 2 is 0.0945 to 0.9055; one of 4 is narrower."""
-    women = groups.by_group(frames).set_index("group").loc["Female"]
+    women = fairness.group_table(frames).set_index("group").loc["Female"]
     ends = women[["true_positive_rate_low", "true_positive_rate_high"]].tolist()
     assert ends == pytest.approx([0.0945, 0.9055], abs=1e-4)
     assert women["accuracy_high"] - women["accuracy_low"] < ends[1] - ends[0]
@@ -56,7 +58,7 @@ def test_intervals_are_of_the_rows_that_the_rate_counts(frames):
 
 def test_differences_are_between_the_most_and_the_least_favoured_group(frames):
     """A group without positives has no true positive rate, and is not a rate of 0."""
-    found = groups.differences(frames)
+    found = fairness.disparities(frames)
     assert found["demographic_parity_difference_sex"] == pytest.approx(3 / 4 - 2 / 4)
     assert found["equalized_odds_difference_sex"] == pytest.approx(max(1 / 2, 2 / 3 - 1 / 2))
     assert found["demographic_parity_difference_race"] == pytest.approx(1 - 1 / 3)

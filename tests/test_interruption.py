@@ -14,7 +14,7 @@ SCRIPT = """
 import importlib, os, signal, sys
 sys.path.insert(0, {project!r})
 import train
-from census import cli
+from tabular import cli
 
 module, name = {place!r}.rsplit(".", 1)
 module = importlib.import_module(module)
@@ -53,9 +53,9 @@ def struck(run_command, synthetic_folder, tmp_path):
 
 @pytest.mark.parametrize(("place", "how"), [
     ("mlflow.start_run", "raised"),
-    ("census.model.matrix", "raised"),
-    ("census.model.matrix", "disguised"),
-    ("census.explanation.importance", "lost"),
+    ("tabular.model.boosting.bin_rows", "raised"),
+    ("tabular.model.boosting.bin_rows", "disguised"),
+    ("tabular.evaluation.shap.importance_table", "lost"),
     ("mlflow.pyfunc.log_model", "raised"),
 ])  # fmt: skip
 def test_a_signal_anywhere_in_a_run_ends_it_as_killed(struck, place, how):
@@ -70,7 +70,7 @@ def test_a_signal_anywhere_in_a_run_ends_it_as_killed(struck, place, how):
 
 
 def test_a_signal_before_the_run_makes_none(struck, no_store):
-    done = struck("census.data.load")
+    done = struck("tabular.data.sources.load")
     assert done.returncode == 128 + 15
 
 
@@ -83,18 +83,18 @@ def test_a_signal_after_the_work_changes_nothing(struck):
 
 HOLD = """
 import os, signal
-from census import interruption
+from tabular import cancel
 
-interruption.PATIENCE = {patience}
-interruption.install()
+cancel.PATIENCE = {patience}
+cancel.install()
 try:
-    with interruption.held_off():
-        with interruption.held_off():
+    with cancel.held_off():
+        with cancel.held_off():
             os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
         print("reached")
-except interruption.Interrupted:
-    print(interruption.caught().name)
+except cancel.Cancelled:
+    print(cancel.received().name)
 """
 
 

@@ -5,14 +5,17 @@ import pandas as pd
 import pytest
 import xgboost
 
-from census import UserError, data, evaluation, explanation, hyperparameters, model
-from census.served import Encoder
+from tabular.data import sources
+from tabular.errors import UserError
+from tabular.evaluation import metrics, shap
+from tabular.model import boosting, hyperparameters
+from tabular.model.served import Encoder
 
 SMALL = hyperparameters.DEFAULTS | {"n_estimators": 20, "max_depth": 4}
 
 
 def fit(rows, config=SMALL, **options):
-    return model.fit(config, model.matrix(rows.train.X, rows.train.y), **options)
+    return boosting.fit(config, boosting.bin_rows(rows.train.X, rows.train.y), **options)
 
 
 @pytest.mark.parametrize("sampling", [{}, {"subsample": 0.7, "colsample_bytree": 0.6}])
@@ -53,14 +56,14 @@ def test_the_curve_is_the_log_loss_of_each_prefix(rows):
     X = Encoder(booster)(rows.train.X)
     for n_trees in (1, 7, 20):
         probability = booster.inplace_predict(X, iteration_range=(0, n_trees))
-        expected = evaluation.scores(rows.train.y, probability)["log_loss"]
+        expected = metrics.classification_metrics(rows.train.y, probability)["log_loss"]
         assert curve[n_trees - 1] == pytest.approx(expected, abs=1e-6)
 
 
 def test_early_stopping_keeps_the_best_round_of_the_validation_rows(rows):
-    (part,) = model.validation_splits(rows.train.y, seed=0)
-    train, validation = model.matrices(rows.train, part)
-    booster, curve = model.fit(
+    (part,) = boosting.validation_splits(rows.train.y, seed=0)
+    train, validation = boosting.split_matrices(rows.train, part)
+    booster, curve = boosting.fit(
         SMALL | {"n_estimators": 500, "learning_rate": 0.5},
         train,
         follow=validation,
@@ -73,18 +76,18 @@ def test_early_stopping_keeps_the_best_round_of_the_validation_rows(rows):
 
 def test_the_validation_split_is_stratified_seeded_and_a_fifth(rows):
     y = rows.train.y
-    ((train, held_out),) = model.validation_splits(y, seed=0)
+    ((train, held_out),) = boosting.validation_splits(y, seed=0)
     assert len(held_out) == pytest.approx(len(y) / 5, abs=1)
     assert sorted([*train, *held_out]) == list(range(len(y)))
     assert y[train].mean() == pytest.approx(y[held_out].mean(), abs=1e-3)
-    assert np.array_equal(train, model.validation_splits(y, seed=0)[0][0])
-    assert not np.array_equal(train, model.validation_splits(y, seed=1)[0][0])
+    assert np.array_equal(train, boosting.validation_splits(y, seed=0)[0][0])
+    assert not np.array_equal(train, boosting.validation_splits(y, seed=1)[0][0])
 
 
 @pytest.mark.parametrize("folds", [2, 5])
 def test_folds_hold_every_row_out_once_and_are_stratified(rows, folds):
     y = rows.train.y
-    parts = model.validation_splits(y, 0, folds)
+    parts = boosting.validation_splits(y, 0, folds)
     assert sorted(np.concatenate([held_out for _, held_out in parts])) == list(range(len(y)))
     for train, held_out in parts:
         assert not set(train) & set(held_out)
@@ -95,10 +98,10 @@ def test_folds_hold_every_row_out_once_and_are_stratified(rows, folds):
 def test_a_validation_split_needs_rows_of_both_labels():
     for y in ([0, 1], [0] * 50 + [1] * 4):
         with pytest.raises(UserError, match="at least 5 training rows of each label, got"):
-            model.validation_splits(np.array(y), seed=0)
+            boosting.validation_splits(np.array(y), seed=0)
     with pytest.raises(UserError, match="7 folds need at least 7 training rows of each label, got"):
-        model.validation_splits(np.array([0] * 50 + [1] * 6), 0, folds=7)
-    ((_, held_out),) = model.validation_splits(np.array([0] * 5 + [1] * 5), seed=0)
+        boosting.validation_splits(np.array([0] * 50 + [1] * 6), 0, folds=7)
+    ((_, held_out),) = boosting.validation_splits(np.array([0] * 5 + [1] * 5), seed=0)
     assert len(held_out) == 2
 
 
@@ -111,10 +114,10 @@ def test_words_in_any_letters_tell_rows_apart():
     for names in (words, [f"{place}" for place in range(len(words))]):
         X = pd.DataFrame({"place": pd.Categorical.from_codes(codes, names)})
         X["place"] = X["place"].cat.reorder_categories(names)
-        split = data.Split(X, y, "", "", False)
-        part = model.validation_splits(y, seed=0)[0]
-        train, validation = model.matrices(split, part)
-        booster, curve = model.fit(SMALL, train, follow=validation)
+        split = sources.Split(X, y, "", "", False)
+        part = boosting.validation_splits(y, seed=0)[0]
+        train, validation = boosting.split_matrices(split, part)
+        booster, curve = boosting.fit(SMALL, train, follow=validation)
         assert curve[-1] < 0.2
         loaded = xgboost.Booster(model_file=booster.save_raw("ubj"))
         probabilities.append(loaded.inplace_predict(Encoder(loaded)(X.astype(object))))
@@ -125,7 +128,7 @@ def test_words_in_any_letters_tell_rows_apart():
 
 def test_importance_lists_every_feature_once_most_gain_first(rows):
     booster, _ = fit(rows, SMALL | {"n_estimators": 1, "max_depth": 1})
-    table = explanation.importance(booster)
+    table = shap.importance_table(booster)
     assert sorted(table["feature"]) == sorted(rows.train.X)
     assert table["gain"].is_monotonic_decreasing
     assert (table["gain"] > 0).sum() == 1  # a stump splits once
@@ -134,10 +137,10 @@ def test_importance_lists_every_feature_once_most_gain_first(rows):
 
 def test_a_missing_gpu_is_an_error_not_a_silent_cpu():
     if xgboost.build_info()["USE_CUDA"] and _has_gpu():
-        model.require_device("cuda")
+        boosting.require_device("cuda")
         return
     with pytest.raises(UserError, match="device: expected a GPU for cuda"):
-        model.require_device("cuda")
+        boosting.require_device("cuda")
 
 
 def _has_gpu() -> bool:

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from census import data, table
+from tabular.data import census, sources
 from tests.conftest import PROJECT
 
 TRAIN = ["python", PROJECT / "train.py", "--executor"]
@@ -16,12 +16,12 @@ def tables(tmp_path_factory, synthetic_folder):
     """The synthetic rows as one file, and in parts of each kind; by name."""
     folder = tmp_path_factory.mktemp("tables")
     rows = {}
-    for name, own in table.OWN_NAMES.items():
-        split = data.read(synthetic_folder / name)
-        kinds = {name: float if name in table.NUMERIC else object for name in table.FEATURES}
+    for name, own in census.OWN_NAMES.items():
+        split = sources.read_split(synthetic_folder / name)
+        kinds = {name: float if name in census.NUMERIC else object for name in census.FEATURES}
         frame = split.X.astype(kinds)
         rows[own] = frame.where(frame.notna(), None).assign(
-            income=np.where(split.y, table.POSITIVE, table.NEGATIVE)
+            income=np.where(split.y, census.POSITIVE, census.NEGATIVE)
         )
     for kind in ("csv", "parquet"):
         (folder / kind / "train").mkdir(parents=True)
@@ -42,8 +42,8 @@ def write(frame: pd.DataFrame, path):
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_parts_of_any_kind_are_the_same_table(tables, kind):
-    whole, parts = data.load(str(tables["one"])), data.load(str(tables[kind]))
-    for name in table.OWN_NAMES.values():
+    whole, parts = sources.load(str(tables["one"])), sources.load(str(tables[kind]))
+    for name in census.OWN_NAMES.values():
         one, many = getattr(whole, name), getattr(parts, name)
         assert many.X.equals(one.X)
         assert many.y.tolist() == one.y.tolist()
@@ -119,9 +119,11 @@ def test_a_bad_row_in_a_part_is_named_and_there_is_no_run(tables, tmp_path, run_
 
 def test_a_split_lies_in_one_place(tables, tmp_path, synthetic_folder):
     (tmp_path / "train").mkdir()
-    (tmp_path / table.TEST).symlink_to(synthetic_folder / table.TEST)
-    with pytest.raises(data.UserError, match=f"{tmp_path}/train: expected files that end in .data"):
-        data.load(str(tmp_path))
-    (tmp_path / table.TRAIN).symlink_to(synthetic_folder / table.TRAIN)
-    with pytest.raises(data.UserError, match="expected one of adult.data and train, found both"):
-        data.load(str(tmp_path))
+    (tmp_path / census.TEST).symlink_to(synthetic_folder / census.TEST)
+    with pytest.raises(
+        sources.UserError, match=f"{tmp_path}/train: expected files that end in .data"
+    ):
+        sources.load(str(tmp_path))
+    (tmp_path / census.TRAIN).symlink_to(synthetic_folder / census.TRAIN)
+    with pytest.raises(sources.UserError, match="expected one of adult.data and train, found both"):
+        sources.load(str(tmp_path))

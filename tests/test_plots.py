@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from census import evaluation, explanation, groups, plots
+from tabular.evaluation import fairness, metrics, plots, shap
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +22,14 @@ def figures():
     )
     tables = {
         "importance.csv": pd.DataFrame({"feature": ["capital-gain", "age"], "gain": [3.0, 0.0]}),
-        "groups.csv": groups.by_group(groups.frames(X, y, probability >= 0.5)),
-        "calibration.csv": evaluation.reliability(y, probability),
+        "groups.csv": fairness.group_table(fairness.metric_frames(X, y, probability >= 0.5)),
+        "calibration.csv": metrics.reliability_table(y, probability),
     }
     curves = {"validation_log_loss": [0.6, 0.5], "train_log_loss": [0.6, 0.4, 0.3]}
     drawn = plots.figures(y, probability, tables, curves, "the test rows")
     values = rng.normal(size=(500, 4))
-    shap = explanation.shap_table([*X], values)
-    return drawn | {"plots/shap.png": plots.shap(X, values, shap, "the test rows")}
+    table = shap.shap_table([*X], values)
+    return drawn | {"plots/shap.png": plots.shap(X, values, table, "the test rows")}
 
 
 def test_importance_stands_at_the_root_and_the_others_in_a_folder(figures):
@@ -81,7 +81,7 @@ def test_calibration_points_are_shares_of_their_bins():
     """So many rows that a sum of labels no longer fits their 8 bits."""
     y = np.array([0, 1, 1, 1] * 100, np.int8)
     p = np.array([0.05, 0.05, 0.95, 1.0] * 100, np.float32)
-    line = plots.calibration(evaluation.reliability(y, p), "x").axes[0].lines[1]
+    line = plots.calibration(metrics.reliability_table(y, p), "x").axes[0].lines[1]
     assert np.allclose(line.get_xydata(), [[0.05, 0.5], [0.975, 1.0]])
 
 
@@ -90,7 +90,7 @@ def test_a_group_may_have_any_name(name):
     """A category of the data, of which nobody expects a formula."""
     X = pd.DataFrame({"sex": [name, "b"] * 20, "race": ["a"] * 40, "age": np.full(40, 30.0)})
     y = np.arange(40) % 2
-    figure = plots.groups(groups.by_group(groups.frames(X, y, y)), "rows")
+    figure = plots.groups(fairness.group_table(fairness.metric_frames(X, y, y)), "rows")
     shown = figure.axes[0].get_yticklabels()[1].get_text()
     assert shown.isprintable() and len(shown) < 80
     assert plots.png(figure)[1:4] == b"PNG"
@@ -104,12 +104,12 @@ def test_of_very_many_groups_the_largest_are_drawn():
         "group": [f"{n}" for n in range(n_groups)],
         "rows": range(n_groups),
     }
-    names = [f"{rate}{end}" for rate in groups.RATES for end in ("", "_low", "_high")]
+    names = [f"{rate}{end}" for rate in fairness.RATES for end in ("", "_low", "_high")]
     table = pd.DataFrame(columns | dict.fromkeys(names, 0.5))
     figure = plots.groups(table, "rows")
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == [f"{n} ({n:,})" for n in range(n_groups - plots.LINES, n_groups)]
-    assert f"by group, the {plots.LINES} largest" in figure.get_suptitle()
+    assert labels == [f"{n} ({n:,})" for n in range(n_groups - plots.MAX_GROUPS, n_groups)]
+    assert f"by group, the {plots.MAX_GROUPS} largest" in figure.get_suptitle()
     assert plots.png(figure)[1:4] == b"PNG"
 
 

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from census import process
+from tabular.tracking import process
 from tests.conftest import PROJECT
 
-TELL = "from census import process; print(process.identity(), flush=True); input()"
+TELL = "from tabular.tracking import process; print(process.identity(), flush=True); input()"
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ import pytest
 import requests
 import xgboost
 
-from census import served, table, tracking
-from census.data import load
+from tabular.data import census
+from tabular.data.sources import load
+from tabular.model import served
+from tabular.tracking import runs
 from tests.conftest import REAL
 from tests.servers import free_port, running, serving
 from tests.test_train import PLOTS, TEST_METRICS, artifacts, the_run
@@ -52,7 +54,7 @@ def test_a_slip_fails_the_run_with_its_reason(run_command, project, parameter, r
     run = the_run()
     assert run.info.status == "FAILED"
     assert run.data.tags["error"] == reason
-    assert reason in run.data.tags[tracking.DESCRIPTION]
+    assert reason in run.data.tags[runs.DESCRIPTION]
 
 
 @pytest.mark.slow
@@ -176,7 +178,7 @@ def test_a_tracking_server_gets_run_plots_and_model(run_command, project, server
     assert Path(picture).read_bytes().startswith(b"\x89PNG\r\n")
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
     answers = model.predict(model.input_example)
-    assert list(answers) == [table.LABEL, "probability"]
+    assert list(answers) == [census.LABEL, "probability"]
     assert {*tmp_path.rglob("mlruns"), *project.rglob("mlruns")} == before
 
 
@@ -200,7 +202,7 @@ def test_the_served_model_answers_as_the_booster_does(run_command, project, tmp_
     uri = f"runs:/{the_run().info.run_id}/model"
     folder = mlflow.artifacts.download_artifacts(uri)
     booster = xgboost.Booster(model_file=f"{folder}/artifacts/booster.ubj")
-    raw = tracking.raw_rows(load(data).test.X.head(1000))
+    raw = runs.to_client_frame(load(data).test.X.head(1000))
     expected = booster.inplace_predict(served.Encoder(booster)(raw)).astype(float)
     with serving(uri, tmp_path / "serve.log") as address:
         example = post(address, Path(folder, "serving_input_example.json").read_text())
@@ -211,8 +213,8 @@ def test_the_served_model_answers_as_the_booster_does(run_command, project, tmp_
         answer = post(address, {"dataframe_split": split(raw), "params": {"threshold": 0.25}})
         answers = pd.DataFrame(answer.json()["predictions"])
         assert np.array_equal(answers["probability"], expected)
-        labels = np.where(expected >= 0.25, table.POSITIVE, table.NEGATIVE)
-        assert answers[table.LABEL].tolist() == labels.tolist()
+        labels = np.where(expected >= 0.25, census.POSITIVE, census.NEGATIVE)
+        assert answers[census.LABEL].tolist() == labels.tolist()
 
         row = {k: None if pd.isna(v) else v for k, v in raw.iloc[0].items()}
         for change in (

@@ -9,8 +9,11 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
 import promote
-from census import UserError, WorkFailed, data, model, registry, synthetic, table, tracking
-from census.hyperparameters import DEFAULTS
+from tabular.data import census, sources, synthetic
+from tabular.errors import UserError, WorkFailed
+from tabular.model import boosting
+from tabular.model.hyperparameters import DEFAULTS
+from tabular.tracking import registry, runs
 from tests.conftest import PROJECT
 from tests.servers import free_port, running
 
@@ -39,10 +42,10 @@ CASES = [
 @pytest.fixture
 def real_rows(synthetic_folder, tmp_path):
     """Rows that the user vouches for: without the marker."""
-    for name in table.DIGESTS:
+    for name in census.DIGESTS:
         text = (synthetic_folder / name).read_text().removeprefix(f"{synthetic.MARKER}\n")
         (tmp_path / name).write_text(text)
-    return data.load(str(tmp_path))
+    return sources.load(str(tmp_path))
 
 
 @pytest.fixture(params=["sqlite", pytest.param("server", marks=pytest.mark.slow)])
@@ -64,10 +67,10 @@ def candidate(rows, digest=None, flipped=False, signature=None, **config):
     if flipped:  # it learns that the old are the other way round
         y = np.where(rows.train.X["age"] >= 65, 1 - y, y)
     config = DEFAULTS | {"max_depth": 6} | config
-    booster, _ = model.fit(config, model.matrix(rows.train.X, y))
-    with tracking.start_run("a candidate") as run:
-        tracking.log_setting(run, {}, rows, "cpu", {"data.digest": digest or rows.digest})
-        info = tracking.log_model(booster, tracking.raw_rows(rows.test.X.head(3)), {})
+    booster, _ = boosting.fit(config, boosting.bin_rows(rows.train.X, y))
+    with runs.start_run("a candidate") as run:
+        runs.log_setup(run, {}, rows, "cpu", {"data.digest": digest or rows.digest})
+        info = runs.log_model(booster, runs.to_client_frame(rows.test.X.head(3)), {})
         if signature:
             mlflow.models.set_signature(info.model_uri, signature)
     return f"runs:/{run.info.run_id}/model"
@@ -75,12 +78,12 @@ def candidate(rows, digest=None, flipped=False, signature=None, **config):
 
 @pytest.fixture
 def candidates(store, real_rows, synthetic_folder, tmp_path):
-    wider = Schema([*tracking.INPUTS, ColSpec("string", "address")])
+    wider = Schema([*runs.INPUT_SCHEMA, ColSpec("string", "address")])
     other = tmp_path / "other"
     other.mkdir()
-    (other / table.TEST).write_text((tmp_path / table.TEST).read_text())
-    kept = (tmp_path / table.TRAIN).read_text().splitlines(keepends=True)[100:]
-    (other / table.TRAIN).write_text("".join(kept))
+    (other / census.TEST).write_text((tmp_path / census.TEST).read_text())
+    kept = (tmp_path / census.TRAIN).read_text().splitlines(keepends=True)[100:]
+    (other / census.TRAIN).write_text("".join(kept))
     return {
         "hopeless": candidate(real_rows, n_estimators=1, learning_rate=0.001),
         "first": candidate(real_rows, n_estimators=8),
@@ -89,10 +92,10 @@ def candidates(store, real_rows, synthetic_folder, tmp_path):
         "better": candidate(real_rows, n_estimators=40, max_depth=3),
         "unfair": candidate(real_rows, n_estimators=40, max_depth=3, flipped=True),
         "incompatible": candidate(
-            real_rows, signature=ModelSignature(wider, tracking.OUTPUTS, tracking.PARAMS)
+            real_rows, signature=ModelSignature(wider, runs.OUTPUT_SCHEMA, runs.PARAM_SCHEMA)
         ),
-        "other rows": candidate(data.load(str(other)), n_estimators=40, max_depth=3),
-        "synthetic": candidate(data.load(str(synthetic_folder)), n_estimators=40, max_depth=3),
+        "other rows": candidate(sources.load(str(other)), n_estimators=40, max_depth=3),
+        "synthetic": candidate(sources.load(str(synthetic_folder)), n_estimators=40, max_depth=3),
     }
 
 
@@ -106,7 +109,7 @@ def newest():
 
 
 def test_the_aliases_move_when_every_check_passes_and_only_then(candidates, monkeypatch, capsys):
-    monkeypatch.setattr(table, "FLOORS", FLOORS)
+    monkeypatch.setattr(census, "FLOORS", FLOORS)
     compared = set()
     for name, options, failing, (champion, previous) in CASES:
         case = f"{name} {options}"
@@ -121,7 +124,7 @@ def test_the_aliases_move_when_every_check_passes_and_only_then(candidates, monk
         run = newest()
         assert run.info.status == ("FAILED" if failing else "FINISHED"), case
         for alias, expected in (("champion", champion), ("previous", previous)):
-            version = registry.by_alias(NAME, alias)
+            version = registry.version_by_alias(NAME, alias)
             assert (version and version.run_id) == (
                 candidates[expected].split("/")[1] if expected else None
             ), f"{case}: {alias}"
@@ -132,7 +135,7 @@ def test_the_aliases_move_when_every_check_passes_and_only_then(candidates, monk
         compared.add(name)
         assert run.data.tags["candidates_compared"] == str(len(compared)), case
         assert run.data.tags["verdict"] == ("refused" if failing else "passed")
-        if version := registry.version_of(registry.find(uri), NAME):
+        if version := registry.find_version(registry.find_model(uri), NAME):
             version = mlflow.MlflowClient().get_model_version(NAME, version.version)
             assert version.tags["verdict"] == run.data.tags["verdict"], case
             assert version.tags["verdict.run_id"] == run.info.run_id
@@ -147,12 +150,12 @@ def test_the_aliases_move_when_every_check_passes_and_only_then(candidates, monk
 def test_a_champion_that_came_meanwhile_stays(real_rows):
     """Two promotions at a time: the one that compared with an older champion gives way."""
     versions = [registry.register(candidate(real_rows, n_estimators=n), "x") for n in (5, 8, 9)]
-    registry.promote(versions[0], None)
-    registry.promote(versions[1], versions[0])
+    registry.set_champion(versions[0], None)
+    registry.set_champion(versions[1], versions[0])
     with pytest.raises(WorkFailed, match="version 2 became champion meanwhile"):
-        registry.promote(versions[2], versions[0])
-    assert registry.by_alias("x", "champion").version == versions[1].version
-    assert registry.by_alias("x", "previous").version == versions[0].version
+        registry.set_champion(versions[2], versions[0])
+    assert registry.version_by_alias("x", "champion").version == versions[1].version
+    assert registry.version_by_alias("x", "previous").version == versions[0].version
 
 
 @pytest.mark.parametrize(("options", "message"), [
@@ -182,18 +185,18 @@ def test_a_signature_breaks_when_a_client_would_stumble():
         )
 
     old = signature({"age": "double", "sex": "string"})
-    assert registry.breaches(old, old) == []
-    assert registry.breaches(signature({"age": "double"}), old) == []
-    assert registry.breaches(signature({"age": "double", "pay": "double"}), old) == [
+    assert registry.incompatibilities(old, old) == []
+    assert registry.incompatibilities(signature({"age": "double"}), old) == []
+    assert registry.incompatibilities(signature({"age": "double", "pay": "double"}), old) == [
         "input pay is new"
     ]
-    assert registry.breaches(signature({"age": "string"}), old) == [
+    assert registry.incompatibilities(signature({"age": "string"}), old) == [
         "input age was DataType.double, is DataType.string"
     ]
-    assert registry.breaches(signature({"age": "double"}, "score"), old) == [
+    assert registry.incompatibilities(signature({"age": "double"}, "score"), old) == [
         "output probability is missing"
     ]
-    assert registry.breaches(old, tracking.SIGNATURE)[-1] == "parameter threshold is missing"
+    assert registry.incompatibilities(old, runs.SIGNATURE)[-1] == "parameter threshold is missing"
 
 
 @pytest.mark.parametrize("name", ["", " ", ".", "a/b", "a:b", "a@b", "a?b", "a#b", "a\nb", "\x1b"])
@@ -209,4 +212,4 @@ def test_a_name_that_no_address_can_hold_is_refused(name):
 def test_an_address_of_no_model_is_an_error_in_plain_words(address):
     """Whatever the library for such an address raises, or that there is none."""
     with pytest.raises(UserError, match="model: expected the address of a model that train.py"):
-        registry.find(address)
+        registry.find_model(address)

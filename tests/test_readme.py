@@ -8,7 +8,7 @@ import promote
 import score
 import sweep
 import train
-from census import hyperparameters
+from tabular.model import hyperparameters
 from tests.conftest import PROJECT
 
 README = (PROJECT / "README.md").read_text()
@@ -49,7 +49,7 @@ def test_the_tables_of_parameters_are_complete_and_have_the_defaults(section, co
 
 def test_the_tree_lists_every_file_that_a_reader_opens():
     tree = README.split("## The tree")[1]
-    for path in [*PROJECT.glob("*.py"), *PROJECT.glob("census/*.py")]:
+    for path in [*PROJECT.glob("*.py"), *PROJECT.glob("tabular/**/*.py")]:
         if path.name != "__init__.py":
             assert re.search(rf"^ *{re.escape(path.name)} ", tree, re.M), path.name
 

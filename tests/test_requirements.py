@@ -9,7 +9,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from census import tracking
+from tabular.tracking import runs
 from tests.conftest import PROJECT
 
 
@@ -74,7 +74,7 @@ def test_whatever_an_installed_package_requires_is_pinned(name):
 
 
 def test_the_logged_model_requires_what_is_pinned():
-    assert {*tracking.REQUIREMENTS} <= {*pinned("requirements.txt")}
+    assert {*runs.REQUIREMENTS} <= {*pinned("requirements.txt")}
 
 
 TEXTS = [PROJECT / "README.md", PROJECT / ".ci" / "run"]

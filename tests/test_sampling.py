@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from census import grid
-from census.hyperparameters import DEFAULTS, Span
-from census.sampling import Trials
-from census.search import Outcome
+from tabular.model.hyperparameters import DEFAULTS, Range
+from tabular.sweep import space
+from tabular.sweep.sampling import OptunaSearch
+from tabular.sweep.trials import TrialResult
 
 SPACE = {name: (default,) for name, default in DEFAULTS.items()} | {
-    "learning_rate": Span(0.01, 1.0),
-    "max_depth": Span(2, 9),
+    "learning_rate": Range(0.01, 1.0),
+    "max_depth": Range(2, 9),
     "min_child_weight": (1.0, 5.0),
-    "n_estimators": Span(10, 300),
+    "n_estimators": Range(10, 300),
 }
 
 
@@ -20,12 +20,12 @@ def outcome(point):
     """Best where rate and depth are 0.1 and 6; as if 20 trees had been the best number."""
     loss = abs(np.log10(point["learning_rate"]) + 1) + abs(point["max_depth"] - 6) / 10
     scores = {"log_loss": loss, "accuracy": 1 - loss, "roc_auc": 0.5}
-    return Outcome(point | {"n_estimators": 20}, scores)
+    return TrialResult(point | {"n_estimators": 20}, scores)
 
 
 def drawn(sampler="tpe", n_trials=30, seed=0, ahead=4, last_first=False, known=None, space=SPACE):
     """The points that a search asks to be judged, in their order, and the study."""
-    trials = Trials(space, sampler, "log_loss", seed, n_trials)
+    trials = OptunaSearch(space, sampler, "log_loss", seed, n_trials)
     trials.start(known or (lambda point: None))
     points, waiting, fits = [], [], trials.fits(ahead)
     for _ in range(10 * n_trials):
@@ -69,10 +69,10 @@ def test_a_seed_gives_the_same_trials_whichever_ends_first(sampler):
 @pytest.mark.parametrize("n_known", [1, 7, 30])
 def test_what_is_known_is_told_in_its_place_and_not_judged_again(n_known):
     first = drawn()[0]
-    known = {grid.key(point) for point in first[:n_known]}
+    known = {space.config_key(point) for point in first[:n_known]}
 
     def look_up(point):
-        return outcome(point) if grid.key(point) in known else None
+        return outcome(point) if space.config_key(point) in known else None
 
     again, trials = drawn(known=look_up)
     assert again == first[n_known:]
@@ -98,22 +98,22 @@ def test_tpe_learns_and_random_does_not():
     assert late["tpe"] < 0.6 * late["random"]
 
 
-@pytest.mark.parametrize("metric", [*grid.METRICS])
+@pytest.mark.parametrize("metric", [*space.METRICS])
 def test_every_metric_is_searched_in_its_direction(metric):
-    trials = Trials(SPACE, "tpe", metric, 0, 2)
+    trials = OptunaSearch(SPACE, "tpe", metric, 0, 2)
     trials.start(lambda point: None)
     points = [fit[0] for fit in trials.fits(ahead=2) if fit]
     for loss, point in zip((0.2, 0.7), points, strict=True):
         scores = {"log_loss": loss, "accuracy": 1 - loss, "roc_auc": 1 - loss}
-        trials.tell(Outcome(point, scores))
+        trials.tell(TrialResult(point, scores))
     trials._told(2)
     assert trials.study.best_trial.number == 0
 
 
 def test_a_trial_that_failed_is_no_result():
-    trials = Trials(SPACE, "tpe", "log_loss", 0, 3)
+    trials = OptunaSearch(SPACE, "tpe", "log_loss", 0, 3)
     trials.start(lambda point: None)
     for fit in trials.fits(ahead=1):
-        trials.tell(Outcome(fit[0], error="no room"))
+        trials.tell(TrialResult(fit[0], error="no room"))
     trials._told(3)
     assert [trial.state.name for trial in trials.study.trials] == ["FAIL"] * 3

@@ -17,8 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import score
-from census import data, evaluation, files, model, synthetic, table, tracking, writer
-from census.hyperparameters import DEFAULTS
+from tabular.data import census, readers, sources, synthetic, writers
+from tabular.evaluation import metrics
+from tabular.model import boosting
+from tabular.model.hyperparameters import DEFAULTS
+from tabular.tracking import runs
 from tests.conftest import PROJECT
 
 SCORE = ["python", PROJECT / "score.py"]
@@ -48,8 +51,8 @@ def address(logged, monkeypatch):
 @pytest.fixture
 def raw(synthetic_folder):
     """200 raw rows as a client would have them, and their labels."""
-    split = data.load(str(synthetic_folder)).test
-    return tracking.raw_rows(split.X.head(200)), split.y[:200]
+    split = sources.load(str(synthetic_folder)).test
+    return runs.to_client_frame(split.X.head(200)), split.y[:200]
 
 
 def newest():
@@ -66,7 +69,7 @@ def test_the_answers_are_those_of_the_served_model(
     address, raw, tmp_path, run_command, source, target
 ):
     X, y = raw
-    labels = np.array([table.NEGATIVE, table.POSITIVE])[y]
+    labels = np.array([census.NEGATIVE, census.POSITIVE])[y]
     X = X.assign(income=labels)
     text = {"na_rep": "?", "header": False} if source == "rows.data" else {}
     if source == "rows.parquet":
@@ -80,7 +83,7 @@ def test_the_answers_are_those_of_the_served_model(
     expected = mlflow.pyfunc.load_model(address).predict(
         X.drop(columns="income"), params={"threshold": 0.3}
     )
-    names = [*table.FEATURES, "true_income", "income", "probability"]
+    names = [*census.FEATURES, "true_income", "income", "probability"]
     if target == "out.parquet":
         found = pd.read_parquet(target)
         assert [*found] == names
@@ -92,9 +95,9 @@ def test_the_answers_are_those_of_the_served_model(
     assert found["income"].tolist() == expected["income"].tolist()
     assert found["probability"].tolist() == expected["probability"].tolist()
     assert found["true_income"].tolist() == labels.tolist()
-    for name in table.NUMERIC:
+    for name in census.NUMERIC:
         assert found[name].tolist() == X[name].tolist()
-    assert not writer.beside(tmp_path / target).exists()
+    assert not writers.bad_rows_path(tmp_path / target).exists()
     assert not leftovers(tmp_path)
     run, probability = newest(), expected["probability"].to_numpy()
     assert run.info.status == "FINISHED"
@@ -102,12 +105,12 @@ def test_the_answers_are_those_of_the_served_model(
     assert run.data.params == {
         "model": address, "input": source, "output": target, "threshold": "0.3",
     }  # fmt: skip
-    metrics = run.data.metrics
-    assert [metrics[f"rows_{name}"] for name in ("scored", "bad", "labelled")] == [200, 0, 200]
-    assert metrics["selection_rate"] == np.mean(probability >= 0.3)
-    assert metrics["mean_probability"] == pytest.approx(probability.mean())
-    for name, value in evaluation.scores(y, probability, 0.3).items():
-        assert metrics[f"score_{name}"] == pytest.approx(value, abs=1e-5), name
+    logged = run.data.metrics
+    assert [logged[f"rows_{name}"] for name in ("scored", "bad", "labelled")] == [200, 0, 200]
+    assert logged["selection_rate"] == np.mean(probability >= 0.3)
+    assert logged["mean_probability"] == pytest.approx(probability.mean())
+    for name, value in metrics.classification_metrics(y, probability, 0.3).items():
+        assert logged[f"score_{name}"] == pytest.approx(value, abs=1e-5), name
     assert "WARNING: this model was trained on SYNTHETIC ROWS" in done.stderr
 
 
@@ -212,7 +215,7 @@ def test_no_rows_are_scored_too(address, raw, run_command, target):
     done = run_command(*SCORE, "--model", address, "--input", "none.csv", "--output", target)
     assert done.returncode == 0, done.stderr
     assert "score  0 rows scored, 0 bad" in done.stdout
-    names = [*table.FEATURES, "income", "probability"]
+    names = [*census.FEATURES, "income", "probability"]
     if target == "out.csv":
         assert [*pd.read_csv(target)] == names
     elif target == "out.parquet":
@@ -236,7 +239,7 @@ def many_rows(tmp_path_factory):
     """A file of 600,000 rows: some seconds of work."""
     folder = tmp_path_factory.mktemp("many")
     synthetic.write(folder, 60_000)
-    block = (folder / table.TRAIN).read_bytes()
+    block = (folder / census.TRAIN).read_bytes()
     path = folder / "many.data"
     path.write_bytes(block * 10)
     return path
@@ -260,7 +263,7 @@ def test_killed_in_the_middle_it_leaves_what_was_there(address, tmp_path, many_r
         process.kill()
         process.wait()
     assert target.read_text() == "before"
-    assert not writer.beside(target).exists()
+    assert not writers.bad_rows_path(target).exists()
     if number == signal.SIGKILL:
         assert process.returncode == -number
         return
@@ -291,15 +294,15 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(
 @pytest.fixture(scope="module")
 def served(synthetic_folder, tmp_path_factory):
     """A model loaded as MLflow serves it."""
-    rows = data.load(str(synthetic_folder))
-    booster = model.fit(DEFAULTS, model.matrix(rows.train.X, rows.train.y))[0]
+    rows = sources.load(str(synthetic_folder))
+    booster = boosting.fit(DEFAULTS, boosting.bin_rows(rows.train.X, rows.train.y))[0]
     folder = tmp_path_factory.mktemp("served")
     booster.save_model(folder / "booster.ubj")
     mlflow.pyfunc.save_model(
         folder / "model",
-        python_model=PROJECT / "census" / "served.py",
+        python_model=PROJECT / "tabular" / "model" / "served.py",
         artifacts={"booster": str(folder / "booster.ubj")},
-        signature=tracking.SIGNATURE,
+        signature=runs.SIGNATURE,
         pip_requirements=[],
     )
     return mlflow.pyfunc.load_model(str(folder / "model"))
@@ -313,7 +316,7 @@ WORDS = st.one_of(
     st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=9),
 )
 PERSON = st.fixed_dictionaries(
-    {name: NUMBERS if name in table.NUMERIC else WORDS for name in table.FEATURES}
+    {name: NUMBERS if name in census.NUMERIC else WORDS for name in census.FEATURES}
 )
 
 
@@ -325,22 +328,22 @@ def test_any_row_scored_from_a_file_is_answered_as_over_rest(
     """The reference gets values, and never sees a file."""
     folder = tmp_path_factory.mktemp("people")
     threshold = chosen.draw(st.sampled_from([0.0, 0.25, 0.5, 1.0]))
-    kinds = {name: float if name in table.NUMERIC else object for name in table.FEATURES}
-    values = pd.DataFrame(people, columns=[*table.FEATURES]).astype(kinds)
+    kinds = {name: float if name in census.NUMERIC else object for name in census.FEATURES}
+    values = pd.DataFrame(people, columns=[*census.FEATURES]).astype(kinds)
     values = values.astype(object).where(values.notna(), None)
-    frame = values.astype(dict.fromkeys(table.NUMERIC, float))
+    frame = values.astype(dict.fromkeys(census.NUMERIC, float))
     expected = served.predict(frame, params={"threshold": threshold})
     if suffix == ".csv":
         with (folder / "in.csv").open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([table.FEATURES, *values.itertuples(index=False)])
+            csv.writer(file).writerows([census.FEATURES, *values.itertuples(index=False)])
     else:
         columns = {
-            name: pa.array(values[name], pa.float64() if name in table.NUMERIC else pa.string())
-            for name in table.FEATURES
+            name: pa.array(values[name], pa.float64() if name in census.NUMERIC else pa.string())
+            for name in census.FEATURES
         }
         pa.parquet.write_table(pa.table(columns), folder / "in.parquet")
     unwrapped = served.unwrap_python_model()
-    with files.opened(folder / f"in{suffix}", "input") as source:
+    with readers.open_rows(folder / f"in{suffix}", "input") as source:
         figures = score.score(
             source,
             score.scored_schema(source.schema, ".parquet"),

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import xgboost
 
-from census import evaluation, grid, model, search
-from census.hyperparameters import DEFAULTS
-from census.served import Encoder
+from tabular.evaluation import metrics
+from tabular.model import boosting
+from tabular.model.hyperparameters import DEFAULTS
+from tabular.model.served import Encoder
+from tabular.sweep import space, trials
 
 LISTS = {name: (default,) for name, default in DEFAULTS.items()} | {
     "max_depth": (2, 4),
@@ -18,15 +20,15 @@ SAMPLED = {"subsample": (0.6,), "colsample_bytree": (0.7,)}
 
 
 def judge(rows, points, folds=1, workers=2, seed=0, **settings):
-    parts = model.validation_splits(rows.train.y, seed, folds)
-    matrices = [model.matrices(rows.train, part) for part in parts]
-    begun, fits = [], grid.shared_fits(points)
+    parts = boosting.validation_splits(rows.train.y, seed, folds)
+    matrices = [boosting.split_matrices(rows.train, part) for part in parts]
+    begun, fits = [], space.shared_fits(points)
 
     def begin(fit):
         begun.append(fit)
         return [str(point["n_estimators"]) for point in fit]
 
-    outcomes = search.judged(iter(fits), matrices, workers, begin, seed=seed, **settings)
+    outcomes = trials.judged(iter(fits), matrices, workers, begin, seed=seed, **settings)
     return parts, begun, list(outcomes)
 
 
@@ -34,7 +36,7 @@ def judge(rows, points, folds=1, workers=2, seed=0, **settings):
 @pytest.mark.parametrize("folds", [1, 3])
 def test_a_prefix_of_a_shared_fit_is_a_fit_of_its_own(rows, sampling, folds):
     """Exactly; each point's reference is fitted alone, on matrices of its own, all cores."""
-    points = grid.points(LISTS | sampling, 100)
+    points = space.grid_configs(LISTS | sampling, 100)
     parts, begun, outcomes = judge(rows, points, folds, seed=3, n_jobs=1)
     assert len(begun) == 2
     assert len(outcomes) == 6
@@ -43,15 +45,15 @@ def test_a_prefix_of_a_shared_fit_is_a_fit_of_its_own(rows, sampling, folds):
         alone, curves = [], []
         for train, held_out in parts:
             X, y = rows.train.X, rows.train.y
-            binned = model.matrix(X.iloc[train], y[train])
+            binned = boosting.bin_rows(X.iloc[train], y[train])
             validation = xgboost.QuantileDMatrix(
                 X.iloc[held_out], y[held_out], ref=binned, enable_categorical=True
             )
-            booster, curve = model.fit(outcome.point, binned, follow=validation, seed=3)
+            booster, curve = boosting.fit(outcome.point, binned, follow=validation, seed=3)
             probability = booster.inplace_predict(Encoder(booster)(X.iloc[held_out]))
-            alone.append(evaluation.core_scores(y[held_out], probability))
+            alone.append(metrics.search_metrics(y[held_out], probability))
             curves.append([*curve[:-1], alone[-1]["log_loss"]])
-        for name in grid.METRICS:
+        for name in space.METRICS:
             values = [scores[name] for scores in alone]
             assert outcome.metrics[name] == np.mean(values), name
             if folds > 1:
@@ -69,7 +71,7 @@ def test_a_trial_is_judged_at_the_number_of_trees_that_a_grid_would_choose(rows,
     assert 1 < outcome.point["n_estimators"] < 100
     assert len(outcome.curve) == outcome.point["n_estimators"]
     points = [drawn | {"n_estimators": n} for n in range(1, 100)]
-    best = search.ranked(judge(rows, points, folds)[2], "log_loss")[0]
+    best = trials.rank(judge(rows, points, folds)[2], "log_loss")[0]
     assert (outcome.point, outcome.metrics) == (best.point, best.metrics)
     assert outcome.curve.tolist() == best.curve.tolist()
     listed = judge(rows, [drawn], folds, trees=(200, 90, 400))[2][0]
@@ -77,7 +79,7 @@ def test_a_trial_is_judged_at_the_number_of_trees_that_a_grid_would_choose(rows,
 
 
 def test_workers_and_threads_change_nothing(rows):
-    points = grid.points(LISTS | SAMPLED, 100)
+    points = space.grid_configs(LISTS | SAMPLED, 100)
     found = [
         {o.point["max_depth"] * 100 + o.point["n_estimators"]: (o.metrics, o.curve.tolist())
          for o in judge(rows, points, workers=workers, n_jobs=threads)[2]}
@@ -88,7 +90,7 @@ def test_workers_and_threads_change_nothing(rows):
 
 def test_a_point_that_fails_leaves_the_others_and_tells_why(rows, monkeypatch):
     """Trees up to the failure are as good as ever; the other fit does not notice."""
-    original = model.fit
+    original = boosting.fit
 
     def fails_late(config, train, *, after_round, **settings):
         def bomb(booster, curve):
@@ -98,23 +100,21 @@ def test_a_point_that_fails_leaves_the_others_and_tells_why(rows, monkeypatch):
 
         return original(config, train, after_round=bomb, **settings)
 
-    monkeypatch.setattr(model, "fit", fails_late)
-    points = grid.points(LISTS, 100)
+    monkeypatch.setattr(boosting, "fit", fails_late)
+    points = space.grid_configs(LISTS, 100)
     for folds in (1, 2):
         _, _, outcomes = judge(rows, points, folds)
         failed = [(o.point["max_depth"], o.point["n_estimators"], o.error)
                   for o in outcomes if o.error]  # fmt: skip
         assert failed == [(4, 20, "MemoryError: no room for a histogram")]
         assert len(outcomes) == 6
-        assert [o.error is None for o in search.ranked(outcomes, "log_loss")] == [True] * 5 + [
-            False
-        ]
+        assert [o.error is None for o in trials.rank(outcomes, "log_loss")] == [True] * 5 + [False]
 
 
 def test_leaving_early_stops_the_fits_in_hand(rows):
-    points = grid.points(LISTS | {"n_estimators": (1, 100_000)}, 100)
-    matrices = [model.matrices(rows.train, model.validation_splits(rows.train.y, 0)[0])]
-    judged = search.judged(iter(grid.shared_fits(points)), matrices, 2, lambda fit: ["", ""])
+    points = space.grid_configs(LISTS | {"n_estimators": (1, 100_000)}, 100)
+    matrices = [boosting.split_matrices(rows.train, boosting.validation_splits(rows.train.y, 0)[0])]
+    judged = trials.judged(iter(space.shared_fits(points)), matrices, 2, lambda fit: ["", ""])
     start = time.perf_counter()
     next(judged)
     judged.close()
@@ -133,14 +133,14 @@ def test_leaving_early_stops_the_fits_in_hand(rows):
 def test_cores_are_split_between_fits_and_threads(
     monkeypatch, cores, n_fits, wanted, device, expected
 ):
-    monkeypatch.setattr(search.joblib, "cpu_count", lambda: cores)
-    assert search.split_of_cores(n_fits, wanted, device) == expected
+    monkeypatch.setattr(trials.joblib, "cpu_count", lambda: cores)
+    assert trials.allocate_cores(n_fits, wanted, device) == expected
 
 
 def test_the_constant_answer_is_the_training_share():
     """By hand: 3 of 4 training rows are positive, and one of the two held out."""
     y = np.array([1, 1, 1, 0, 1, 0])
-    found = search.constant(y, [(np.arange(4), np.array([4, 5]))])
+    found = trials.baseline_metrics(y, [(np.arange(4), np.array([4, 5]))])
     assert found["accuracy"] == 0.5
     assert found["roc_auc"] == 0.5
     assert found["log_loss"] == pytest.approx(-(np.log(0.75) + np.log(0.25)) / 2)
@@ -149,15 +149,15 @@ def test_the_constant_answer_is_the_training_share():
 def test_the_leaderboard_is_sorted_and_has_the_constant_answer_where_it_belongs():
     def outcome(depth, loss, error=None):
         metrics = {} if error else {"log_loss": loss, "accuracy": 1 - loss, "roc_auc": 0.5}
-        return search.Outcome(DEFAULTS | {"max_depth": depth}, metrics, error=error, run_id="r")
+        return trials.TrialResult(DEFAULTS | {"max_depth": depth}, metrics, error=error, run_id="r")
 
     outcomes = [outcome(2, 0.7), outcome(3, 0.0, "broken"), outcome(4, 0.3), outcome(5, 0.3)]
-    ranked = search.ranked(outcomes, "log_loss")
+    ranked = trials.rank(outcomes, "log_loss")
     baseline = {"log_loss": 0.5, "accuracy": 0.7, "roc_auc": 0.5}
-    board = search.leaderboard(ranked, baseline, "log_loss")
+    board = trials.results_table(ranked, baseline, "log_loss")
     assert board["max_depth"].tolist()[:2] == [4, 5]
     assert board["validation_log_loss"].tolist()[:4] == [0.3, 0.3, 0.5, 0.7]
     assert board["source"].tolist() == ["computed", "computed", "constant", "computed", "computed"]
     assert board["error"].tolist() == ["", "", "", "", "broken"]
-    nothing = search.leaderboard([outcome(3, 0.0, "broken")], baseline, "accuracy")
+    nothing = trials.results_table([outcome(3, 0.0, "broken")], baseline, "accuracy")
     assert nothing["validation_accuracy"].tolist()[0] == 0.7

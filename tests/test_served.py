@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 
-from census import hyperparameters, model, served, table, tracking
+from tabular.data import census
+from tabular.model import boosting, hyperparameters, served
+from tabular.tracking import runs
 
 CONFIG = hyperparameters.DEFAULTS | {"n_estimators": 30}
 PERSON = {
@@ -27,14 +29,14 @@ PERSON = {
 
 @pytest.fixture(scope="module")
 def booster(rows):
-    return model.fit(CONFIG, model.matrix(rows.train.X, rows.train.y))[0]
+    return boosting.fit(CONFIG, boosting.bin_rows(rows.train.X, rows.train.y))[0]
 
 
 @pytest.fixture(scope="module")
 def python_model(booster, tmp_path_factory):
     path = tmp_path_factory.mktemp("booster") / "booster.ubj"
     booster.save_model(path)
-    loaded = served.CensusIncome()
+    loaded = served.TableModel()
     loaded.load_context(SimpleNamespace(artifacts={"booster": str(path)}))
     return loaded
 
@@ -46,23 +48,23 @@ def people(*changes) -> pd.DataFrame:
 def test_answers_equal_what_xgboost_says_of_the_frame_itself(rows, booster, python_model):
     """Independent reference: XGBoost encodes pandas categories with its own code."""
     X = rows.test.X.copy()
-    for name in table.CATEGORICAL:
+    for name in census.CATEGORICAL:
         X[name] = X[name].cat.set_categories(rows.train.X[name].cat.categories)
     expected = booster.predict(xgboost.DMatrix(X, enable_categorical=True))
-    raw = tracking.raw_rows(rows.test.X)
+    raw = runs.to_client_frame(rows.test.X)
     for frame in (rows.test.X, raw, raw.convert_dtypes(), raw[list(raw)[::-1]]):
         answers = python_model.predict(frame)
-        assert list(answers) == [table.LABEL, "probability"]
+        assert list(answers) == [census.LABEL, "probability"]
         assert np.array_equal(answers["probability"].astype(np.float32), expected)
-        assert answers[table.LABEL].tolist() == [
-            table.POSITIVE if p >= 0.5 else table.NEGATIVE for p in expected
+        assert answers[census.LABEL].tolist() == [
+            census.POSITIVE if p >= 0.5 else census.NEGATIVE for p in expected
         ]
 
 
 @pytest.mark.parametrize("n_rows", [1, served.FEW, served.FEW + 1])
 def test_few_rows_and_many_are_encoded_alike(rows, booster, n_rows):
     encode = served.Encoder(booster)
-    raw = tracking.raw_rows(rows.test.X)
+    raw = runs.to_client_frame(rows.test.X)
     assert np.array_equal(encode(raw.head(n_rows)), encode(raw)[:n_rows], equal_nan=True)
 
 
@@ -78,7 +80,7 @@ def test_unseen_and_missing_categories_are_one_and_the_same(python_model, unknow
 @pytest.mark.parametrize("copies", [1, 100])
 def test_numbers_of_any_kind_and_spaces_around_words_do_not_matter(python_model, copies):
     expected = python_model.predict(people(*[{}] * copies))
-    doubles = people(*[{}] * copies).astype(dict.fromkeys(table.NUMERIC, float))
+    doubles = people(*[{}] * copies).astype(dict.fromkeys(census.NUMERIC, float))
     spaced = people(*[{"workclass": " Private", "race": "White "}] * copies)
     nullable = people(*[{}] * copies).convert_dtypes()
     extra = people(*[{"shoe-size": 43}] * copies)
@@ -132,7 +134,7 @@ CELLS = st.one_of(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.dictionaries(st.sampled_from(table.FEATURES), CELLS, max_size=4))
+@given(st.dictionaries(st.sampled_from(census.FEATURES), CELLS, max_size=4))
 def test_any_value_is_answered_or_refused_in_few_rows_as_in_many(python_model, change):
     """Never another error, which a client would see as a 500; and one answer, however asked."""
     found = []
@@ -181,7 +183,7 @@ def test_the_threshold_moves_labels_and_not_probabilities(rows, python_model):
     plain = python_model.predict(frame)
     for threshold, share in ((0.0, 1.0), (0.3, (plain["probability"] >= 0.3).mean())):
         answers = python_model.predict(frame, {"threshold": threshold})
-        assert (answers[table.LABEL] == table.POSITIVE).mean() == share
+        assert (answers[census.LABEL] == census.POSITIVE).mean() == share
         assert answers["probability"].equals(plain["probability"])
     for wrong in (-0.1, 1.1, float("nan"), None):
         with pytest.raises(MlflowException, match="threshold: expected a number from 0 to 1"):
@@ -191,18 +193,18 @@ def test_the_threshold_moves_labels_and_not_probabilities(rows, python_model):
 @pytest.fixture
 def logged(booster, rows):
     with mlflow.start_run():
-        return tracking.log_model(
-            booster, tracking.raw_rows(rows.test.X.head(5)), {"max_depth": "3"}
+        return runs.log_model(
+            booster, runs.to_client_frame(rows.test.X.head(5)), {"max_depth": "3"}
         )
 
 
 def test_the_logged_model_says_what_it_takes_and_gives(logged):
     signature = logged.signature
     assert {c.name: c.type.name for c in signature.inputs} == {
-        name: "double" if name in table.NUMERIC else "string" for name in table.FEATURES
+        name: "double" if name in census.NUMERIC else "string" for name in census.FEATURES
     }
     assert {c.name: c.type.name for c in signature.outputs} == {
-        table.LABEL: "string",
+        census.LABEL: "string",
         "probability": "double",
     }
     assert [(p.name, p.default) for p in signature.params] == [("threshold", 0.5)]
@@ -221,14 +223,14 @@ def test_the_logged_model_says_what_it_takes_and_gives(logged):
     }
     requirements = (Path(folder) / "requirements.txt").read_text().split()
     assert all("==" in line for line in requirements)
-    assert len(requirements) == len(tracking.REQUIREMENTS)
+    assert len(requirements) == len(runs.REQUIREMENTS)
 
 
 def test_it_loads_without_the_project_and_without_pickle(
     logged, rows, python_model, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    raw = tracking.raw_rows(rows.test.X.head(200))
+    raw = runs.to_client_frame(rows.test.X.head(200))
     raw.to_parquet(tmp_path / "rows.parquet")
     code = (
         "import sys, pandas, mlflow\n"
@@ -249,7 +251,7 @@ def test_integer_frames_work_in_process(logged, python_model):
     loaded = mlflow.pyfunc.load_model(logged.model_uri)
     expected = python_model.predict(frame)
     assert loaded.unwrap_python_model().predict(frame).equals(expected)
-    assert loaded.predict(frame.astype(dict.fromkeys(table.NUMERIC, float))).equals(expected)
+    assert loaded.predict(frame.astype(dict.fromkeys(census.NUMERIC, float))).equals(expected)
 
 
 def test_the_native_file_opens_with_xgboost_alone(logged, rows, booster):
@@ -260,7 +262,7 @@ def test_the_native_file_opens_with_xgboost_alone(logged, rows, booster):
     expected = booster.inplace_predict(served.Encoder(booster)(X))
     assert np.array_equal(native.predict(xgboost.DMatrix(X, enable_categorical=True)), expected)
     assert native.attributes() == {
-        "label": table.LABEL,
-        "negative": table.NEGATIVE,
-        "positive": table.POSITIVE,
+        "label": census.LABEL,
+        "negative": census.NEGATIVE,
+        "positive": census.POSITIVE,
     }

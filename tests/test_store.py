@@ -8,7 +8,9 @@ import mlflow
 import pytest
 
 import check
-from census import UserError, children, process, store, tracking
+from tabular.errors import UserError
+from tabular.sweep import child_runs
+from tabular.tracking import process, runs, store
 from tests.conftest import PROJECT
 from tests.servers import answering, free_port, running
 
@@ -50,7 +52,7 @@ def test_a_server_that_is_not_there_is_told_at_once(monkeypatch):
     with pytest.raises(
         UserError, match=r"http://127.0.0.1:\d+ does not answer; is the addr"
     ) as told:
-        store.require()
+        store.require_reachable()
     assert "secret" not in told.value.format_message()
 
 
@@ -58,14 +60,14 @@ def test_a_silent_server_is_given_up_within_seconds(silent, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", silent)
     start = time.perf_counter()
     with pytest.raises(UserError, match=f"{silent} did not answer within 6 seconds; is the add"):
-        store.require()
+        store.require_reachable()
     assert time.perf_counter() - start < 20
 
 
 def test_a_website_is_no_mlflow_server(website, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", website)
     with pytest.raises(UserError, match=f"{website} answers, but not as an MLflow server does"):
-        store.require()
+        store.require_reachable()
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -91,7 +93,7 @@ def test_every_script_says_so_before_it_does_anything(run_command, monkeypatch, 
     ("sqlite:////home/ada/mlflow.db", "sqlite:////home/ada/mlflow.db"),
 ])  # fmt: skip
 def test_passwords_and_tokens_are_not_shown(address, shown):
-    assert store.without_secrets(address) == shown
+    assert store.redact(address) == shown
 
 
 def test_check_says_ok_in_a_line_for_each_item(run_command, synthetic_folder):
@@ -131,9 +133,9 @@ def test_check_finds_another_version_than_the_pinned(monkeypatch):
 def test_check_lists_and_ends_runs_whose_process_is_gone():
     client = mlflow.MlflowClient()
     gone = process.identity().rsplit(" ", 2)[0] + " 999999999 1"
-    dead = client.create_run("0", tags={tracking.PROCESS: gone}).info.run_id
-    child = client.create_run("0", tags={children.PARENT: dead}).info.run_id
-    alive = client.create_run("0", tags={tracking.PROCESS: process.identity()}).info.run_id
+    dead = client.create_run("0", tags={runs.PROCESS: gone}).info.run_id
+    child = client.create_run("0", tags={child_runs.PARENT: dead}).info.run_id
+    alive = client.create_run("0", tags={runs.PROCESS: process.identity()}).info.run_id
     with pytest.raises(UserError, match=f"2 read RUNNING though their process is gone .*{dead}"):
         check.runs(fix=False)
     assert check.runs(fix=True) == "2 ended whose process was gone; 1 read RUNNING and may be alive"
@@ -172,7 +174,7 @@ def test_a_host_name_that_the_server_does_not_take(monkeypatch, tmp_path):
         for _ in range(100):  # the port is open before the application answers
             monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
             try:
-                store.require()
+                store.require_reachable()
             except UserError as error:
                 told = error.format_message()
                 if "--allowed-hosts" in told:

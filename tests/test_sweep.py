@@ -10,8 +10,10 @@ import mlflow
 import pandas as pd
 import pytest
 
-from census import children, synthetic, table, tracking
-from census.hyperparameters import DEFAULTS
+from tabular.data import census, synthetic
+from tabular.model.hyperparameters import DEFAULTS
+from tabular.sweep import child_runs
+from tabular.tracking import runs
 from tests.conftest import PROJECT, REAL
 from tests.servers import free_port, running
 from tests.test_train import PLOTS, TABLES, TEST_METRICS, artifacts
@@ -29,7 +31,7 @@ def search(condition):
 
 def sweeps():
     """Parents, the newest first."""
-    return search(f"tags.`{children.SIZE}` != ''")
+    return search(f"tags.`{child_runs.SIZE}` != ''")
 
 
 def children_of(run, status="FINISHED"):
@@ -107,7 +109,7 @@ def test_a_sweep_leaves_children_a_table_and_a_model(run_command, synthetic_fold
     assert lines["source"].tolist().count("constant") == 1
     shown = mlflow.load_table("sweep.json", run_ids=[run.info.run_id])
     assert shown["run_id"].tolist() == lines["run_id"].tolist()
-    note = run.data.tags[tracking.DESCRIPTION]
+    note = run.data.tags[runs.DESCRIPTION]
     assert f"(#/experiments/0/runs/{best.info.run_id})" in note
     assert "a constant answer" in note
     assert "grid   points: 8, fits they share: 4" in done.stdout
@@ -131,7 +133,7 @@ def test_trials_are_children_and_the_best_number_of_trees_is_found(run_command, 
         trees = int(child.data.params["n_estimators"])
         assert 5 <= trees < 200
         assert f"trees={trees}" in child.info.run_name
-        assert len(children.curve(child.info.run_id)) == trees
+        assert len(child_runs.curve(child.info.run_id)) == trees
         config = child.data.params
         assert 0.05 <= float(config["learning_rate"]) <= 0.5
         assert 2 <= int(config["max_depth"]) <= 5
@@ -178,10 +180,10 @@ def test_the_winner_is_the_model_that_train_makes_of_its_configuration(
 def test_the_test_rows_cannot_change_the_winner(run_command, synthetic_folder, tmp_path):
     """Other test rows with every label turned round: same children, same winner, same bytes."""
     (tmp_path / "turned").mkdir()
-    train, test = ((synthetic_folder / name).read_text() for name in table.DIGESTS)
+    train, test = ((synthetic_folder / name).read_text() for name in census.DIGESTS)
     turned = test.replace(">50K", "LESS").replace("<=50K", ">50K").replace("LESS", "<=50K")
-    (tmp_path / "turned" / table.TRAIN).write_text(train)
-    (tmp_path / "turned" / table.TEST).write_text(turned)
+    (tmp_path / "turned" / census.TRAIN).write_text(train)
+    (tmp_path / "turned" / census.TEST).write_text(turned)
     for folder in (synthetic_folder, tmp_path / "turned"):
         done = run_command(*SWEEP, *SMALL, "--data", folder, "--resume", "never")
         assert done.returncode == 0, done.stderr
@@ -241,15 +243,16 @@ BROKEN = """
 import sys
 sys.path.insert(0, {project!r})
 import sweep
-from census import cli, model
-original = model.fit
+from tabular import cli
+from tabular.model import boosting
+original = boosting.fit
 
 def fit(config, *args, **kwargs):
     if config["max_depth"] in {depths}:
         raise MemoryError("no room")
     return original(config, *args, **kwargs)
 
-model.fit = fit
+boosting.fit = fit
 cli.run(sweep.main)
 """
 
@@ -259,7 +262,7 @@ cli.run(sweep.main)
 ])  # fmt: skip
 def test_points_that_fail(run_command, tmp_path, synthetic_folder, depths, max_failures, status):
     """The sweep goes on; how many may fail decides its end, and whether it may register."""
-    for name in table.DIGESTS:  # without the marker: registrable rows
+    for name in census.DIGESTS:  # without the marker: registrable rows
         text = (synthetic_folder / name).read_text().removeprefix(f"{synthetic.MARKER}\n")
         (tmp_path / name).write_text(text)
     code = BROKEN.format(project=str(PROJECT), depths=depths)
@@ -279,10 +282,10 @@ def test_points_that_fail(run_command, tmp_path, synthetic_folder, depths, max_f
         reason = f"{len(failed)} of 8 points failed: MemoryError: no room"
         assert run.data.tags["error"].startswith(reason)
         assert done.stderr.rstrip().splitlines()[-1].startswith(f"error: {reason}")
-        assert reason in run.data.tags[tracking.DESCRIPTION]
+        assert reason in run.data.tags[runs.DESCRIPTION]
     if len(depths) == 1:  # there is a winner, and a model of it
         assert set(run.data.metrics) >= TEST_METRICS
-        assert "The best of 8 points" in run.data.tags[tracking.DESCRIPTION]
+        assert "The best of 8 points" in run.data.tags[runs.DESCRIPTION]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -327,7 +330,7 @@ def test_killed_again_and_again_a_sweep_ends_as_if_nothing_had_happened(
     assert done.returncode == 0, done.stderr
     last = sweeps()[0]
     assert not search("attributes.status = 'RUNNING'")
-    whole = search(f"attributes.status = 'FINISHED' and tags.`{children.CONFIG}` != ''")
+    whole = search(f"attributes.status = 'FINISHED' and tags.`{child_runs.CONFIG}` != ''")
     assert len(whole) == 12
     assert len({child.data.tags["sweep.config"] for child in whole}) == 12
     table_of = board(last)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmarks import synthetic as fidelity
-from census import data, synthetic, table
+from tabular.data import census, sources, synthetic
 from tests.conftest import PROJECT, REAL
 
 # SHA-256 of adult.data and adult.test, shortened; a new recipe or generator means new ones.
@@ -15,7 +15,9 @@ DEFAULT_DIGESTS = ["407df291096b2263", "8edcb6bdebd15977"]
 
 
 def digests(folder):
-    return [hashlib.sha256((folder / name).read_bytes()).hexdigest()[:16] for name in table.DIGESTS]
+    return [
+        hashlib.sha256((folder / name).read_bytes()).hexdigest()[:16] for name in census.DIGESTS
+    ]
 
 
 def test_the_default_set_is_the_same_on_every_machine(tmp_path):
@@ -29,11 +31,11 @@ def test_fewer_rows_are_the_first_of_more_and_chunks_do_not_show(tmp_path, monke
     for folder, n_rows in ((few, 1000), (many, synthetic.CHUNK + 1000)):
         folder.mkdir()
         synthetic.write(folder, n_rows)
-    for name, n_lines in ((table.TRAIN, 1001), (table.TEST, 501)):
+    for name, n_lines in ((census.TRAIN, 1001), (census.TEST, 501)):
         a, b = ((folder / name).read_text().splitlines() for folder in (few, many))
         assert a == b[:n_lines]
     assert len(b) == (synthetic.CHUNK + 1000) // 2 + 1
-    assert len(data.read(many / table.TRAIN).y) == synthetic.CHUNK + 1000
+    assert len(sources.read_split(many / census.TRAIN).y) == synthetic.CHUNK + 1000
 
 
 def test_another_seed_gives_other_rows(tmp_path):
@@ -47,18 +49,18 @@ def test_another_seed_gives_other_rows(tmp_path):
 def test_the_marker_survives_a_file_and_is_looked_for_in_both(tmp_path):
     """A model trained on rows nobody lived must not pass for one trained on people."""
     subprocess.run(
-        [sys.executable, "-m", "census.synthetic", tmp_path, "--rows", "1000"],
+        [sys.executable, "-m", "tabular.data.synthetic", tmp_path, "--rows", "1000"],
         check=True,
         cwd=PROJECT,
         capture_output=True,
     )
-    assert data.load(str(tmp_path)).origin == "synthetic"
-    text = (tmp_path / table.TEST).read_text()
-    (tmp_path / table.TEST).write_text(text.removeprefix(f"{synthetic.MARKER}\n"))
-    text = (tmp_path / table.TRAIN).read_text()
+    assert sources.load(str(tmp_path)).origin == "synthetic"
+    text = (tmp_path / census.TEST).read_text()
+    (tmp_path / census.TEST).write_text(text.removeprefix(f"{synthetic.MARKER}\n"))
+    text = (tmp_path / census.TRAIN).read_text()
     for prefix in ("", "\ufeff", "\n \n", "| a comment\n"):
-        (tmp_path / table.TRAIN).write_text(prefix + text)
-        assert data.load(str(tmp_path)).origin == "synthetic"
+        (tmp_path / census.TRAIN).write_text(prefix + text)
+        assert sources.load(str(tmp_path)).origin == "synthetic"
 
 
 def test_the_recipe_is_small():
@@ -67,13 +69,13 @@ def test_the_recipe_is_small():
 
 @pytest.fixture(scope="module")
 def both():
-    return data.load(str(REAL)), data.load("synthetic")
+    return sources.load(str(REAL)), sources.load("synthetic")
 
 
 @pytest.mark.real
 def test_each_column_is_within_two_hundredths_of_the_real_one(both):
     real, made = both
-    for name in table.FEATURES:
+    for name in census.FEATURES:
         assert fidelity.total_variation(real.train.X[name], made.train.X[name]) <= 0.02, name
     assert abs(real.train.y.mean() - made.train.y.mean()) <= 0.02
 

@@ -8,7 +8,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from census import synthetic, table
+from tabular.data import census, synthetic
 from tests import team
 from tests.conftest import PROJECT
 from tests.servers import git_over_http
@@ -28,7 +28,7 @@ def people(tmp_path_factory):
     """Rows that a user vouches for: without the marker of synthetic ones, which bars promotion."""
     folder = tmp_path_factory.mktemp("people")
     synthetic.write(folder, 20_000)
-    for name in table.DIGESTS:
+    for name in census.DIGESTS:
         text = (folder / name).read_text().removeprefix(f"{synthetic.MARKER}\n")
         (folder / name).write_text(text)
     return folder
@@ -80,7 +80,7 @@ def test_every_entry_point_works_everywhere(
         )
         model = f"runs:/{sweep.info.run_id}/model"
         scored = call(
-            "score", model=model, input=str(people / table.TEST), output=str(tmp_path / "out.csv")
+            "score", model=model, input=str(people / census.TEST), output=str(tmp_path / "out.csv")
         )
         name = f"census-{where}-{source}"
         call("promote", model=model, name=name)

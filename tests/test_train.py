@@ -7,7 +7,9 @@ import time
 import mlflow
 import pytest
 
-from census import hyperparameters, synthetic, table, tracking
+from tabular.data import census, synthetic
+from tabular.model import hyperparameters
+from tabular.tracking import runs
 from tests.conftest import PROJECT, REAL
 
 SCORES = (
@@ -73,7 +75,7 @@ def test_a_run_leaves_the_whole_record(run_command, synthetic_folder):
     assert set(inputs) == {"training", "test"}
     assert inputs["training"].name == "census-income-synthetic"
     assert '"num_rows": 4000' in inputs["training"].profile
-    note = tags[tracking.DESCRIPTION]
+    note = tags[runs.DESCRIPTION]
     assert "Synthetic rows" in note
     assert f"{metrics['accuracy']:.4f}" in note
     assert f"mlflow models serve -m runs:/{run.info.run_id}/model" in note
@@ -103,7 +105,7 @@ def test_the_real_files_give_the_accuracy_of_2018(run_command, monkeypatch, max_
     assert "SYNTHETIC" not in done.stdout + done.stderr
     version = mlflow.MlflowClient().get_model_version("census", "1")
     assert version.run_id == run.info.run_id
-    assert version.description == run.data.tags[tracking.DESCRIPTION]
+    assert version.description == run.data.tags[runs.DESCRIPTION]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -154,7 +156,7 @@ def test_rows_of_the_users_own_and_names_from_the_environment(
     """Without the marker the rows are the user's; a name and an experiment of theirs stay."""
     monkeypatch.setenv("MLFLOW_RUN_NAME", "mine")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "ours")
-    for name in table.DIGESTS:
+    for name in census.DIGESTS:
         text = (synthetic_folder / name).read_text().removeprefix(f"{synthetic.MARKER}\n")
         (tmp_path / name).write_text(text)
     command = ["python", PROJECT / "train.py", "--data", ".", "--n_estimators", 3]
@@ -164,4 +166,4 @@ def test_rows_of_the_users_own_and_names_from_the_environment(
     assert run.info.run_name == "mine"
     assert mlflow.get_experiment(run.info.experiment_id).name == "ours"
     assert run.data.tags["data.origin"] == "directory"
-    assert str(tmp_path / table.TRAIN) in run.inputs.dataset_inputs[0].dataset.source
+    assert str(tmp_path / census.TRAIN) in run.inputs.dataset_inputs[0].dataset.source

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from census import WorkFailed, files, writer
+from tabular.data import readers, writers
+from tabular.errors import WorkFailed
 
 WRITTEN = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=6))
 
@@ -19,7 +20,7 @@ def test_written_csv_is_what_pythons_reader_reads(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("any") / "out.csv"
     schema = pa.schema([("a, b", pa.string()), ("n", pa.float64()), ("c", pa.string())])
     columns = [[a for a, _ in rows], [0.1] * len(rows), [c for _, c in rows]]
-    with writer.opened(path, schema) as write:
+    with writers.open_writer(path, schema) as write:
         for _ in range(2):
             write(pa.table(columns, schema))
     with path.open(newline="", encoding="utf-8") as file:
@@ -28,21 +29,21 @@ def test_written_csv_is_what_pythons_reader_reads(tmp_path_factory, rows):
     assert found == [[a or "", "0.1", c or ""] for a, c in rows] * 2
 
 
-@pytest.mark.parametrize("suffix", files.EXTENSIONS)
+@pytest.mark.parametrize("suffix", readers.EXTENSIONS)
 def test_a_file_gets_there_whole_or_not_at_all(tmp_path, suffix):
     path, schema = tmp_path / f"out{suffix}", pa.schema([("a", pa.string())])
     path.write_text("before")
-    with pytest.raises(RuntimeError), writer.opened(path, schema) as write:
+    with pytest.raises(RuntimeError), writers.open_writer(path, schema) as write:
         write(pa.table([["x"] * 100_000], schema))
         raise RuntimeError
     assert path.read_bytes() == b"before"
     assert not [*tmp_path.glob(".*")]
-    with writer.opened(path, schema) as write:
+    with writers.open_writer(path, schema) as write:
         write(pa.table([["x"]], schema))
-    if suffix == files.PARQUET:
+    if suffix == readers.PARQUET:
         assert pq.read_table(path).to_pydict() == {"a": ["x"]}
     else:
-        assert path.read_text() == ("a\nx\n" if suffix == files.CSV else "x\n")
+        assert path.read_text() == ("a\nx\n" if suffix == readers.CSV else "x\n")
 
 
 @pytest.mark.parametrize("value", ["a,b", 'a"b', "a\nb", "a\rb"])
@@ -51,7 +52,7 @@ def test_what_the_uci_dialect_cannot_hold_is_told(tmp_path, value):
     path, schema = tmp_path / "out.data", pa.schema([("a", pa.string())])
     with (
         pytest.raises(WorkFailed, match=r"(?s)cannot be written: .*; \.csv can"),
-        writer.opened(path, schema) as write,
+        writers.open_writer(path, schema) as write,
     ):
         write(pa.table([[value]], schema))
     assert not [*tmp_path.glob("*out*")]

@@ -39,7 +39,7 @@ def bank(project, tmp_path):
     """A copy of the project with the page's table in place of the census."""
     copy = tmp_path / "bank-project"
     shutil.copytree(project, copy)
-    (copy / "census" / "table.py").write_text(TABLE)
+    (copy / "tabular" / "data" / "census.py").write_text(TABLE)
     return copy
 
 
@@ -120,8 +120,8 @@ def test_synthetic_rows_are_refused_until_their_recipe_is_of_the_table(shell, fo
         done = shell(f"python train.py --data {source}", expected=2)
         (line,) = done.stderr.splitlines()
         assert line.endswith(
-            "data: data/synthetic.npz makes rows of another table than census/table.py; name a "
-            "folder of rows, or fit it to them: python -m data.fit_synthetic"
+            "data: data/synthetic.npz makes rows of another table than tabular/data/census.py; "
+            "name a folder of rows, or fit it to them: python -m data.fit_synthetic"
         )
         if source == "auto":
             assert "bank.data could not be downloaded (no address is known)" in line

@@ -29,7 +29,7 @@ class Fault:
 
 
 @dataclass
-class Outcome:
+class TrialResult:
     """What became of it.
 
     Attributes:
@@ -66,7 +66,7 @@ def run(
     number: int,
     only: Container[int] | None = None,
     say: Callable[[str], None] = print,
-) -> list[Outcome]:
+) -> list[TrialResult]:
     """Let ``number`` faults strike, or those among them that have the numbers ``only``."""
     outcomes = []
     with (
@@ -81,7 +81,7 @@ def run(
     return outcomes
 
 
-def inject(world: World, fault: Fault, seed: int) -> Outcome:
+def inject(world: World, fault: Fault, seed: int) -> TrialResult:
     """Let a fault strike, look at what it left, try again and look once more."""
     start = time.perf_counter()
     for factor in FACTORS:
@@ -93,7 +93,7 @@ def inject(world: World, fault: Fault, seed: int) -> Outcome:
             ended = fault.kind.strike(place, fault.script, draw, factor)
             if not ended.struck and factor:
                 continue
-            outcome = Outcome(fault, ended.struck, ended.codes)
+            outcome = TrialResult(fault, ended.struck, ended.codes)
             try:
                 outcome.broken = invariants.broken(place, fault.script, ended)
                 after = invariants.broken_afterwards(place, fault.script, ended)
@@ -107,7 +107,7 @@ def inject(world: World, fault: Fault, seed: int) -> Outcome:
     raise AssertionError("the last factor returns")
 
 
-def line(outcome: Outcome) -> str:
+def line(outcome: TrialResult) -> str:
     """An outcome in a line, or in as many as it takes to understand a loss."""
     fault = outcome.fault
     codes = ",".join(map(str, outcome.codes))
@@ -120,7 +120,7 @@ def line(outcome: Outcome) -> str:
     return text
 
 
-def summary(outcomes: list[Outcome]) -> str:
+def summary(outcomes: list[TrialResult]) -> str:
     """Injected, survived and lost, by kind and script."""
     injected, lost = Counter(), Counter()
     for outcome in outcomes:

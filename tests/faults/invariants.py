@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import Run
 
-from census import children, registry, store
+from tabular.sweep import child_runs
+from tabular.tracking import registry, store
 from tests.faults.kinds import Ended
 from tests.faults.scene import BEFORE, Scene, answer
 
@@ -52,14 +53,14 @@ def mend(place: Scene) -> None:
     """What ``check.py --fix true`` does."""
     place.look()
     experiment = mlflow.get_experiment_by_name(place.experiment)
-    children.end(children.left_running(experiment.experiment_id)[0])
+    child_runs.end(child_runs.left_running(experiment.experiment_id)[0])
 
 
 def statuses(place: Scene, script: str, ended: Ended) -> list[str]:
     """Runs say truly how they ended, and what is FINISHED is whole."""
     found, runs = [], place.runs()
-    kids = [run for run in runs if children.PARENT in run.data.tags]
-    tops = [run for run in runs if children.PARENT not in run.data.tags]
+    kids = [run for run in runs if child_runs.PARENT in run.data.tags]
+    tops = [run for run in runs if child_runs.PARENT not in run.data.tags]
     allowed = {0, 1, 2} | {128 + n for n in ended.signals} | {-n for n in ended.signals}
     if not set(ended.codes) <= allowed:
         found.append(f"exit statuses are {ended.codes}")
@@ -80,7 +81,7 @@ def statuses(place: Scene, script: str, ended: Ended) -> list[str]:
             found.append(f"{what} is KILLED without a reason")
     found += [line for run in whole for line in incomplete(place, script, run)]
     for run in kids:
-        expected = place.world.children.get(run.data.tags.get(children.CONFIG, ""))
+        expected = place.world.children.get(run.data.tags.get(child_runs.CONFIG, ""))
         if run.info.status == "FINISHED" and expected and run.data.metrics != expected:
             found.append(f"child {run.info.run_id} is FINISHED with other results")
     return found
@@ -133,7 +134,7 @@ def output(place: Scene, ended: Ended) -> list[str]:
 def champion(place: Scene) -> list[str]:
     """The champion is the old or the new one, loads and answers as it should."""
     place.look()
-    version = registry.by_alias(place.name, registry.CHAMPION)
+    version = registry.version_by_alias(place.name, registry.CHAMPION)
     if not version:
         return ["there is no champion"]
     made_by = [uri.split("/")[1] for uri in place.world.models]
@@ -143,7 +144,7 @@ def champion(place: Scene) -> list[str]:
     answers = answer(place.world, f"models:/{place.name}@{registry.CHAMPION}")
     if not np.array_equal(answers, place.world.answers[digest]):
         return ["the champion answers otherwise"]
-    previous = registry.by_alias(place.name, registry.PREVIOUS)
+    previous = registry.version_by_alias(place.name, registry.PREVIOUS)
     if version.run_id == made_by[1] and not previous:
         return ["the old champion is not the previous one"]
     return []
@@ -152,27 +153,31 @@ def champion(place: Scene) -> list[str]:
 def stands(place: Scene) -> bool:
     """Whether the candidate is champion."""
     place.look()
-    version = registry.by_alias(place.name, registry.CHAMPION)
+    version = registry.version_by_alias(place.name, registry.CHAMPION)
     return version is not None and version.run_id == place.world.models[1].split("/")[1]
 
 
 def taken_over(place: Scene, finished: dict[str, Run]) -> list[str]:
     """The new sweep's table holds every point, those that had been finished as they were."""
-    tops = [run for run in place.runs() if children.PARENT not in run.data.tags]
+    tops = [run for run in place.runs() if child_runs.PARENT not in run.data.tags]
     last = max(tops, key=lambda run: run.info.start_time)
     text = mlflow.artifacts.load_text(f"runs:/{last.info.run_id}/sweep.csv")
     board = pd.read_csv(io.StringIO(text))
     listed = {*board["run_id"].dropna()}
-    configs = {run.data.tags[children.CONFIG] for run in place.runs() if run.info.run_id in listed}
+    configs = {
+        run.data.tags[child_runs.CONFIG] for run in place.runs() if run.info.run_id in listed
+    }
     found = []
     if configs != {*place.world.children} or len(listed) != len(configs):
         found.append(f"the table has {len(listed)} points of {len(place.world.children)}")
     known = {
-        run.data.tags[children.CONFIG]
+        run.data.tags[child_runs.CONFIG]
         for run in finished.values()
-        if run.data.tags.get(children.CONFIG) in place.world.children
+        if run.data.tags.get(child_runs.CONFIG) in place.world.children
     }
-    taken = {run.data.tags[children.CONFIG] for run_id, run in finished.items() if run_id in listed}
+    taken = {
+        run.data.tags[child_runs.CONFIG] for run_id, run in finished.items() if run_id in listed
+    }
     if known - taken:
         found.append(f"{len(known - taken)} finished points were computed again")
     return found

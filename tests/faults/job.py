@@ -38,11 +38,12 @@ def run(job: Job) -> None:
     log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    from census import cli, table
+    from tabular import cli
+    from tabular.data import census
 
-    table.DIGESTS, table.ADDRESSES = job.digests, job.addresses
+    census.DIGESTS, census.ADDRESSES = job.digests, job.addresses
     if "auto" in job.arguments:
-        from census import synthetic
+        from tabular.data import synthetic
 
         synthetic.DEFAULT_ROWS = ROWS
     if job.most_bytes is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from census import table
+from tabular.data import census
 from tests.faults import disk
 from tests.faults.scene import SCRIPTS, Scene
 
@@ -178,7 +178,7 @@ def unreliable(
 
 def bad_download(how: str, place: Scene, script: str, draw: random.Random, factor: float) -> Ended:
     """One of the files comes spoilt, from the first address alone or from all of them."""
-    spoilt, share = draw.choice([table.TRAIN, table.TEST]), draw.random()
+    spoilt, share = draw.choice([census.TRAIN, census.TEST]), draw.random()
     bad = f"{place.world.mirror}/{spoilt}/{how}/{share}/"
     good = f"{place.world.mirror}/none/none/0/"
     second = draw.random() < 0.3

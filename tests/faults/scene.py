@@ -14,8 +14,9 @@ import mlflow
 import numpy as np
 from mlflow.entities import Run
 
-from census import data, registry, table, tracking
-from census.store import search
+from tabular.data import census, sources
+from tabular.tracking import registry, runs
+from tabular.tracking.store import search_runs
 from tests.faults.job import Job, run
 from tests.faults.servers import Proxy
 
@@ -174,7 +175,7 @@ class Scene:
         """The runs that the scripts have made here."""
         self.look()
         experiment = mlflow.get_experiment_by_name(self.experiment)
-        found = search("attributes.status != 'x'", experiment.experiment_id)
+        found = search_runs("attributes.status != 'x'", experiment.experiment_id)
         return [run for run in found if run.info.run_id not in self.before]
 
     def empty_cache(self) -> None:
@@ -225,7 +226,7 @@ def scene(made: World, name: str, store: str, script: str | None) -> Iterator[Sc
             place.look()
         if script == "promote":
             version = registry.register(made.models[0], place.name)
-            registry.promote(version, None)
+            registry.set_champion(version, None)
         place.before = {run.info.run_id for run in place.runs()}
         yield place
 
@@ -233,6 +234,6 @@ def scene(made: World, name: str, store: str, script: str | None) -> Iterator[Sc
 def answer(made: World, uri: str) -> np.ndarray:
     """What a model says of the test rows, loaded as it would be served."""
     folder = made.folder / "rows"
-    split = data.read(folder / table.TEST)
-    frame = tracking.raw_rows(split.X)
+    split = sources.read_split(folder / census.TEST)
+    frame = runs.to_client_frame(split.X)
     return mlflow.pyfunc.load_model(uri).predict(frame)["probability"].to_numpy()

@@ -14,7 +14,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from census import children, synthetic, table
+from tabular.data import census, synthetic
+from tabular.sweep import child_runs
 from tests.conftest import PROJECT
 from tests.faults import disk
 from tests.faults.job import ROWS
@@ -25,7 +26,10 @@ from tests.servers import free_port, running
 CHAMPION = ["--n_estimators", "5", "--max_depth", "2"]
 CANDIDATE = ["--n_estimators", "20", "--max_depth", "3"]
 COPIES = 600  # of the test rows in the file to score: some tenths of a second
-PRELOADED = [f"census.{path.stem}" for path in sorted((PROJECT / "census").glob("[a-z]*.py"))] + [
+PRELOADED = [
+    ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+    for path in sorted((PROJECT / "tabular").rglob("[a-z]*.py"))
+] + [
     "mlflow.store.tracking.sqlalchemy_store",
     "mlflow.store.model_registry.sqlalchemy_store",
 ]
@@ -38,7 +42,7 @@ def world(folder: Path) -> Iterator[World]:
     synthetic.write(folder / "rows", ROWS)
     contents = {
         name: (folder / "rows" / name).read_bytes().removeprefix(f"{synthetic.MARKER}\n".encode())
-        for name in table.DIGESTS
+        for name in census.DIGESTS
     }
     with contextlib.ExitStack() as stack:
         stack.callback(mlflow.set_tracking_uri, None)
@@ -49,7 +53,7 @@ def world(folder: Path) -> Iterator[World]:
         stack.callback(forkserver._forkserver._stop)
         port = free_port()
         made = World(folder, contents, stack.enter_context(mirror(contents)), port)
-        made.people.write_bytes(contents[table.TEST] * COPIES)
+        made.people.write_bytes(contents[census.TEST] * COPIES)
         _make_template(made)
         with scene(made, "models", "sqlite", None) as place:
             _make_models(made, place)
@@ -133,13 +137,13 @@ def _measure(made: World, place: Scene, script: str) -> None:
     for part in parts:
         made.written[script, part] = disk.used(place.folder / part) - before[part]
     made.written[script, "home/cache/census-mlflow"] = before["home/cache/census-mlflow"]
-    tops = [run for run in place.runs() if children.PARENT not in run.data.tags]
+    tops = [run for run in place.runs() if child_runs.PARENT not in run.data.tags]
     if script in ("train", "sweep"):
         digest = made.results[script] = tops[0].data.tags["model.digest"]
         made.answers[digest] = answer(made, f"runs:/{tops[0].info.run_id}/model")
     if script == "sweep":
-        kids = [run for run in place.runs() if children.PARENT in run.data.tags]
-        made.children = {run.data.tags[children.CONFIG]: run.data.metrics for run in kids}
+        kids = [run for run in place.runs() if child_runs.PARENT in run.data.tags]
+        made.children = {run.data.tags[child_runs.CONFIG]: run.data.metrics for run in kids}
     if script == "score":
         made.scored = place.output.read_bytes()
         start = time.perf_counter()

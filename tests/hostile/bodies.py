@@ -11,8 +11,10 @@ from pathlib import Path
 import mlflow
 import requests
 
-from census import data, model, served, synthetic, table, tracking
-from census.hyperparameters import DEFAULTS
+from tabular.data import census, sources, synthetic
+from tabular.model import boosting, served
+from tabular.model.hyperparameters import DEFAULTS
+from tabular.tracking import runs
 from tests.hostile.broken import CELLS, flipped, replaced, truncated
 from tests.servers import serving
 from tests.test_served import PERSON as ROW
@@ -64,17 +66,17 @@ class Body:
 
 def values(rng: random.Random, body: Body) -> None:
     for row in rng.sample(body.rows, rng.randint(min(1, len(body.rows)), len(body.rows))):
-        row[rng.choice(table.FEATURES)] = rng.choice(VALUES)
+        row[rng.choice(census.FEATURES)] = rng.choice(VALUES)
 
 
 def all_values(rng: random.Random, body: Body) -> None:
-    name, value = rng.choice(table.FEATURES), rng.choice(VALUES)
+    name, value = rng.choice(census.FEATURES), rng.choice(VALUES)
     for row in body.rows:
         row[name] = value
 
 
 def columns(rng: random.Random, body: Body) -> None:
-    name, what = rng.choice(table.FEATURES), rng.randrange(4)
+    name, what = rng.choice(census.FEATURES), rng.randrange(4)
     for row in body.rows:
         if what == 0:
             row.pop(name, None)
@@ -264,8 +266,8 @@ def _trace(log: Path, start: int) -> str:
 def _require_right(answers: list[dict], content: bytes, headers: dict[str, str]) -> None:
     """An answer for each row, with a label that is the model's and a probability."""
     for answer in answers:
-        assert [*answer] == [table.LABEL, "probability"], "keys"
-        assert answer[table.LABEL] in (table.NEGATIVE, table.POSITIVE), "label"
+        assert [*answer] == [census.LABEL, "probability"], "keys"
+        assert answer[census.LABEL] in (census.NEGATIVE, census.POSITIVE), "label"
         assert 0 <= answer["probability"] <= 1, "probability"
     if headers.get("Content-Type") == JSON:
         asked = json.loads(content)
@@ -281,16 +283,16 @@ def _require_right(answers: list[dict], content: bytes, headers: dict[str, str])
 def tried(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, str]]:
     """Send so many broken requests to one served model; how each is broken, and its outcome."""
     synthetic.write(folder, 2000)
-    rows = data.load(str(folder))
-    booster, _ = model.fit(
-        DEFAULTS | {"n_estimators": 10}, model.matrix(rows.train.X, rows.train.y)
+    rows = sources.load(str(folder))
+    booster, _ = boosting.fit(
+        DEFAULTS | {"n_estimators": 10}, boosting.bin_rows(rows.train.X, rows.train.y)
     )
     booster.save_model(folder / "booster.ubj")
     mlflow.pyfunc.save_model(
         folder / "model",
         python_model=served.__file__,
         artifacts={"booster": str(folder / "booster.ubj")},
-        signature=tracking.SIGNATURE,
+        signature=runs.SIGNATURE,
         pip_requirements=[],
         input_example=[PERSON],
     )

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from census import synthetic, table
+from tabular.data import census, synthetic
 from tests.hostile import referee
 from tests.hostile.referee import NAMES
 
@@ -37,7 +37,7 @@ def good(folder: Path) -> dict[str, bytes]:
     """The same whole rows in every form, by the ending of a file's name."""
     folder.mkdir(exist_ok=True)
     synthetic.write(folder, 2 * N_ROWS)
-    lines = (folder / table.TEST).read_text().splitlines()[1:]
+    lines = (folder / census.TEST).read_text().splitlines()[1:]
     rows = [line.removesuffix(".").split(", ") for line in lines]
     uci = "".join(", ".join(row) + "\n" for row in rows)
     text = "".join(",".join(row) + "\n" for row in [NAMES, *rows])
@@ -53,8 +53,8 @@ def _columns(rows: list[list[str]]) -> pa.Table:
     return pa.table(
         {
             name: pa.array(
-                [None if v == "?" else float(v) if name in table.NUMERIC else v for v in values],
-                pa.float64() if name in table.NUMERIC else pa.string(),
+                [None if v == "?" else float(v) if name in census.NUMERIC else v for v in values],
+                pa.float64() if name in census.NUMERIC else pa.string(),
             )
             for name, values in columns.items()
         }
@@ -63,12 +63,12 @@ def _columns(rows: list[list[str]]) -> pa.Table:
 
 def write(rng: random.Random, forms: dict[str, bytes], folder: Path) -> tuple[str, Path]:
     """Write a folder of rows with one broken file; returns how it is broken, and the file."""
-    splits = [table.TRAIN, table.TEST]
+    splits = [census.TRAIN, census.TEST]
     rng.shuffle(splits)
     (folder / splits[0]).write_bytes(forms[".data"])
     suffix = rng.choice([*forms])
     kind, content = spoil(rng, forms, suffix)
-    own = table.OWN_NAMES[splits[1]]
+    own = census.OWN_NAMES[splits[1]]
     if rng.random() < 0.25:
         (folder / own).mkdir()
         for place in range(rng.randrange(3)):
@@ -329,7 +329,7 @@ def types(rng: random.Random, rows: pa.Table) -> pa.Table:
 def further_columns(rng: random.Random, rows: pa.Table) -> pa.Table:
     """Columns of any type beside the table's, and a bad value, so that they are shown."""
     rows = rows.set_column(0, "age", pa.array([np.inf, *rows["age"].to_pylist()[1:]]))
-    for name in rng.sample(["x", "a.b", "", "\x1b[31m", "age", table.LABEL, "y" * 9999], 2):
+    for name in rng.sample(["x", "a.b", "", "\x1b[31m", "age", census.LABEL, "y" * 9999], 2):
         rows = rows.append_column(name, strange(rng, len(rows)))
     return rows
 

@@ -18,8 +18,11 @@ import reproduce
 import score
 import sweep
 import train
-from census import data, one_line, sampling, synthetic, table, tracking
-from census.hyperparameters import DEFAULTS, HYPERPARAMETERS, Span
+from tabular.data import census, sources, synthetic
+from tabular.errors import one_line
+from tabular.model.hyperparameters import DEFAULTS, HYPERPARAMETERS, Range
+from tabular.sweep import sampling
+from tabular.tracking import runs
 
 COMMANDS = {
     "train": train.main,
@@ -146,16 +149,16 @@ class Accepted(BaseException):
 
 
 @contextlib.contextmanager
-def no_work(rows: data.Census) -> Iterator[None]:
+def no_work(rows: sources.Dataset) -> Iterator[None]:
     """Whatever passes the checks ends where a run would start, with rows that are there already."""
 
     def start(name: str):
         raise Accepted(name)
 
     with (
-        mock.patch.object(tracking, "start_run", start),
-        mock.patch.object(data, "_generate", lambda *args, **options: rows),
-        mock.patch.object(data, "_find_uci", lambda *args: rows),
+        mock.patch.object(runs, "start_run", start),
+        mock.patch.object(sources, "_generate", lambda *args, **options: rows),
+        mock.patch.object(sources, "_find_uci", lambda *args: rows),
         mock.patch.object(check, "versions", lambda: ""),
         mock.patch.object(check, "runs", lambda fix: ""),
     ):
@@ -191,7 +194,7 @@ def _require_right(name: str, params: dict, typed: dict[str, str]) -> None:
     for option, text in typed.items():
         value = params[option]
         values = value if isinstance(value, tuple) else (value,)
-        if isinstance(value, Span):
+        if isinstance(value, Range):
             texts, values = text.split(".."), (value.low, value.high)
             assert value.low < value.high
         else:
@@ -203,14 +206,16 @@ def _require_right(name: str, params: dict, typed: dict[str, str]) -> None:
                 assert number == type(number)(given), f"{option}: {number} of {given!r}"
     if name == "sweep" and params["sampler"] != "grid":
         space = {key: params[key] for key in DEFAULTS}
-        trials = sampling.Trials(space, params["sampler"], params["metric"], params["seed"], 2)
+        trials = sampling.OptunaSearch(
+            space, params["sampler"], params["metric"], params["seed"], 2
+        )
         trials.start(lambda point: None)
         (point,) = next(trials.fits(2))
         for p in HYPERPARAMETERS:
             assert isinstance(point[p.name], type(p.default))
             assert p.low <= point[p.name] <= (p.high or math.inf)
             found = space[p.name]
-            if isinstance(found, Span):
+            if isinstance(found, Range):
                 assert found.low <= point[p.name] <= found.high
             else:
                 assert point[p.name] in found
@@ -219,10 +224,10 @@ def _require_right(name: str, params: dict, typed: dict[str, str]) -> None:
 def tried(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, str]]:
     """Give so many broken sets of parameters; the script each is for, and its outcome."""
     synthetic.write(folder, 100)
-    rows, before = data.load(str(folder)), Path.cwd()
+    rows, before = sources.load(str(folder)), Path.cwd()
     here = folder / "a" / "b" / "c"  # the parents that paths may climb to are temporary, too
     here.mkdir(parents=True)
-    (here / "rows.csv").write_text(",".join(table.FEATURES) + "\n")
+    (here / "rows.csv").write_text(",".join(census.FEATURES) + "\n")
     (here / "folder.csv").mkdir()
     for name in ("loop", "loop.csv"):
         (here / name).symlink_to(name)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from census import UserError, WorkFailed, data, fields, files, one_line, table
+from tabular.data import census, columns, readers, sources
+from tabular.errors import UserError, WorkFailed, one_line
 
-NAMES = [*table.FEATURES, table.LABEL]
+NAMES = [*census.FEATURES, census.LABEL]
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -38,15 +39,17 @@ def _attempt(read: Callable, path: Path, given: Path) -> tuple[str, str]:
 
 def _as_score_does(path: Path, _) -> None:
     found = {}
-    with files.opened(path, f"input: {path.name}") as source:
+    with readers.open_rows(path, f"input: {path.name}") as source:
         for block in source.blocks:
-            piece, X, y = fields.interpret(source.parse(*block))
+            piece, X, y = columns.interpret(source.parse(*block))
             assert len(piece.rows) == len(piece.lines) == len(X) == len(y), "counts differ"
             _require_right(X, y, (-1, 0, 1))
             for bad in piece.bad:
                 assert bad.line >= 1, bad
                 assert len(bad.reason) < 1000, bad.reason
-            values = zip(*(X[name].astype(object).tolist() for name in table.FEATURES), strict=True)
+            values = zip(
+                *(X[name].astype(object).tolist() for name in census.FEATURES), strict=True
+            )
             for line, row, label in zip(piece.lines.tolist(), values, y.tolist(), strict=True):
                 assert line not in found, "a line was read twice"
                 found[line] = (*(None if value != value else value for value in row), label)
@@ -59,7 +62,7 @@ def _as_score_does(path: Path, _) -> None:
 
 
 def _as_training_does(path: Path, folder: Path) -> None:
-    rows = data.load(str(folder))
+    rows = sources.load(str(folder))
     assert rows.origin == "directory"
     for split in (rows.train, rows.test):
         assert 0 < split.n_rows == len(split.X)
@@ -67,17 +70,17 @@ def _as_training_does(path: Path, folder: Path) -> None:
     if path.parent == folder and path.suffix != ".parquet":
         whole = referee(path.read_bytes(), path.suffix)
         split = rows.train if path.stem in ("train", "adult") else rows.test
-        split = rows.test if path.name == table.TEST else split
+        split = rows.test if path.name == census.TEST else split
         if None not in whole.values():
             assert split.n_rows == len(whole), "a row was lost or made up"
             assert split.y.tolist() == [row[-1] for row in whole.values()]
 
 
 def _require_right(X, y: np.ndarray, labels: tuple) -> None:
-    assert [*X] == [*table.FEATURES]
+    assert [*X] == [*census.FEATURES]
     assert np.isin(y, labels).all(), "labels"
-    for name in table.FEATURES:
-        if name in table.NUMERIC:
+    for name in census.FEATURES:
+        if name in census.NUMERIC:
             assert X[name].dtype.kind == "f", name
             assert not np.isinf(X[name]).any(), f"{name} is infinite"
         else:
@@ -95,8 +98,8 @@ def referee(content: bytes, suffix: str) -> dict[int, tuple | None]:
         names, first = [n.strip() for n in next(csv.reader([head], skipinitialspace=True), [])], 2
     else:
         rows = [line for line in lines if line.strip() and not line.startswith(b"|")]
-        if rows and rows[0].count(b",") + 1 == len(table.FEATURES):
-            names = [*table.FEATURES]
+        if rows and rows[0].count(b",") + 1 == len(census.FEATURES):
+            names = [*census.FEATURES]
     found = {}
     for number, line in enumerate(lines, first):
         line = line.removesuffix(b"\r")
@@ -119,21 +122,21 @@ def _row(line: bytes, names: list[str], suffix: str) -> tuple | None:
     if is_no_row or len(texts) != len(names):
         return None
     values, row = dict(zip(names, texts, strict=True)), []
-    for name in table.FEATURES:
+    for name in census.FEATURES:
         if (text := values[name]) in missing:
             row.append(None)
-        elif name not in table.NUMERIC:
+        elif name not in census.NUMERIC:
             row.append(text)
-        elif NUMBER.fullmatch(text) and abs(float(text)) <= fields.LARGEST:
+        elif NUMBER.fullmatch(text) and abs(float(text)) <= columns.LARGEST:
             row.append(float(text))
         else:
             return None
         if row[-1] == "":
             return None
-    label = values.get(table.LABEL, "?")
+    label = values.get(census.LABEL, "?")
     if label in missing:
         return *row, -1
     label = label.removesuffix(".")
-    if label not in (table.NEGATIVE, table.POSITIVE):
+    if label not in (census.NEGATIVE, census.POSITIVE):
         return None
-    return *row, int(label == table.POSITIVE)
+    return *row, int(label == census.POSITIVE)

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 import promote
-from census import data as census_data
-from census import one_line, table, tracking
+from tabular.data import census, sources
+from tabular.errors import one_line
+from tabular.tracking import runs
 from tests.conftest import PROJECT
 from tests.hostile import bodies, broken, parameters, referee
 
@@ -40,8 +41,8 @@ def test_a_broken_file_is_an_error_that_names_it_or_rows_that_are_right(tmp_path
 def test_a_whole_file_is_right(tmp_path, form):
     """Else an error for every file would pass."""
     forms = broken.good(tmp_path / "forms")
-    (tmp_path / table.TRAIN).write_bytes(forms[".data"])
-    path = tmp_path / (table.TEST if form == ".data" else f"test{form}")
+    (tmp_path / census.TRAIN).write_bytes(forms[".data"])
+    path = tmp_path / (census.TEST if form == ".data" else f"test{form}")
     path.write_bytes(forms[form])
     assert referee.outcome(path, tmp_path) == ("right", "")
 
@@ -49,10 +50,10 @@ def test_a_whole_file_is_right(tmp_path, form):
 def test_the_judge_of_files_sees_wrong_rows(tmp_path, monkeypatch):
     """A reader that loses a row, changes a value or raises something else is found out."""
     forms = broken.good(tmp_path / "forms")
-    (tmp_path / table.TEST).write_bytes(forms[".data"])
-    path = tmp_path / table.TRAIN
+    (tmp_path / census.TEST).write_bytes(forms[".data"])
+    path = tmp_path / census.TRAIN
     path.write_bytes(forms[".data"])
-    interpret = referee.fields.interpret
+    interpret = referee.columns.interpret
 
     def older(piece, labelled=False):
         piece, X, y = interpret(piece, labelled)
@@ -66,7 +67,7 @@ def test_the_judge_of_files_sees_wrong_rows(tmp_path, monkeypatch):
         raise KeyError("age")
 
     for reader in (older, shorter, raising):
-        monkeypatch.setattr(referee.fields, "interpret", reader)
+        monkeypatch.setattr(referee.columns, "interpret", reader)
         assert referee.outcome(path, tmp_path)[0] == "WRONG"
 
 
@@ -127,7 +128,7 @@ def test_mlflow_run_runs_nothing_that_was_typed(run_command, project, canary, op
     (run,) = mlflow.search_runs(output_format="list")
     assert run.info.status == "FAILED"
     assert run.data.tags["error"]
-    assert is_harmless(run.data.tags[tracking.DESCRIPTION], markup)
+    assert is_harmless(run.data.tags[runs.DESCRIPTION], markup)
 
 
 def is_harmless(note: str, text: str) -> bool:
@@ -142,11 +143,11 @@ def test_an_error_in_a_description_is_shown_as_it_stands(text):
     with mlflow.start_run() as run:
         pass
     for _ in range(2):  # the script tells it, and then the command line
-        tracking.explain(run.info.run_id, "error", f"data: {text}\x1b[31m")
+        runs.record_failure(run.info.run_id, "error", f"data: {text}\x1b[31m")
     tags = mlflow.get_run(run.info.run_id).data.tags
     assert tags["error"] == f"data: {text}\\x1b[31m"
-    assert is_harmless(tags[tracking.DESCRIPTION], text)
-    assert tags[tracking.DESCRIPTION].count("data: ") == 1
+    assert is_harmless(tags[runs.DESCRIPTION], text)
+    assert tags[runs.DESCRIPTION].count("data: ") == 1
 
 
 @pytest.mark.parametrize("text", MARKUP)
@@ -155,13 +156,13 @@ def test_a_verdict_shows_a_group_as_it_stands(text):
     n_rows = 40
     y = np.arange(n_rows) % 2
     X = pd.DataFrame({"age": np.full(n_rows, 30.0), "sex": [text] * n_rows, "race": ["a"] * n_rows})
-    split = census_data.Split(X, y, "test", "", False)
+    split = sources.Split(X, y, "test", "", False)
     drop = promote._group_drop(split, np.full(n_rows, 0.1), y * 1.0, 0.02)
     assert text[:60] in drop[1]
     checks = pd.DataFrame([drop], columns=["check", "figure", "bound", "passed"])
     with mlflow.start_run() as run:
         promote.say(run, checks, None, None, 1)
-    note = mlflow.get_run(run.info.run_id).data.tags[tracking.DESCRIPTION]
+    note = mlflow.get_run(run.info.run_id).data.tags[runs.DESCRIPTION]
     assert is_harmless(note, text[:60])
     assert note.splitlines()[-1].count("|") == 5
 
@@ -185,23 +186,23 @@ def test_any_category_is_trained_on_drawn_and_served(run_command, tmp_path):
     folder.mkdir()
     for name in ("train", "test"):
         n_rows = 600
-        numbers = {name: rng.integers(1, 90, n_rows).astype(float) for name in table.NUMERIC}
-        texts = {name: rng.choice(words, n_rows) for name in table.CATEGORICAL}
-        rows = pd.DataFrame(numbers | texts)[[*table.FEATURES]]
-        label = np.where(rows["sex"].isin(words[::2]), table.NEGATIVE, table.POSITIVE)
+        numbers = {name: rng.integers(1, 90, n_rows).astype(float) for name in census.NUMERIC}
+        texts = {name: rng.choice(words, n_rows) for name in census.CATEGORICAL}
+        rows = pd.DataFrame(numbers | texts)[[*census.FEATURES]]
+        label = np.where(rows["sex"].isin(words[::2]), census.NEGATIVE, census.POSITIVE)
         rows.assign(income=label).to_parquet(folder / f"{name}.parquet")
     done = run_command("python", PROJECT / "train.py", "--data", folder, "--n_estimators", 5)
     assert done.returncode == 0, done.stderr
     (run,) = mlflow.search_runs(output_format="list")
     assert run.info.status == "FINISHED"
     assert run.data.metrics["accuracy"] == 1  # told apart, every one
-    note = run.data.tags[tracking.DESCRIPTION]
-    assert not any(sign in note.replace(table.POSITIVE, "") for sign in ("<", "](", "!["))
+    note = run.data.tags[runs.DESCRIPTION]
+    assert not any(sign in note.replace(census.POSITIVE, "") for sign in ("<", "](", "!["))
     groups = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/groups.csv")
     assert MARKUP[0] in groups
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
     answers = model.predict(rows)
-    assert answers[table.LABEL].tolist() == label.tolist()
+    assert answers[census.LABEL].tolist() == label.tolist()
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""Train, track, sweep, evaluate, promote, score and serve XGBoost models of a table."""

@@ -1,0 +1,156 @@
+"""What the command lines share: options, plain errors, exit codes, signals."""
+
+import os
+import sys
+from collections.abc import Callable
+
+import click
+
+from tabular import cancel
+from tabular.errors import UserError, one_line
+from tabular.model.hyperparameters import HYPERPARAMETERS, Range
+
+
+class Command(click.Command):
+    """A command that takes ``--max-depth`` for ``--max_depth`` and remembers what was typed.
+
+    A parameter of a run can be written only once, so ours must be the text that ``mlflow run``
+    recorded, and none may be given twice under two spellings.
+    """
+
+    def __init__(self, *args, help: str, **kwargs):
+        settings = {
+            "token_normalize_func": lambda name: name.replace("-", "_"),
+            "max_content_width": 100,
+        }
+        help = help.replace("\n\n", "\n\n\b\n")  # \b: the examples keep their lines
+        # `mlflow run -P help=1` would end FINISHED without having done anything
+        kwargs["add_help_option"] = "MLFLOW_RUN_ID" not in os.environ
+        super().__init__(*args, help=help, context_settings=settings, **kwargs)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        typed, _, given = self.make_parser(ctx).parse_args(list(args))
+        for option in self.params:
+            if given.count(option) > 1:
+                raise click.UsageError(f"{option.name} is given twice.")
+        ctx.meta["typed"] = {p.name: str(typed.get(p.name, p.default)) for p in self.params}
+        return super().parse_args(ctx, args)
+
+
+class Int(click.IntRange):
+    """A whole number within bounds, or a word in its place, which gives None."""
+
+    name = "integer"
+
+    def __init__(self, low: int, high: int | None = None, word: str | None = None):
+        super().__init__(low, high)
+        self.word = word
+
+    def convert(self, value, param, ctx) -> int | None:
+        return None if value == self.word else super().convert(value, param, ctx)
+
+
+class Float(click.FloatRange):
+    """A finite number within bounds; XGBoost keeps it in 32 bits."""
+
+    name = "number"
+
+    def convert(self, value, param, ctx) -> float:
+        number = super().convert(value, param, ctx)
+        if number and not 1.2e-38 < abs(number) < 3.4e38:  # nan fails too
+            self.fail(f"{value!r} is not a number that 32 bits can hold.", param, ctx)
+        return number
+
+
+class CommaList(click.ParamType):
+    """Values of one kind, separated by commas, or a range like 0.01..0.3."""
+
+    def __init__(self, kind: click.ParamType):
+        self.kind, self.name = kind, f"{kind.name}s"
+
+    def convert(self, value, param, ctx) -> tuple | Range:
+        if not isinstance(value, str):
+            return value
+        entries = value.split(",")
+        if not all(entry.strip() for entry in entries):
+            self.fail(f"{value!r} has an empty entry; expected {self.name} like 3,6,9.", param, ctx)
+        if len(ends := value.split("..")) == 2:
+            span = Range(*(self.kind.convert(end.strip(), param, ctx) for end in ends))
+            if span.low >= span.high:
+                self.fail(f"{value!r} is empty; expected a range like 2..10.", param, ctx)
+            return span
+        return tuple(self.kind.convert(entry.strip(), param, ctx) for entry in entries)
+
+
+def option(name: str, kind: click.ParamType | None, default, meaning: str) -> Callable:
+    """An option whose help says what it means and what its default is; without one, required."""
+    given = {"required": True} if default is None else {"default": default, "show_default": True}
+    return click.option(f"--{name}", type=kind, help=meaning, **given)
+
+
+def hyperparameter_options(command: Callable, lists: bool = False) -> Callable:
+    """Add one option for each hyper-parameter: for a number, or for a list or a range."""
+    for p in reversed(HYPERPARAMETERS):
+        whole = isinstance(p.default, int)
+        kind = Int(p.low, p.high) if whole else Float(p.low, p.high, min_open=p.low_excluded)
+        default = p.default
+        if lists:
+            kind, default = CommaList(kind), ",".join(map(str, p.grid or [p.default]))
+        command = option(p.name, kind, default, f"{p.meaning[0].upper()}{p.meaning[1:]}.")(command)
+    return command
+
+
+def common_options(command: Callable) -> Callable:
+    """Add the options that everything which trains has."""
+    for name, kind, default, meaning in (
+        (
+            "scheduler",
+            None,
+            "local",
+            "Of Dask: its address, or local for a cluster in this machine.",
+        ),
+        ("executor", click.Choice(["local", "dask"]), "local", "Where the work is done."),
+        ("register", None, "none", "Registered model that gets a new version; none: none."),
+        ("device", click.Choice(["cpu", "cuda"]), "cpu", "What trains the trees."),
+        ("data", None, "auto", "auto, uci, synthetic, synthetic:N (rows) or a folder."),
+        ("seed", Int(0, 2**31 - 1), 0, "Of sampling and of the validation split."),
+    ):
+        command = option(name, kind, default, meaning)(command)
+    return command
+
+
+def run(command: click.Command) -> None:
+    """Run a command line to its end and exit.
+
+    Status 0: done; 1: the work failed; 2: the user's slip, told in a line; 128 + n: signal n.
+    Under ``mlflow run`` the run exists already: what ended it is written on it.
+    """
+    cancel.install()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of one small file
+    try:
+        command.main(standalone_mode=False)
+    except BaseException as error:
+        if number := cancel.received():
+            _tell("ended_by", number.name)
+            sys.exit(128 + number)
+        if isinstance(error, click.ClickException):
+            _tell("error", error.format_message())
+            sys.exit(error.exit_code)
+        from tabular.tracking import store
+
+        if store.is_permission_denied(error):
+            uri = store.redact(store.tracking_uri())
+            _tell("error", f"MLFLOW_TRACKING_URI: {uri} {store.explain_http_status(403)}")
+            sys.exit(UserError.exit_code)
+        _tell("error", f"{type(error).__name__}: {error}")
+        raise
+
+
+def _tell(tag: str, text: str) -> None:
+    line = one_line(text)
+    print(f"{tag.replace('_', ' ')}: {line}", file=sys.stderr)
+    if run_id := os.environ.get("MLFLOW_RUN_ID"):  # MLflow's, not yet opened by us
+        with cancel.held_off(then_raise=False):
+            from tabular.tracking import runs
+
+            runs.record_failure(run_id, tag, line)

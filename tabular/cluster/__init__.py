@@ -1,0 +1,1 @@
+"""Dask: the connection to a cluster, and training on partitions."""

@@ -1,0 +1,1 @@
+"""Evaluation: metrics, intervals, metrics by group, SHAP values and plots."""

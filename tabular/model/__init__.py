@@ -1,0 +1,1 @@
+"""The model: its hyper-parameters, how it is trained, and the code that is served."""

@@ -1,0 +1,1 @@
+"""The sweep: search space, trials, child runs, executors."""
