@@ -134,7 +134,7 @@ def runs(fix: bool) -> str:
 
 def rows(data: str) -> str:
     """Are the rows there, and are they what they should be?"""
-    with cancel.held_off():
+    with cancel.uninterrupted():
         from tabular.data import sources
 
     found = sources.load(data)

@@ -32,7 +32,7 @@ CANDIDATE, NAME = "promote.candidate", "promote.name"  # tags of a run
 @cli.option("rollback", click.BOOL, "false", "true makes the previous version champion again.")
 @click.pass_context
 def main(ctx, model, name, metric, min_improvement, max_group_drop, rollback) -> None:
-    with cancel.held_off():
+    with cancel.uninterrupted():
         from tabular.data import sources
         from tabular.tracking import registry, runs, store
 

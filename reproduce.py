@@ -16,7 +16,7 @@ from tabular.model.hyperparameters import DEFAULTS
 @cli.option("run_id", None, None, "Of a run of train.py or sweep.py, or of a sweep's child.")
 @click.pass_context
 def main(ctx, run_id: str) -> None:
-    with cancel.held_off():
+    with cancel.uninterrupted():
         import pandas as pd
 
         from tabular.data import sources

@@ -27,7 +27,7 @@ PROBABILITY, TRUE_LABEL = "probability", f"true_{census.LABEL}"
 )
 @click.pass_context
 def main(ctx, model, input, output, threshold) -> None:
-    with cancel.held_off():
+    with cancel.uninterrupted():
         from tabular.data import readers, sources, writers
         from tabular.tracking import registry, runs, store
 

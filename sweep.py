@@ -70,7 +70,7 @@ def main(
     **rest,
 ) -> None:
     plan = space.Grid(space.grid_configs(rest, max_points)) if sampler == "grid" else None
-    with cancel.held_off():
+    with cancel.uninterrupted():
         from tabular.cluster import connection
         from tabular.model import boosting
         from tabular.sweep import child_runs, trials
@@ -81,7 +81,7 @@ def main(
     parts = boosting.validation_splits(rows.train.y, seed, folds)
     child_runs.require_resumable(resume)
     if not plan:
-        with cancel.held_off():
+        with cancel.uninterrupted():
             from tabular.sweep import sampling
         plan = sampling.OptunaSearch(rest, sampler, metric, seed, trials)
     train.announce(rows)

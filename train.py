@@ -29,7 +29,7 @@ from tabular.model.hyperparameters import config_name
 def main(
     ctx, early_stopping_rounds, seed, data, device, register, executor, scheduler, **config
 ) -> None:
-    with cancel.held_off():
+    with cancel.uninterrupted():
         from tabular.cluster import connection, partitions
         from tabular.model import boosting
         from tabular.tracking import runs
@@ -54,7 +54,7 @@ def prepare(data: str, device: str, register: str, client=None):
     Args:
         client: of a Dask cluster, where the training rows are to be, and the device; None: here.
     """
-    with cancel.held_off():
+    with cancel.uninterrupted():
         from tabular.cluster import partitions
         from tabular.data import sources
         from tabular.model import boosting

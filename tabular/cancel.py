@@ -1,8 +1,11 @@
-"""SIGINT and SIGTERM: where they may break in, and how anybody learns that they came.
+"""Cancellation: the first SIGINT or SIGTERM asks the work to stop, and the work looks for it.
 
-An exception raised by a signal can be lost or disguised by the code that it breaks into, and can
-leave a module half imported or a database locked. So a signal is remembered as well as raised, and
-held off around imports and calls of MLflow.
+The first signal raises nothing by itself. Code that can stop calls ``check``: after each boosting
+round, block of a file, chunk of SHAP rows, chunk of a download and result of a sweep. Where no
+``check`` is reached within ``GRACE_SECONDS``, because the process waits for a silent server or for
+a Dask worker, a timer raises ``Cancelled`` in the main thread. The body of ``uninterrupted`` is
+spared: an import that breaks off leaves half a module behind, and a run must be ended. A second
+signal raises at once, wherever it arrives.
 """
 
 import signal
@@ -10,53 +13,66 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PATIENCE = 3.0  # seconds; `mlflow run` passes one Ctrl-C on as two signals
+GRACE_SECONDS = 3.0  # from the first signal to the timer
+DUPLICATE_SECONDS = 3.0  # `mlflow run` passes one Ctrl-C on as two signals
 
-_first: signal.Signals | None = None
-_deaf_until = 0.0
-_held = False
+_received: signal.Signals | None = None
+_ignore_until = 0.0
+_uninterrupted = False
 
 
 class Cancelled(BaseException):
-    """A signal asked the process to end. Not an ``Exception``, so that few swallow it."""
+    """A signal asked the process to end. It is not an ``Exception``, so that few swallow it."""
 
 
 def install() -> None:
-    """Take both signals."""
+    """Handle both signals from now on."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _handle)
+    if hasattr(signal, "SIGALRM"):  # Windows has no timer: there a second Ctrl-C is needed
+        signal.signal(signal.SIGALRM, _expire)
 
 
 def received() -> signal.Signals | None:
-    """The first signal that came, if one did."""
-    return _first
+    """The first signal that arrived; None if none did."""
+    return _received
 
 
 def check() -> None:
-    """Raise ``Cancelled`` if a signal came, whatever became of its own exception."""
-    if _first:
+    """Raise ``Cancelled`` if a signal has arrived."""
+    if _received:
+        stop_timer()
         raise Cancelled
+
+
+def stop_timer() -> None:
+    """Let the process end in its own time."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextmanager
-def held_off(then_raise: bool = True) -> Iterator[None]:
-    """Let the first signal wait for the end of the body; one that comes later breaks in."""
-    global _held
-    before, _held = _held, True
+def uninterrupted() -> Iterator[None]:
+    """Keep the timer, but not a second signal, from interrupting the body."""
+    global _uninterrupted
+    before, _uninterrupted = _uninterrupted, True
     try:
         yield
     finally:
-        _held = before
-    if then_raise and not before:
-        check()
+        _uninterrupted = before
 
 
 def _handle(number: int, frame) -> None:
-    global _first, _deaf_until
-    if time.monotonic() < _deaf_until:
-        return
-    wait = _held and not _first
-    _first = _first or signal.Signals(number)
-    _deaf_until = time.monotonic() + PATIENCE
-    if not wait:
+    global _received, _ignore_until
+    now = time.monotonic()
+    if _received is None:
+        _received, _ignore_until = signal.Signals(number), now + DUPLICATE_SECONDS
+        if hasattr(signal, "setitimer"):  # again every half second, for as long as it is held off
+            signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS, 0.5)
+    elif now >= _ignore_until:
         raise Cancelled
+
+
+def _expire(number: int, frame) -> None:
+    if not _uninterrupted:
+        check()

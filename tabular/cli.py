@@ -129,6 +129,7 @@ def run(command: click.Command) -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of one small file
     try:
         command.main(standalone_mode=False)
+        cancel.stop_timer()
     except BaseException as error:
         if number := cancel.received():
             _tell("ended_by", number.name)
@@ -150,7 +151,7 @@ def _tell(tag: str, text: str) -> None:
     line = one_line(text)
     print(f"{tag.replace('_', ' ')}: {line}", file=sys.stderr)
     if run_id := os.environ.get("MLFLOW_RUN_ID"):  # MLflow's, not yet opened by us
-        with cancel.held_off(then_raise=False):
+        with cancel.uninterrupted():
             from tabular.tracking import runs
 
             runs.record_failure(run_id, tag, line)

@@ -15,11 +15,9 @@ import pytest
 
 from tabular.data import sources, synthetic
 from tests import team
+from tests.helpers import PROJECT, REAL
 from tests.servers import free_port, running
 
-PROJECT = Path(__file__).resolve().parent.parent
-REAL = os.environ.get("CENSUS_DATA_DIR")  # the folder of the real files, if the caller has them
-REAL = Path(REAL).resolve() if REAL else None
 NEEDS = {
     "real": "the real files in $CENSUS_DATA_DIR",
     "network": "the internet",

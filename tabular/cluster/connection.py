@@ -58,17 +58,17 @@ def connect(
         return
     if scheduler != "local" and not ADDRESS.fullmatch(scheduler):
         raise UserError(f"scheduler: expected local or an address tcp://host:port, got {scheduler}")
-    with cancel.held_off():
+    with cancel.uninterrupted():
         from distributed import Client, LocalCluster
     with ExitStack() as stack:
         where = scheduler
         if scheduler == "local":
             size = {"n_workers": workers or joblib.cpu_count(), "threads_per_worker": 1}
             size |= {"dashboard_address": "127.0.0.1:0", "preload": QUIET}
-            with cancel.held_off():
+            with cancel.uninterrupted():
                 where = stack.enter_context(LocalCluster(**size))
         try:
-            with cancel.held_off():
+            with cancel.uninterrupted():
                 client = stack.enter_context(Client(where, timeout=ANSWER_SECONDS))
                 client.wait_for_workers(1, timeout=ANSWER_SECONDS)
             _make_ready(client, Requirements.of_this_run(device, writes))

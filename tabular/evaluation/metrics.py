@@ -87,7 +87,7 @@ def bootstrap(
     paired.
 
     Args:
-        binned: keep probabilities to the middle of one of ``HISTOGRAM_STEPS`` and draw how many rows
+        binned: keep probabilities to the middle of ``HISTOGRAM_STEPS`` and draw how many rows
             of each kind there are, not the rows: the same, but for pairs, in far less time where
             rows are many.
     """

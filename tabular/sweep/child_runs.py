@@ -74,7 +74,6 @@ def begin(parent: Run, setting: SweepSpec, point: Config) -> str:
     return run_id
 
 
-@cancel.held_off()
 def create(parent: Run, setting: SweepSpec, point: Config) -> str:
     """Make the child run of a point, RUNNING; returns its id."""
     client = mlflow.MlflowClient()
@@ -93,7 +92,6 @@ def log_lineage(setting: SweepSpec, run_id: str) -> None:
     runs.log_inputs(run_id, setting.rows, training=setting.rows.train)
 
 
-@cancel.held_off()
 def finish(setting: SweepSpec, outcome: TrialResult, when: int | None = None) -> None:
     """Write a point and what it gave, and end its run, FINISHED or FAILED.
 
@@ -181,7 +179,7 @@ def ensure_children_ended(parent: Run) -> Iterator[None]:
         runs.shorten_http_timeouts()
         raise
     finally:
-        with cancel.held_off(then_raise=False):
+        with cancel.uninterrupted():
             try:
                 ours = f"attributes.status = 'RUNNING' and tags.`{PARENT}` = '{parent.info.run_id}'"
                 for child in store.search_runs(ours, parent.info.experiment_id):
@@ -201,7 +199,6 @@ def end_orphaned_runs(parent: Run) -> list[str]:
     return [run.info.run_id for run in others if run.info.run_id != parent.info.run_id]
 
 
-@cancel.held_off()
 def left_running(experiment_id: str) -> tuple[list[Run], list[Run]]:
     """Runs that read RUNNING: those whose process is certainly gone; others that are no child."""
     dead, others = [], []
@@ -214,7 +211,6 @@ def left_running(experiment_id: str) -> tuple[list[Run], list[Run]]:
     return dead, others
 
 
-@cancel.held_off()
 def end(dead: list[Run]) -> None:
     """End runs whose process is gone, as KILLED."""
     for run in dead:
@@ -225,7 +221,7 @@ def require_resumable(resume: str) -> None:
     """Raise ``UserError`` unless ``resume`` is auto, never or the run id of a sweep."""
     if resume in ("auto", "never"):
         return
-    with cancel.held_off():
+    with cancel.uninterrupted():
         run = store.find_run(resume)
     if not run or SIZE not in run.data.tags:
         raise UserError(
@@ -234,7 +230,6 @@ def require_resumable(resume: str) -> None:
         )
 
 
-@cancel.held_off()
 def find_finished(
     parent: Run, setting: SweepSpec, how: str
 ) -> Callable[[Config], TrialResult | None]:
@@ -255,7 +250,6 @@ def find_finished(
         if not only or child.data.tags.get(PARENT, "") in only:
             found.setdefault(child.data.tags[tag], child)
 
-    @cancel.held_off()
     def look_up(point: Config) -> TrialResult | None:
         child = found.get(digest(point))
         if not child:

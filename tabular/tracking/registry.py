@@ -12,7 +12,6 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 
-from tabular import cancel
 from tabular.data.sources import Dataset, Split
 from tabular.errors import UserError, WorkFailed
 from tabular.tracking import runs, store
@@ -47,7 +46,6 @@ def require_registrable(register: str, rows: Dataset) -> None:
     require_name("register", register)
 
 
-@cancel.held_off()
 def register(uri: str, name: str, description: str = "") -> ModelVersion:
     """Make the model a new version of the registered model ``name``."""
     version = mlflow.register_model(uri, name)
@@ -55,7 +53,6 @@ def register(uri: str, name: str, description: str = "") -> ModelVersion:
     return version
 
 
-@cancel.held_off()
 def find_model(uri: str, option: str = "model") -> LoggedModel:
     """The model of this project that lies at ``uri``, an address that ``option`` led to.
 
@@ -74,7 +71,6 @@ def find_model(uri: str, option: str = "model") -> LoggedModel:
     return LoggedModel(info.model_uri, info.signature, run)
 
 
-@cancel.held_off()
 def find_version(model: LoggedModel, name: str) -> ModelVersion | None:
     """The newest version of the registered model that is this model; None if none is."""
     made = f"run_id = '{model.run.info.run_id}'"
@@ -83,7 +79,6 @@ def find_version(model: LoggedModel, name: str) -> ModelVersion | None:
     return max(same, key=lambda version: int(version.version), default=None)
 
 
-@cancel.held_off()
 def version_by_alias(name: str, alias: str) -> ModelVersion | None:
     """The version with the alias; None where there is none."""
     try:
@@ -96,7 +91,6 @@ def version_by_alias(name: str, alias: str) -> ModelVersion | None:
         raise
 
 
-@cancel.held_off()
 def predict(model: LoggedModel, split: Split) -> np.ndarray:
     """The probabilities that the model, loaded as it would be served, gives rows: (n_samples,)."""
     served = _loaded(model)
@@ -104,7 +98,6 @@ def predict(model: LoggedModel, split: Split) -> np.ndarray:
     return probability.to_numpy(np.float32)  # as the booster gave them
 
 
-@cancel.held_off()
 def predictor(model: LoggedModel) -> Callable[[pd.DataFrame], np.ndarray]:
     """What gives features the probabilities that the model gives them when it is served.
 
@@ -151,7 +144,6 @@ def _params(signature: ModelSignature) -> list:
     return signature.params.params if signature.params else []
 
 
-@cancel.held_off()
 def log_verdict(version: ModelVersion, tags: dict[str, str], note: str) -> None:
     """Write a verdict on a version: tags, and Markdown above its description."""
     client, place = mlflow.MlflowClient(), (version.name, version.version)
@@ -161,7 +153,6 @@ def log_verdict(version: ModelVersion, tags: dict[str, str], note: str) -> None:
     client.update_model_version(*place, note + RULE + before)
 
 
-@cancel.held_off()
 def set_champion(version: ModelVersion, champion: ModelVersion | None) -> None:
     """Make a version the champion, and ``champion``, the one it was compared with, the previous.
 
@@ -176,7 +167,6 @@ def set_champion(version: ModelVersion, champion: ModelVersion | None) -> None:
     client.set_registered_model_alias(version.name, CHAMPION, version.version)
 
 
-@cancel.held_off()
 def roll_back(champion: ModelVersion, previous: ModelVersion) -> None:
     """Make the previous version the champion again; nothing is previous then."""
     client = mlflow.MlflowClient()

@@ -57,26 +57,26 @@ def start_run(name: str) -> Iterator[Run]:
     Under ``mlflow run`` that is the run MLflow made: where it still has a generated name it takes
     ours, and one that the user chose stays.
     """
+    cancel.check()
     resumed = "MLFLOW_RUN_ID" in os.environ
     try:
-        with cancel.held_off():
-            own_name = None if resumed else os.environ.get("MLFLOW_RUN_NAME", name)
-            run = mlflow.start_run(run_name=own_name, tags={PROCESS: process.identity()})
-            run = _without_secrets(run)
-            store.require_artifacts(mlflow.MlflowClient().get_experiment(run.info.experiment_id))
-            if resumed and _is_generated(run.info.run_name or ""):
-                mlflow.set_tag("mlflow.runName", name)
+        own_name = None if resumed else os.environ.get("MLFLOW_RUN_NAME", name)
+        run = mlflow.start_run(run_name=own_name, tags={PROCESS: process.identity()})
+        run = _without_secrets(run)
+        store.require_artifacts(mlflow.MlflowClient().get_experiment(run.info.experiment_id))
+        if resumed and _is_generated(run.info.run_name or ""):
+            mlflow.set_tag("mlflow.runName", name)
         yield run
-        cancel.check()  # the work may have swallowed it
+        cancel.check()
     except BaseException as error:
         number, opened = cancel.received(), mlflow.active_run()
         if opened:
             reason = ("ended_by", number.name) if number else ("error", _one_line(error))
-            with cancel.held_off(then_raise=False):
+            with cancel.uninterrupted():
                 record_failure(opened.info.run_id, *reason)
                 mlflow.end_run("KILLED" if number else "FAILED")
         raise
-    with cancel.held_off(then_raise=False):
+    with cancel.uninterrupted():
         mlflow.end_run("FINISHED")
 
 
@@ -115,7 +115,7 @@ def escape_markdown(text: str) -> str:
 def record_failure(run_id: str, tag: str, line: str) -> None:
     """Write on a run what ended it, where a reader of the run sees it.
 
-    What ended it may be the store itself: then this gives up soon, and says so.
+    The store itself may have ended it: then this gives up soon, and prints why.
     """
     shorten_http_timeouts()
     line, client = one_line(line), mlflow.MlflowClient()
@@ -126,12 +126,13 @@ def record_failure(run_id: str, tag: str, line: str) -> None:
         client.log_batch(run_id, tags=[RunTag(tag, line), RunTag(DESCRIPTION, note)])
     except Exception as error:
         print(f"not written on the run: {_one_line(error)[:500]}", file=sys.stderr)
+        shorten_http_timeouts(1)
 
 
-def shorten_http_timeouts() -> None:
-    """From now on, do not wait for a tracking server that does not answer."""
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "5"
+def shorten_http_timeouts(seconds: int = 4) -> None:
+    """Wait this long for a tracking server from now on; after a signal, ask it only once."""
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0" if cancel.received() else "1"
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(seconds)
 
 
 def provenance_tags(rows: Dataset, device: str) -> dict[str, str]:
@@ -147,7 +148,6 @@ def provenance_tags(rows: Dataset, device: str) -> dict[str, str]:
     }
 
 
-@cancel.held_off()
 def log_setup(
     run: Run, typed: dict[str, str], rows: Dataset, device: str, tags: dict[str, str] | None = None
 ) -> None:
@@ -157,14 +157,12 @@ def log_setup(
     log_inputs(run.info.run_id, rows, training=rows.train, test=rows.test)
 
 
-@cancel.held_off()
 def log_params(run: Run, typed: dict[str, str]) -> None:
     """Log parameters as typed; those that `mlflow run` has written already stay as they are."""
     params = [Param(key, value) for key, value in typed.items() if key not in run.data.params]
     mlflow.MlflowClient().log_batch(run.info.run_id, params=params)
 
 
-@cancel.held_off()
 def log_inputs(run_id: str, rows: Dataset, **splits: Split) -> None:
     """Log the lineage of splits, by the context they were used in.
 
@@ -209,7 +207,6 @@ def to_client_frame(X: pd.DataFrame) -> pd.DataFrame:
     return frame.where(frame.notna(), None)
 
 
-@cancel.held_off()
 def log_model(booster: xgboost.Booster, examples: pd.DataFrame, params: dict[str, str]):
     """Log the servable model: code, native booster file, signature, example, requirements.
 
@@ -236,7 +233,6 @@ def log_model(booster: xgboost.Booster, examples: pd.DataFrame, params: dict[str
         )
 
 
-@cancel.held_off()
 def log_results(
     run: Run,
     model_id: str,
@@ -265,7 +261,6 @@ def log_results(
     mlflow.log_metrics(scores, run_id=run_id, model_id=model_id, dataset=test)
 
 
-@cancel.held_off()
 def log_artifacts(run: Run, pictures: dict[str, bytes], tables: dict[str, pd.DataFrame]) -> None:
     """Log pictures and tables, by the artifact's path; MLflow's page shows a .json as a table."""
     client, run_id = mlflow.MlflowClient(), run.info.run_id
@@ -281,7 +276,6 @@ def log_artifacts(run: Run, pictures: dict[str, bytes], tables: dict[str, pd.Dat
         client.log_artifacts(run_id, folder)
 
 
-@cancel.held_off()
 def log_metrics(run: Run, metrics: dict[str, float]) -> None:
     """Log numbers by name."""
     mlflow.log_metrics(metrics, run_id=run.info.run_id)
@@ -300,7 +294,6 @@ def peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-@cancel.held_off()
 def log_tags(run: Run, tags: dict[str, str]) -> None:
     """Log tags in one call."""
     client = mlflow.MlflowClient()

@@ -16,7 +16,6 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
-from tabular import cancel
 from tabular.errors import UserError, WorkFailed
 
 ANSWER_SECONDS = 6  # for an answer; a script needs two or three to start, and ten are the bound
@@ -56,7 +55,6 @@ def redact(uri: str) -> str:
     return ADDRESS.sub(r"\1", uri)
 
 
-@cancel.held_off()
 def require_reachable() -> None:
     """Raise ``UserError`` within ten seconds where a server cannot be used, with what to do.
 
@@ -136,7 +134,6 @@ def explain_http_status(status: int, text: str = "") -> str:
     return f"answers with HTTP status {status}: {line}"
 
 
-@cancel.held_off()
 def current_experiment() -> Experiment:
     """The experiment that a run started here would belong to; it is made if there is none."""
     client, name = mlflow.MlflowClient(), os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
@@ -148,7 +145,6 @@ def current_experiment() -> Experiment:
     return found or client.get_experiment(client.create_experiment(name))
 
 
-@cancel.held_off()
 def artifact_round_trip(uri: str) -> int:
     """Write an artifact, read it back and delete it; returns its size in bytes."""
     repository, content = get_artifact_repository(uri), b"census-mlflow"
@@ -178,7 +174,6 @@ def find(look_up: Callable, *names: str):
         raise
 
 
-@cancel.held_off()
 def search_runs(condition: str, experiment_id: str | None = None) -> list[Run]:
     """All runs of an experiment, or of the whole store, that meet a condition, the oldest first."""
     return mlflow.search_runs(
@@ -191,7 +186,6 @@ def search_runs(condition: str, experiment_id: str | None = None) -> list[Run]:
     )
 
 
-@cancel.held_off()
 def recorded_value(
     run: Run, name: str, like: str | float | list[float]
 ) -> str | float | list | None:

@@ -16,11 +16,11 @@ import pytest
 
 from tabular.data import census, synthetic
 from tabular.sweep import child_runs
-from tests.conftest import PROJECT
 from tests.faults import disk
 from tests.faults.job import ROWS
 from tests.faults.scene import BEFORE, SCRIPTS, Scene, World, answer, rename_paths, scene
 from tests.faults.servers import mirror
+from tests.helpers import PROJECT
 from tests.servers import free_port, running
 
 CHAMPION = ["--n_estimators", "5", "--max_depth", "2"]

@@ -15,9 +15,9 @@ from tabular.data import census, sources, synthetic
 from tabular.model import boosting, served
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.tracking import runs
+from tests.helpers import PERSON as ROW
 from tests.hostile.broken import CELLS, flipped, replaced, truncated
 from tests.servers import serving
-from tests.test_served import PERSON as ROW
 
 JSON = "application/json"
 PERSON = {k: float(v) if isinstance(v, int) else v for k, v in ROW.items()}

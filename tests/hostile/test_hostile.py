@@ -13,7 +13,7 @@ import promote
 from tabular.data import census, sources
 from tabular.errors import one_line
 from tabular.tracking import runs
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 from tests.hostile import bodies, broken, parameters, referee
 
 MARKUP = [

@@ -9,8 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.conftest import PROJECT
-from tests.test_train import the_run
+from tests.helpers import PROJECT, the_run
 
 SLURM = PROJECT / "deploy" / "slurm.sh"
 JOB = yaml.safe_load((PROJECT / "deploy" / "kubernetes.yaml").read_text())

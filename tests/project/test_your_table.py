@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import requests
 
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 from tests.servers import serving
 
 PAGE = (PROJECT / "docs" / "your-table.md").read_text()

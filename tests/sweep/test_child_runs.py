@@ -14,7 +14,7 @@ from tabular.model.hyperparameters import DEFAULTS
 from tabular.sweep import child_runs
 from tabular.sweep.trials import TrialResult
 from tabular.tracking import process, runs
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 
 POINTS = [DEFAULTS | {"max_depth": depth} for depth in (1, 2, 3)]
 

@@ -11,7 +11,7 @@ import check
 from tabular.errors import UserError
 from tabular.sweep import child_runs
 from tabular.tracking import process, runs, store
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 from tests.servers import answering, free_port, running
 
 SCRIPTS = {

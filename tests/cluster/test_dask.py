@@ -12,9 +12,8 @@ import pytest
 
 from tabular.cluster import connection
 from tabular.sweep import child_runs
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT, SWEEP, board, children_of, started, sweeps, wait_for
 from tests.servers import answering, free_port, running
-from tests.test_sweep import SWEEP, board, children_of, started, sweeps, wait_for
 
 SIXTY = [
     "--max_depth", "2,3,4,5,6", "--learning_rate", "0.05,0.1,0.2,0.3",

@@ -6,9 +6,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from tests.conftest import PROJECT
-from tests.test_sweep import SMALL, SWEEP, children_of, sweeps
-from tests.test_train import TEST_METRICS, the_run
+from tests.helpers import PROJECT, SMALL, SWEEP, TEST_METRICS, children_of, sweeps, the_run
 
 TRAIN = ["python", PROJECT / "train.py"]
 

@@ -22,7 +22,7 @@ from tabular.evaluation import metrics
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.tracking import runs
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 
 SCORE = ["python", PROJECT / "score.py"]
 

@@ -20,11 +20,8 @@ from tabular.data import census
 from tabular.data.sources import load
 from tabular.model import served
 from tabular.tracking import runs
-from tests.conftest import REAL
+from tests.helpers import PLOTS, REAL, RUN, TEST_METRICS, artifacts, the_run
 from tests.servers import free_port, running, serving
-from tests.test_train import PLOTS, TEST_METRICS, artifacts, the_run
-
-RUN = ["mlflow", "run", "--env-manager", "local"]
 
 
 def test_a_folder_runs_and_typed_parameters_are_kept(run_command, project):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tabular.data import census, sources, synthetic
 from tabular.errors import UserError
 from tabular.model import boosting, hyperparameters, served
-from tests.conftest import REAL
+from tests.helpers import REAL
 
 ROW = (
     "39, State-gov, 77516, Bachelors, 13, Never-married, Adm-clerical, Not-in-family, White, Male, "

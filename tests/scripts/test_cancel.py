@@ -6,8 +6,7 @@ import sys
 import mlflow
 import pytest
 
-from tests.conftest import PROJECT
-from tests.test_train import the_run
+from tests.helpers import PROJECT, the_run
 
 # The signal arrives as the named function begins; `how` is what the code around makes of it.
 SCRIPT = """

@@ -2,67 +2,36 @@
 
 import random
 import signal
-import subprocess
 import time
-from contextlib import contextmanager
 
 import mlflow
-import pandas as pd
 import pytest
 
 from tabular.data import census, synthetic
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.sweep import child_runs
 from tabular.tracking import runs
-from tests.conftest import PROJECT, REAL
+from tests.helpers import (
+    PLOTS,
+    PROJECT,
+    REAL,
+    SMALL,
+    SWEEP,
+    TABLES,
+    TEST_METRICS,
+    artifacts,
+    board,
+    children_of,
+    search,
+    started,
+    sweeps,
+    wait_for,
+)
 from tests.servers import free_port, running
-from tests.test_train import PLOTS, TABLES, TEST_METRICS, artifacts
 
-SWEEP = ["python", PROJECT / "sweep.py"]
-SMALL = ["--max_depth", "2,3", "--learning_rate", "0.1,0.3", "--n_estimators", "5,10"]
 SPANS = ["--max_depth", "2..5", "--learning_rate", "0.05..0.5", "--n_estimators"]
 TRIALS = ["--sampler", "tpe", "--trials", "12", *SPANS, "50..150"]
 LONG = ["--max_depth", "2,3,4", "--learning_rate", "0.1,0.3", "--n_estimators", "150,300"]
-
-
-def search(condition):
-    return mlflow.MlflowClient().search_runs(["0"], condition, max_results=1000)
-
-
-def sweeps():
-    """Parents, the newest first."""
-    return search(f"tags.`{child_runs.SIZE}` != ''")
-
-
-def children_of(run, status="FINISHED"):
-    of = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
-    return search(f"{of} and attributes.status = '{status}'")
-
-
-def board(run):
-    path = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="sweep.csv")
-    return pd.read_csv(path, keep_default_na=False)
-
-
-@contextmanager
-def started(arguments, log):
-    """A sweep in the background, surely gone afterwards; yields it and what it printed so far."""
-    with log.open("w") as output:
-        command = [str(word) for word in [*SWEEP, *arguments]]
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_for(condition, seconds=60):
-    for _ in range(seconds * 20):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"did not happen in {seconds} s")
 
 
 def test_a_sweep_leaves_children_a_table_and_a_model(run_command, synthetic_folder):

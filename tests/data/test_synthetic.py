@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import synthetic as fidelity
 from tabular.data import census, sources, synthetic
-from tests.conftest import PROJECT, REAL
+from tests.helpers import PROJECT, REAL
 
 # SHA-256 of adult.data and adult.test, shortened; a new recipe or generator means new ones.
 DEFAULT_DIGESTS = ["407df291096b2263", "8edcb6bdebd15977"]

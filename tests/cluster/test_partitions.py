@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tabular.data import census, sources
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 
 TRAIN = ["python", PROJECT / "train.py", "--executor"]
 

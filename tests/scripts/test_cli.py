@@ -10,7 +10,7 @@ import reproduce
 import score
 import sweep
 import train
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 
 MLPROJECT = yaml.safe_load((PROJECT / "MLproject").read_text())
 COMMANDS = {

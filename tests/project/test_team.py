@@ -10,9 +10,8 @@ import pytest
 
 from tabular.data import census, synthetic
 from tests import team
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT, RUN
 from tests.servers import git_over_http
-from tests.test_project import RUN
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgresql]
 

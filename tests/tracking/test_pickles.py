@@ -17,8 +17,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from tests.conftest import PROJECT
-from tests.test_sweep import SMALL, SWEEP
+from tests.helpers import PROJECT, SMALL, SWEEP
 
 UNPACK = gzip.decompress, zlib.decompress, bz2.decompress, lzma.decompress
 PACKED = (gzip.BadGzipFile, zlib.error, OSError, EOFError, lzma.LZMAError, ValueError)

@@ -10,33 +10,7 @@ import pytest
 from tabular.data import census, synthetic
 from tabular.model import hyperparameters
 from tabular.tracking import runs
-from tests.conftest import PROJECT, REAL
-
-SCORES = (
-    "accuracy", "roc_auc", "log_loss", "average_precision", "f1", "precision", "recall",
-    "brier_score",
-)  # fmt: skip
-TEST_METRICS = {f"{name}{end}" for name in SCORES for end in ("", "_low", "_high")} | {
-    f"{kind}_difference_{feature}"
-    for kind in ("demographic_parity", "equalized_odds")
-    for feature in ("sex", "race", "age", "sex_race")
-} | {"expected_calibration_error"}  # fmt: skip
-PLOTS = {
-    "calibration", "confusion_matrix", "groups", "log_loss", "precision_recall", "roc", "shap",
-}  # fmt: skip
-TABLES = {"calibration.csv", "groups.csv", "importance.csv", "shap.csv", "thresholds.csv"}
-
-
-def the_run():
-    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
-    return run
-
-
-def artifacts(run):
-    client = mlflow.MlflowClient()
-    return {
-        a.path for folder in (None, "plots") for a in client.list_artifacts(run.info.run_id, folder)
-    }
+from tests.helpers import PLOTS, PROJECT, REAL, SCORES, TABLES, TEST_METRICS, artifacts, the_run
 
 
 def test_a_run_leaves_the_whole_record(run_command, synthetic_folder):

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tabular.tracking import runs
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 
 
 def pinned(name):

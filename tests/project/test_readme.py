@@ -9,9 +9,8 @@ import score
 import sweep
 import train
 from tabular.model import hyperparameters
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT, README
 
-README = (PROJECT / "README.md").read_text()
 PAGES = [PROJECT / "README.md", PROJECT / "data" / "README.md", *(PROJECT / "docs").glob("*.md")]
 COMMANDS = re.findall(r"```sh\n(.*?)```", README, re.S)
 

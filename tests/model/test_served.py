@@ -17,14 +17,9 @@ from mlflow.exceptions import MlflowException
 from tabular.data import census
 from tabular.model import boosting, hyperparameters, served
 from tabular.tracking import runs
+from tests.helpers import PERSON
 
 CONFIG = hyperparameters.DEFAULTS | {"n_estimators": 30}
-PERSON = {
-    "age": 39, "workclass": "Private", "fnlwgt": 77516, "education": "Bachelors",
-    "education-num": 13, "marital-status": "Divorced", "occupation": "Sales",
-    "relationship": "Unmarried", "race": "White", "sex": "Male", "capital-gain": 2174,
-    "capital-loss": 0, "hours-per-week": 40, "native-country": "United-States",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tabular.data import census
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 
 
 def test_columns_are_those_of_uci_in_the_order_of_the_files():

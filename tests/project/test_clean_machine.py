@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT, REAL
+from tests.helpers import PROJECT, README, REAL
 from tests.machine import Machine
 from tests.servers import free_port
-from tests.test_readme import README
 
 HEX = re.compile(r"\b[0-9a-f]{32}\b")
 SLOW = "-P trials=120"  # eight minutes

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tabular.tracking import process
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 
 TELL = "from tabular.tracking import process; print(process.identity(), flush=True); input()"
 

@@ -1,5 +1,7 @@
 """What the trees split on, and what each value adds: it must add up."""
 
+import signal
+
 import numpy as np
 import pytest
 import xgboost
@@ -58,6 +60,6 @@ def test_the_sample_is_seeded_without_repeats_and_smaller_for_a_large_model(fitt
 
 def test_a_signal_ends_a_long_explanation(fitted, rows, monkeypatch):
     """It works in a thread of its own, where no signal arrives."""
-    monkeypatch.setattr(cancel, "_first", 2)
+    monkeypatch.setattr(cancel, "_received", signal.SIGINT)
     with pytest.raises(cancel.Cancelled):
         shap.shap_values(fitted, Encoder(fitted)(rows.test.X.head(300)))

@@ -14,7 +14,7 @@ from tabular.errors import UserError, WorkFailed
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.tracking import registry, runs
-from tests.conftest import PROJECT
+from tests.helpers import PROJECT
 from tests.servers import free_port, running
 
 NAME = "it's income"

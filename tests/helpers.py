@@ -1,0 +1,92 @@
+"""What tests of several rooms use: paths, expected names, and questions to the store."""
+
+import os
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+
+from tabular.sweep import child_runs
+
+PROJECT = Path(__file__).resolve().parent.parent
+README = (PROJECT / "README.md").read_text()
+REAL = os.environ.get("CENSUS_DATA_DIR")  # the folder of the real files, if the caller has them
+REAL = Path(REAL).resolve() if REAL else None
+
+SCORES = (
+    "accuracy", "roc_auc", "log_loss", "average_precision", "f1", "precision", "recall",
+    "brier_score",
+)  # fmt: skip
+TEST_METRICS = {f"{name}{end}" for name in SCORES for end in ("", "_low", "_high")} | {
+    f"{kind}_difference_{feature}"
+    for kind in ("demographic_parity", "equalized_odds")
+    for feature in ("sex", "race", "age", "sex_race")
+} | {"expected_calibration_error"}  # fmt: skip
+PLOTS = {
+    "calibration", "confusion_matrix", "groups", "log_loss", "precision_recall", "roc", "shap",
+}  # fmt: skip
+PERSON = {
+    "age": 39, "workclass": "Private", "fnlwgt": 77516, "education": "Bachelors",
+    "education-num": 13, "marital-status": "Divorced", "occupation": "Sales",
+    "relationship": "Unmarried", "race": "White", "sex": "Male", "capital-gain": 2174,
+    "capital-loss": 0, "hours-per-week": 40, "native-country": "United-States",
+}  # fmt: skip
+RUN = ["mlflow", "run", "--env-manager", "local"]
+SWEEP = ["python", PROJECT / "sweep.py"]
+SMALL = ["--max_depth", "2,3", "--learning_rate", "0.1,0.3", "--n_estimators", "5,10"]
+TABLES = {"calibration.csv", "groups.csv", "importance.csv", "shap.csv", "thresholds.csv"}
+
+
+def the_run():
+    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    return run
+
+
+def artifacts(run):
+    client = mlflow.MlflowClient()
+    return {
+        a.path for folder in (None, "plots") for a in client.list_artifacts(run.info.run_id, folder)
+    }
+
+
+def search(condition):
+    return mlflow.MlflowClient().search_runs(["0"], condition, max_results=1000)
+
+
+def sweeps():
+    """Parents, the newest first."""
+    return search(f"tags.`{child_runs.SIZE}` != ''")
+
+
+def children_of(run, status="FINISHED"):
+    of = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
+    return search(f"{of} and attributes.status = '{status}'")
+
+
+def board(run):
+    path = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="sweep.csv")
+    return pd.read_csv(path, keep_default_na=False)
+
+
+@contextmanager
+def started(arguments, log):
+    """A sweep in the background, surely gone afterwards; yields it and what it printed so far."""
+    with log.open("w") as output:
+        command = [str(word) for word in [*SWEEP, *arguments]]
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(condition, seconds=60):
+    for _ in range(seconds * 20):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"did not happen in {seconds} s")
