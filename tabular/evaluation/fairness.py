@@ -35,7 +35,7 @@ def metric_frames(
     """Counts and rates by group, for each feature a frame of fairlearn.
 
     Args:
-        X: (n_samples, n_features), as in ``sources.Split``.
+        X: (n_samples, n_features), as in ``dataset.Split``.
         y_true, y_pred: 0 or 1, shape (n_samples,).
     """
     people = pd.DataFrame(group_labels(X)).assign(y_true=y_true, y_pred=y_pred)

@@ -12,7 +12,7 @@ import pandas as pd
 import xgboost
 
 from tabular.data import census
-from tabular.data.sources import Split
+from tabular.data.dataset import Split
 from tabular.errors import UserError
 
 VALIDATION_SHARE = 0.2

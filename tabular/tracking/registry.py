@@ -12,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 
-from tabular.data.sources import Dataset, Split
+from tabular.data.dataset import Dataset, Split
 from tabular.errors import UserError, WorkFailed
 from tabular.tracking import runs, store
 

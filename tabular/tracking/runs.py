@@ -32,7 +32,7 @@ from mlflow.utils import name_utils
 
 from tabular import cancel
 from tabular.data import census
-from tabular.data.sources import Dataset, Split
+from tabular.data.dataset import Dataset, Split
 from tabular.errors import WorkFailed, one_line
 from tabular.model import served
 from tabular.tracking import process, store
