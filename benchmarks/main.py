@@ -48,14 +48,14 @@ LOG_MODEL = """
 import sys, time
 from tabular.data import sources
 from tabular.model import boosting
-from tabular.tracking import runs
+from tabular.tracking import logged_model, runs
 from tabular.model.hyperparameters import DEFAULTS
 rows = sources.load()
 booster, _ = boosting.fit(DEFAULTS | {"max_depth": 6}, boosting.full_matrix(rows.train))
 with runs.start_run("benchmark"):
-    examples = runs.to_client_frame(rows.test.X.head(5))
+    examples = logged_model.to_client_frame(rows.test.X.head(5))
     start = time.perf_counter()
-    runs.log_model(booster, examples, {})
+    logged_model.log_model(booster, examples, {})
     print("seconds", time.perf_counter() - start)
 """
 

@@ -25,7 +25,7 @@ from benchmarks import nothing
 from tabular.data import sources
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
-from tabular.tracking import runs
+from tabular.tracking import logged_model
 from tests.servers import serving
 
 BATCHES = {1: 1.0, 100: 1.0, 10_000: 0.05}  # rows, and so many of --requests are sent of each
@@ -41,9 +41,9 @@ def log_models(folder: str) -> dict[str, str]:
     booster, _ = boosting.fit(
         DEFAULTS | {"max_depth": 6}, boosting.bin_rows(rows.train.X, rows.train.y)
     )
-    examples = runs.to_client_frame(rows.test.X.head(1))
+    examples = logged_model.to_client_frame(rows.test.X.head(1))
     with mlflow.start_run():
-        ours = runs.log_model(booster, examples, {})
+        ours = logged_model.log_model(booster, examples, {})
         floor = mlflow.pyfunc.log_model(
             name="nothing",
             python_model=nothing.__file__,
@@ -56,7 +56,7 @@ def log_models(folder: str) -> dict[str, str]:
 
 def body(n_rows: int) -> str:
     """A request for so many rows of the test file."""
-    rows = runs.to_client_frame(sources.load().test.X.head(n_rows))
+    rows = logged_model.to_client_frame(sources.load().test.X.head(n_rows))
     return json.dumps({"dataframe_split": json.loads(rows.to_json(orient="split", index=False))})
 
 

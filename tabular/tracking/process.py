@@ -1,49 +1,96 @@
-"""Which process wrote a run, and whether it is certainly gone."""
+"""Which process wrote a run, whether it is certainly gone, and the memory of this process."""
 
 import os
 import platform
+import sys
+import uuid
 from pathlib import Path
 
 import psutil
+
+if sys.platform != "win32":  # Windows has no such module
+    import resource
 
 PROC = Path("/proc")
 
 
 def identity() -> str:
-    """Host, boot, PID namespace, PID and start time of the process: no other has had them all.
+    """Machine, PID namespace (on Linux), PID and start time of this process.
 
-    Empty where the system tells no boot and no namespace (macOS, Windows).
+    No two processes have all of them in common. Empty if the system does not tell one of them.
     """
     try:
-        namespace = (PROC / "self/ns/pid").readlink()
-        return f"{machine_id()} {namespace} {os.getpid()} {_start(os.getpid())}"
-    except OSError:
+        machine = machine_id()
+        if " " not in machine:  # two machines may have the same host name
+            return ""
+        if psutil.LINUX:
+            machine += f" {(PROC / 'self/ns/pid').readlink()}"
+        return f"{machine} {os.getpid()} {_start(psutil.Process())}"
+    except (OSError, psutil.Error):
         return ""
 
 
 def machine_id() -> str:
-    """Host and boot; the host alone where the system tells no boot."""
-    boot = PROC / "sys/kernel/random/boot_id"
-    return f"{platform.node()} {boot.read_text().strip() if boot.exists() else ''}".strip()
+    """Host name and boot id on Linux, host name and a digest of the network hardware elsewhere.
+
+    It is the host name alone if Linux does not tell a boot id.
+    """
+    if not psutil.LINUX:
+        return f"{platform.node()} {uuid.uuid5(uuid.NAMESPACE_OID, str(uuid.getnode()))}"
+    boot_id = PROC / "sys/kernel/random/boot_id"
+    return f"{platform.node()} {boot_id.read_text().strip() if boot_id.exists() else ''}".strip()
 
 
 def is_gone(recorded: str) -> bool:
-    """Whether the recorded process was one of this machine's and certainly lives no more."""
-    *machine_id, pid, start = recorded.split(" ") if recorded else ("", "", "")
-    if not recorded or machine_id != identity().split(" ")[:3]:
-        return False
-    if not psutil.pid_exists(int(pid)):
-        return True
-    try:
-        return _start(int(pid)) != start
-    except OSError:
-        return False
+    """Whether a process is certainly gone; a zombie is.
 
+    Args:
+        recorded: what ``identity`` returned in that process.
 
-def _start(pid: int) -> str:
-    """Clock ticks from boot to the start of a process; nothing for one that only waits to be read.
-
-    Source: proc_pid_stat(5), fields 3 and 22.
+    Returns:
+        False for a process of another machine, boot or PID namespace, and for one that the system
+        does not let this process look at.
     """
-    fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    return "" if fields[0] in "ZX" else fields[19]
+    own = identity()
+    if not own or recorded.split(" ")[:-2] != own.split(" ")[:-2]:
+        return False
+    pid, start = recorded.split(" ")[-2:]
+    try:
+        process = psutil.Process(int(pid))
+        zombie = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        return zombie or _start(process) != start
+    except psutil.NoSuchProcess:
+        return not _is_hidden(int(pid))
+    except psutil.Error:
+        return False
+
+
+def _start(process: psutil.Process) -> str:
+    """When a process started: clock ticks since boot on Linux, milliseconds since 1970 elsewhere.
+
+    The boot is subtracted because Linux's wall clock, and with it the absolute time, can be set.
+    """
+    if psutil.LINUX:
+        ticks = (process.create_time() - psutil.boot_time()) * os.sysconf("SC_CLK_TCK")
+        return str(round(ticks))
+    return str(round(process.create_time() * 1000))
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether a process exists that the system does not show to this user (hidepid, proc(5))."""
+    try:
+        if os.name == "posix":  # signal 0 is not delivered; on Windows it would end the process
+            os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        pass
+    return False
+
+
+def peak_memory_mb() -> float:
+    """The largest resident memory of this process so far, in MB (10^6 bytes)."""
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes or KiB, getrusage(2)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -1,6 +1,5 @@
 """Registered models in the MLflow store: versions, and the aliases that say which one is in use."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from mlflow.models import ModelSignature
 
 from tabular.data.dataset import Dataset, Split
 from tabular.errors import UserError, WorkFailed
-from tabular.tracking import runs, store
+from tabular.tracking import logged_model, store
 
 CHAMPION, PREVIOUS = "champion", "previous"
 RULE = "\n\n---\n\n"  # in a description: above it the verdict, below it what stood there
@@ -94,7 +93,7 @@ def version_by_alias(name: str, alias: str) -> ModelVersion | None:
 def predict(model: LoggedModel, split: Split) -> np.ndarray:
     """The probabilities that the model, loaded as it would be served, gives rows: (n_samples,)."""
     served = _loaded(model)
-    probability = served.predict(runs.to_client_frame(split.X))["probability"]
+    probability = served.predict(logged_model.to_client_frame(split.X))["probability"]
     return probability.to_numpy(np.float32)  # as the booster gave them
 
 
@@ -110,10 +109,8 @@ def predictor(model: LoggedModel) -> Callable[[pd.DataFrame], np.ndarray]:
 
 
 def _loaded(model: LoggedModel) -> mlflow.pyfunc.PyFuncModel:
-    # Python would keep bytecode beside the model's code, and where the disk is full only half of
-    # it, which it takes for whole ever after
-    sys.dont_write_bytecode = True
-    return mlflow.pyfunc.load_model(model.uri)
+    with logged_model.no_bytecode():
+        return mlflow.pyfunc.load_model(model.uri)
 
 
 def incompatibilities(new: ModelSignature, old: ModelSignature) -> list[str]:

@@ -1,6 +1,5 @@
 """What a run leaves in the MLflow store."""
 
-import hashlib
 import json
 import os
 import platform
@@ -16,7 +15,6 @@ from pathlib import Path
 
 import mlflow
 import pandas as pd
-import xgboost
 from mlflow.entities import (
     DatasetInput,
     InputTag,
@@ -26,28 +24,18 @@ from mlflow.entities import (
     RunTag,
 )
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+from mlflow.types import ColSpec, Schema
 from mlflow.utils import name_utils
 
 from tabular import cancel
 from tabular.data import census
 from tabular.data.dataset import Dataset, Split
 from tabular.errors import WorkFailed, one_line
-from tabular.model import served
 from tabular.tracking import process, store
+from tabular.tracking.logged_model import INPUT_SCHEMA, MODEL_NAME, REQUIREMENTS
 
-MODEL_NAME = "model"  # the logged model's name: runs:/<run id>/model
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
 PROCESS = "process"  # the tag that says who writes a run, so that a dead writer's can be ended
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "xgboost")  # what tabular/model/served.py imports
-
-INPUT_SCHEMA = Schema(
-    [ColSpec("double" if name in census.NUMERIC else "string", name) for name in census.FEATURES]
-)
-OUTPUT_SCHEMA = Schema([ColSpec("string", census.LABEL), ColSpec("double", "probability")])
-PARAM_SCHEMA = ParamSchema([ParamSpec("threshold", "double", 0.5)])
-SIGNATURE = ModelSignature(INPUT_SCHEMA, OUTPUT_SCHEMA, PARAM_SCHEMA)
 
 
 @contextmanager
@@ -200,39 +188,6 @@ def _dataset(rows: Dataset, split: Split) -> mlflow.entities.Dataset:
     )
 
 
-def to_client_frame(X: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a split as a client would send them: doubles, text, None where missing."""
-    kinds = {name: float if name in census.NUMERIC else object for name in census.FEATURES}
-    frame = X.astype(kinds)
-    return frame.where(frame.notna(), None)
-
-
-def log_model(booster: xgboost.Booster, examples: pd.DataFrame, params: dict[str, str]):
-    """Log the servable model: code, native booster file, signature, example, requirements.
-
-    Args:
-        examples: raw rows, as ``to_client_frame`` gives them.
-        params: the hyper-parameters, shown on the model's page.
-
-    Returns:
-        MLflow's ``ModelInfo``.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "booster.ubj")
-        booster.save_model(path)
-        # MLflow runs the model's code where it lies: its __pycache__ would be logged with it
-        sys.dont_write_bytecode = True
-        return mlflow.pyfunc.log_model(
-            name=MODEL_NAME,
-            python_model=served.__file__,
-            artifacts={"booster": path},
-            signature=SIGNATURE,
-            input_example=(examples, {"threshold": 0.5}),
-            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
-            params=params,
-        )
-
-
 def log_results(
     run: Run,
     model_id: str,
@@ -279,19 +234,6 @@ def log_artifacts(run: Run, pictures: dict[str, bytes], tables: dict[str, pd.Dat
 def log_metrics(run: Run, metrics: dict[str, float]) -> None:
     """Log numbers by name."""
     mlflow.log_metrics(metrics, run_id=run.info.run_id)
-
-
-def model_digest(booster: xgboost.Booster) -> str:
-    """SHA-256 of the native model file."""
-    return hashlib.sha256(booster.save_raw("ubj")).hexdigest()
-
-
-def peak_memory_mb() -> float:
-    """The most memory this process has held, in MB."""
-    import resource  # not on Windows
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def log_tags(run: Run, tags: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from mlflow.entities import Run
 
 from tabular.data import census, sources
-from tabular.tracking import registry, runs
+from tabular.tracking import logged_model, registry
 from tabular.tracking.store import search_runs
 from tests.faults.job import Job, run
 from tests.faults.servers import Proxy
@@ -235,5 +235,5 @@ def answer(made: World, uri: str) -> np.ndarray:
     """What a model says of the test rows, loaded as it would be served."""
     folder = made.folder / "rows"
     split = sources.read_split(folder / census.TEST)
-    frame = runs.to_client_frame(split.X)
+    frame = logged_model.to_client_frame(split.X)
     return mlflow.pyfunc.load_model(uri).predict(frame)["probability"].to_numpy()

@@ -14,7 +14,7 @@ import requests
 from tabular.data import census, sources, synthetic
 from tabular.model import boosting, served
 from tabular.model.hyperparameters import DEFAULTS
-from tabular.tracking import runs
+from tabular.tracking import logged_model
 from tests.helpers import PERSON as ROW
 from tests.hostile.broken import CELLS, flipped, replaced, truncated
 from tests.servers import serving
@@ -292,7 +292,7 @@ def tried(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, str]
         folder / "model",
         python_model=served.__file__,
         artifacts={"booster": str(folder / "booster.ubj")},
-        signature=runs.SIGNATURE,
+        signature=logged_model.SIGNATURE,
         pip_requirements=[],
         input_example=[PERSON],
     )

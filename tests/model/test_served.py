@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from tabular.data import census
 from tabular.model import boosting, hyperparameters, served
-from tabular.tracking import runs
+from tabular.tracking import logged_model
 from tests.helpers import PERSON
 
 CONFIG = hyperparameters.DEFAULTS | {"n_estimators": 30}
@@ -46,7 +46,7 @@ def test_answers_equal_what_xgboost_says_of_the_frame_itself(rows, booster, pyth
     for name in census.CATEGORICAL:
         X[name] = X[name].cat.set_categories(rows.train.X[name].cat.categories)
     expected = booster.predict(xgboost.DMatrix(X, enable_categorical=True))
-    raw = runs.to_client_frame(rows.test.X)
+    raw = logged_model.to_client_frame(rows.test.X)
     for frame in (rows.test.X, raw, raw.convert_dtypes(), raw[list(raw)[::-1]]):
         answers = python_model.predict(frame)
         assert list(answers) == [census.LABEL, "probability"]
@@ -59,7 +59,7 @@ def test_answers_equal_what_xgboost_says_of_the_frame_itself(rows, booster, pyth
 @pytest.mark.parametrize("n_rows", [1, served.FEW, served.FEW + 1])
 def test_few_rows_and_many_are_encoded_alike(rows, booster, n_rows):
     encode = served.Encoder(booster)
-    raw = runs.to_client_frame(rows.test.X)
+    raw = logged_model.to_client_frame(rows.test.X)
     assert np.array_equal(encode(raw.head(n_rows)), encode(raw)[:n_rows], equal_nan=True)
 
 
@@ -188,8 +188,8 @@ def test_the_threshold_moves_labels_and_not_probabilities(rows, python_model):
 @pytest.fixture
 def logged(booster, rows):
     with mlflow.start_run():
-        return runs.log_model(
-            booster, runs.to_client_frame(rows.test.X.head(5)), {"max_depth": "3"}
+        return logged_model.log_model(
+            booster, logged_model.to_client_frame(rows.test.X.head(5)), {"max_depth": "3"}
         )
 
 
@@ -218,14 +218,14 @@ def test_the_logged_model_says_what_it_takes_and_gives(logged):
     }
     requirements = (Path(folder) / "requirements.txt").read_text().split()
     assert all("==" in line for line in requirements)
-    assert len(requirements) == len(runs.REQUIREMENTS)
+    assert len(requirements) == len(logged_model.REQUIREMENTS)
 
 
 def test_it_loads_without_the_project_and_without_pickle(
     logged, rows, python_model, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    raw = runs.to_client_frame(rows.test.X.head(200))
+    raw = logged_model.to_client_frame(rows.test.X.head(200))
     raw.to_parquet(tmp_path / "rows.parquet")
     code = (
         "import sys, pandas, mlflow\n"

@@ -8,7 +8,7 @@ import pytest
 
 from tabular.model import boosting, served
 from tabular.model.hyperparameters import DEFAULTS
-from tabular.tracking import runs
+from tabular.tracking import logged_model
 
 DEGREES = [
     ("7th-8th", 4), ("HS-grad", 9), ("Some-college", 10), ("Bachelors", 13), ("Doctorate", 16),
@@ -39,7 +39,7 @@ def answer(rows, tmp_path_factory):
 
 
 def test_the_order_of_rows_and_columns_does_not_matter(answer, rows):
-    frame = runs.to_client_frame(rows.test.X)
+    frame = logged_model.to_client_frame(rows.test.X)
     shuffled = np.random.default_rng(0).permutation(len(frame))
     assert (answer(frame.iloc[shuffled]) == answer(frame)[shuffled]).all()
     assert (answer(frame[frame.columns[::-1]]) == answer(frame)).all()
@@ -49,7 +49,7 @@ def test_the_order_of_rows_and_columns_does_not_matter(answer, rows):
 
 def test_more_education_does_not_lower_the_probability_on_average(answer, rows):
     """The same people, all of them given one degree after the other."""
-    frame = runs.to_client_frame(rows.test.X)
+    frame = logged_model.to_client_frame(rows.test.X)
     means = [
         answer(frame.assign(**{"education": degree, "education-num": float(number)})).mean()
         for degree, number in DEGREES
@@ -71,7 +71,7 @@ def test_obvious_people_get_the_obvious_answer(answer):
 @pytest.mark.parametrize("column", ["fnlwgt", "race", "native-country"])
 def test_what_should_hardly_matter_hardly_does(answer, rows, column):
     """Values dealt out anew among the people: few probabilities move by more than a tenth."""
-    frame = runs.to_client_frame(rows.test.X)
+    frame = logged_model.to_client_frame(rows.test.X)
     dealt = np.random.default_rng(0).permutation(frame[column].to_numpy())
     moved = np.abs(answer(frame.assign(**{column: dealt})) - answer(frame))
     assert (moved > 0.1).mean() < 0.1

@@ -19,7 +19,7 @@ import xgboost
 from tabular.data import census
 from tabular.data.sources import load
 from tabular.model import served
-from tabular.tracking import runs
+from tabular.tracking import logged_model, runs
 from tests.helpers import PLOTS, REAL, RUN, TEST_METRICS, artifacts, the_run
 from tests.servers import free_port, running, serving
 
@@ -199,7 +199,7 @@ def test_the_served_model_answers_as_the_booster_does(run_command, project, tmp_
     uri = f"runs:/{the_run().info.run_id}/model"
     folder = mlflow.artifacts.download_artifacts(uri)
     booster = xgboost.Booster(model_file=f"{folder}/artifacts/booster.ubj")
-    raw = runs.to_client_frame(load(data).test.X.head(1000))
+    raw = logged_model.to_client_frame(load(data).test.X.head(1000))
     expected = booster.inplace_predict(served.Encoder(booster)(raw)).astype(float)
     with serving(uri, tmp_path / "serve.log") as address:
         example = post(address, Path(folder, "serving_input_example.json").read_text())

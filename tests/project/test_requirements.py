@@ -1,27 +1,28 @@
-"""What a run installs: all of it pinned, and named nowhere but by name."""
+"""The requirements files: complete, pinned with hashes, and free of host names."""
 
+import ast
 import re
 import shlex
-from importlib.metadata import requires, version
+from importlib.metadata import packages_distributions, requires, version
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tabular.tracking import runs
+from tabular.tracking import logged_model
 from tests.helpers import PROJECT
 
 
 def pinned(name):
-    """Versions that a compiled file installs here, by package."""
+    """The versions that a compiled file installs on this platform, by package."""
     lines = re.findall(r"^\w[^\\\n]*", (PROJECT / name).read_text(), re.M)
     found = [line for line in map(Requirement, lines) if not line.marker or line.marker.evaluate()]
     return {line.name: str(line.specifier).removeprefix("==") for line in found}
 
 
 def direct(name):
-    """What a file of direct names asks for, with those of the files that it includes."""
+    """The direct requirements of an `.in` file and of the files it includes."""
     for line in (PROJECT / name).read_text().splitlines():
         if line.startswith("-r "):
             yield from direct(line.removeprefix("-r "))
@@ -30,34 +31,34 @@ def direct(name):
 
 
 def test_the_python_version_is_exact_and_a_string():
-    """With virtualenv a prefix makes pyenv build the newest one; an unquoted 3.11 is a float."""
+    """With virtualenv, a prefix makes pyenv build the newest one; an unquoted 3.11 is a float."""
     environment = yaml.safe_load((PROJECT / "python_env.yaml").read_text())
     assert re.fullmatch(r"3\.11\.\d+", environment["python"])
     assert environment["dependencies"] == ["-r requirements.txt"]
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
-def test_everything_is_pinned_with_hashes_and_names_no_host(name):
+def test_every_requirement_is_pinned_with_hashes_and_no_host_is_named(name):
     text = (PROJECT / name).read_text()
     requirements = re.findall(r"^[a-z].*?(?=^[a-z]|\Z)", text, re.M | re.S)
     assert len(requirements) > 50
     for requirement in requirements:
         assert re.match(r"[\w.-]+(\[[\w,]+\])?==\S+", requirement)
         assert "--hash=sha256:" in requirement
-    assert not re.search(r"^-|https?://|file:", text, re.M)  # no option, of an index or otherwise
+    assert not re.search(r"^-|https?://|file:", text, re.M)  # no options, so no index
 
 
 def test_both_requirement_files_pin_the_same_versions():
-    runs, develops = (
+    of_runs, of_development = (
         set(re.findall(r"^\S+==\S+", (PROJECT / name).read_text(), re.M))
         for name in ("requirements.txt", "requirements-dev.txt")
     )
-    assert runs < develops
+    assert of_runs < of_development
 
 
 @pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
-def test_whatever_an_installed_package_requires_is_pinned(name):
-    """From the direct names on, by the installed metadata; and nothing else is pinned."""
+def test_exactly_the_direct_and_indirect_requirements_are_pinned(name):
+    """The installed packages' metadata leads from the direct names to the indirect ones."""
     versions, seen, queue = pinned(f"{name}.txt"), set(), [*direct(f"{name}.in")]
     while queue:
         wanted = queue.pop()
@@ -73,22 +74,44 @@ def test_whatever_an_installed_package_requires_is_pinned(name):
     assert {package: version(package) for package in versions} == versions
 
 
-def test_the_logged_model_requires_what_is_pinned():
-    assert {*runs.REQUIREMENTS} <= {*pinned("requirements.txt")}
+def test_every_third_party_module_that_the_product_imports_is_a_direct_requirement():
+    """An indirect requirement may disappear with the next version of whatever requires it."""
+    wanted = {canonicalize_name(requirement.name) for requirement in direct("requirements.in")}
+    distributions, missing = packages_distributions(), set()
+    for path in [*PROJECT.glob("*.py"), *PROJECT.glob("tabular/**/*.py")]:
+        for module in imported(path):
+            names = {canonicalize_name(name) for name in distributions.get(module, [])}
+            if names and not names & wanted:
+                missing.add(f"{path.relative_to(PROJECT)} imports {module}")
+    assert not missing
 
 
-TEXTS = [PROJECT / "README.md", PROJECT / ".ci" / "run"]
-TEXTS += sorted([*PROJECT.glob("docs/*.md"), *PROJECT.glob("deploy/*")])
+def imported(path):
+    """The top-level modules that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.split(".")[0]
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_the_logged_model_requires_pinned_versions():
+    assert {*logged_model.REQUIREMENTS} <= {*pinned("requirements.txt")}
+
+
+PAGES = [PROJECT / "README.md", PROJECT / ".ci" / "run"]
+PAGES += sorted([*PROJECT.glob("docs/*.md"), *PROJECT.glob("deploy/*")])
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_command_that_installs_names_a_pinned_version(path):
     versions = pinned("requirements-dev.txt")
-    for words in re.findall(r"pip install ([^&|;`\n]*)", path.read_text()):
-        words = shlex.split(words)
-        for before, word in zip(["", *words], words, strict=False):
-            if before == "-r":
-                assert word in ("requirements.txt", "requirements-dev.txt")
-            elif not word.startswith("-"):
-                asked = Requirement(word)
-                assert str(asked.specifier) == f"=={versions[asked.name]}", word
+    for text in re.findall(r"pip install ([^&|;`\n]*)", path.read_text()):
+        arguments = shlex.split(text)
+        for previous, argument in zip(["", *arguments], arguments, strict=False):
+            if previous == "-r":
+                assert argument in ("requirements.txt", "requirements-dev.txt")
+            elif not argument.startswith("-"):
+                requirement = Requirement(argument)
+                pin = f"=={versions[requirement.name]}"
+                assert str(requirement.specifier) == pin, argument

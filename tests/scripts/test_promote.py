@@ -13,7 +13,7 @@ from tabular.data import census, sources, synthetic
 from tabular.errors import UserError, WorkFailed
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
-from tabular.tracking import registry, runs
+from tabular.tracking import logged_model, registry, runs
 from tests.helpers import PROJECT
 from tests.servers import free_port, running
 
@@ -70,7 +70,9 @@ def candidate(rows, digest=None, flipped=False, signature=None, **config):
     booster, _ = boosting.fit(config, boosting.bin_rows(rows.train.X, y))
     with runs.start_run("a candidate") as run:
         runs.log_setup(run, {}, rows, "cpu", {"data.digest": digest or rows.digest})
-        info = runs.log_model(booster, runs.to_client_frame(rows.test.X.head(3)), {})
+        info = logged_model.log_model(
+            booster, logged_model.to_client_frame(rows.test.X.head(3)), {}
+        )
         if signature:
             mlflow.models.set_signature(info.model_uri, signature)
     return f"runs:/{run.info.run_id}/model"
@@ -78,7 +80,7 @@ def candidate(rows, digest=None, flipped=False, signature=None, **config):
 
 @pytest.fixture
 def candidates(store, real_rows, synthetic_folder, tmp_path):
-    wider = Schema([*runs.INPUT_SCHEMA, ColSpec("string", "address")])
+    wider = Schema([*logged_model.INPUT_SCHEMA, ColSpec("string", "address")])
     other = tmp_path / "other"
     other.mkdir()
     (other / census.TEST).write_text((tmp_path / census.TEST).read_text())
@@ -92,7 +94,8 @@ def candidates(store, real_rows, synthetic_folder, tmp_path):
         "better": candidate(real_rows, n_estimators=40, max_depth=3),
         "unfair": candidate(real_rows, n_estimators=40, max_depth=3, flipped=True),
         "incompatible": candidate(
-            real_rows, signature=ModelSignature(wider, runs.OUTPUT_SCHEMA, runs.PARAM_SCHEMA)
+            real_rows,
+            signature=ModelSignature(wider, logged_model.OUTPUT_SCHEMA, logged_model.PARAM_SCHEMA),
         ),
         "other rows": candidate(sources.load(str(other)), n_estimators=40, max_depth=3),
         "synthetic": candidate(sources.load(str(synthetic_folder)), n_estimators=40, max_depth=3),
@@ -196,7 +199,10 @@ def test_a_signature_breaks_when_a_client_would_stumble():
     assert registry.incompatibilities(signature({"age": "double"}, "score"), old) == [
         "output probability is missing"
     ]
-    assert registry.incompatibilities(old, runs.SIGNATURE)[-1] == "parameter threshold is missing"
+    assert (
+        registry.incompatibilities(old, logged_model.SIGNATURE)[-1]
+        == "parameter threshold is missing"
+    )
 
 
 @pytest.mark.parametrize("name", ["", " ", ".", "a/b", "a:b", "a@b", "a?b", "a#b", "a\nb", "\x1b"])

@@ -21,7 +21,7 @@ from tabular.data import census, readers, sources, synthetic, writers
 from tabular.evaluation import metrics
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
-from tabular.tracking import runs
+from tabular.tracking import logged_model
 from tests.helpers import PROJECT
 
 SCORE = ["python", PROJECT / "score.py"]
@@ -52,7 +52,7 @@ def address(logged, monkeypatch):
 def raw(synthetic_folder):
     """200 raw rows as a client would have them, and their labels."""
     split = sources.load(str(synthetic_folder)).test
-    return runs.to_client_frame(split.X.head(200)), split.y[:200]
+    return logged_model.to_client_frame(split.X.head(200)), split.y[:200]
 
 
 def newest():
@@ -302,7 +302,7 @@ def served(synthetic_folder, tmp_path_factory):
         folder / "model",
         python_model=PROJECT / "tabular" / "model" / "served.py",
         artifacts={"booster": str(folder / "booster.ubj")},
-        signature=runs.SIGNATURE,
+        signature=logged_model.SIGNATURE,
         pip_requirements=[],
     )
     return mlflow.pyfunc.load_model(str(folder / "model"))

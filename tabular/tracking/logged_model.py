@@ -1,0 +1,89 @@
+"""The model that a run logs: its schemas, its requirements, and how it gets into the store."""
+
+import hashlib
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import xgboost
+from mlflow.models import ModelSignature
+from mlflow.models.model import ModelInfo
+from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+
+from tabular.data import census
+from tabular.model import served
+
+MODEL_NAME = "model"  # the logged model's name: runs:/<run id>/model
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "xgboost")  # what tabular/model/served.py imports
+
+INPUT_SCHEMA = Schema(
+    [ColSpec("double" if name in census.NUMERIC else "string", name) for name in census.FEATURES]
+)
+OUTPUT_SCHEMA = Schema([ColSpec("string", census.LABEL), ColSpec("double", "probability")])
+PARAM_SCHEMA = ParamSchema([ParamSpec("threshold", "double", 0.5)])
+SIGNATURE = ModelSignature(INPUT_SCHEMA, OUTPUT_SCHEMA, PARAM_SCHEMA)
+
+
+def to_client_frame(X: pd.DataFrame) -> pd.DataFrame:
+    """The features of a split as a client would send them.
+
+    Args:
+        X: features, (n_samples, n_features), as ``Split.X``.
+
+    Returns:
+        Frame of the same shape: float64 in numeric columns, text in categorical ones, None where
+        a value is missing.
+    """
+    dtypes = {name: float if name in census.NUMERIC else object for name in census.FEATURES}
+    frame = X.astype(dtypes)
+    return frame.where(frame.notna(), None)
+
+
+def log_model(
+    booster: xgboost.Booster, examples: pd.DataFrame, params: dict[str, str]
+) -> ModelInfo:
+    """Log the servable model on the active run.
+
+    It consists of the code in ``served.py``, the native booster file, a signature, an input
+    example and pinned requirements.
+
+    Args:
+        examples: a few rows as ``to_client_frame`` returns them, shown on the model's page.
+        params: hyper-parameters, shown on the model's page.
+    """
+    with tempfile.TemporaryDirectory() as folder, no_bytecode():
+        path = str(Path(folder) / "booster.ubj")
+        booster.save_model(path)
+        return mlflow.pyfunc.log_model(
+            name=MODEL_NAME,
+            python_model=served.__file__,
+            artifacts={"booster": path},
+            signature=SIGNATURE,
+            input_example=(examples, {"threshold": 0.5}),
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+            params=params,
+        )
+
+
+@contextmanager
+def no_bytecode() -> Iterator[None]:
+    """Keep Python from writing bytecode while MLflow imports a model's code.
+
+    MLflow imports the code where it lies, so a ``__pycache__`` would be logged with a new model,
+    and, on a full disk, a truncated one would stay beside a downloaded model.
+    """
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
+def model_digest(booster: xgboost.Booster) -> str:
+    """SHA-256 of the native model file, hexadecimal."""
+    return hashlib.sha256(booster.save_raw("ubj")).hexdigest()
