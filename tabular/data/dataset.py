@@ -11,22 +11,14 @@ import pandas as pd
 class Split:
     """The rows of one file, or of several.
 
-    Attributes:
-        X: features (n_samples, n_features) in the order of ``census.FEATURES``. Numeric columns are
-            float32, categorical ones have the dtype ``category`` with sorted texts as categories;
-            a missing value is NaN.
-        y: labels (n_samples,), int8: 1 where the label is ``census.POSITIVE``, else 0.
-        name: the name of the file, or of the folder of files.
-        digest: SHA-256 of the file's bytes, hexadecimal; of several files, as
-            ``sources.combine_digests`` computes it.
-        synthetic: whether a file has the marker of synthetic rows.
+    The features are float32 or, in categorical columns, sorted categories of text; NaN is missing.
     """
 
-    X: pd.DataFrame
-    y: np.ndarray
-    name: str
-    digest: str
-    synthetic: bool
+    X: pd.DataFrame  # features (n_samples, n_features), in the order of census.FEATURES
+    y: np.ndarray  # labels (n_samples,), int8: 1 where the label is census.POSITIVE, else 0
+    name: str  # of the file, or of the folder of files
+    digest: str  # SHA-256 of the file's bytes, hexadecimal; of files, see combine_digests
+    synthetic: bool  # whether a file has the marker of synthetic rows
 
     @property
     def n_rows(self) -> int:
@@ -36,23 +28,13 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The two splits, and where they came from.
+    """The two splits, and where they came from."""
 
-    Attributes:
-        train: the split for training and for every choice. What a cluster reads is a
-            ``PartitionedSplit`` in its place.
-        test: the split for reporting.
-        origin: ``uci`` if the digests are those that UCI publishes, ``synthetic`` if a file has the
-            marker of synthetic rows, else ``directory``.
-        source: the folder, or ``synthetic:N`` for N generated training rows.
-        warning: why ``data=auto`` fell back to synthetic rows; None if it did not.
-    """
-
-    train: Split
-    test: Split
-    origin: str
-    source: str
-    warning: str | None = None
+    train: Split  # for training and every choice; a PartitionedSplit if a cluster has read it
+    test: Split  # for reporting
+    origin: str  # uci (the digests are UCI's), synthetic (a file has the marker), or directory
+    source: str  # the folder, or synthetic:N for N generated training rows
+    warning: str | None = None  # why data=auto fell back to synthetic rows
 
     def qualify(self, name: str) -> str:
         """A name for something made from the dataset, which shows that the rows are synthetic."""

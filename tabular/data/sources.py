@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from tqdm import tqdm
 from tabular import cancel
 from tabular.data import census, columns, readers, synthetic
 from tabular.data.dataset import Dataset, Split
+from tabular.data.text import BLOCK_BYTES
 from tabular.errors import UserError
 
 PROJECT_DATA = Path(__file__).resolve().parents[2] / "data"
@@ -36,18 +37,12 @@ CHUNK_BYTES = 1 << 16  # bytes of a download read at a time
 
 @dataclass(frozen=True)
 class Location:
-    """Where the files of a dataset are.
+    """Where the files of a dataset are."""
 
-    Attributes:
-        train, test: the file of a split, or the folder of its files.
-        source: the folder of both, or ``synthetic:N``.
-        warning: why ``auto`` fell back to synthetic rows.
-    """
-
-    train: Path
+    train: Path  # the file of the split, or the folder of its files
     test: Path
-    source: str
-    warning: str | None = None
+    source: str  # the folder of both, or synthetic:N for N generated training rows
+    warning: str | None = None  # why auto fell back to synthetic rows
 
 
 def load(data: str = "auto", read_train: Callable[[Path], Any] | None = None) -> Dataset:
@@ -78,63 +73,59 @@ def reload(tags: dict[str, str]) -> Dataset:
 
 @contextmanager
 def located(data: str) -> Iterator[Location]:
-    """Locate the files that ``data`` names; generated ones exist in the body only.
+    """Locate the files that ``data`` names; generated ones exist only within the body.
 
     Raises:
-        UserError: a file is missing, is not the published one, or cannot be downloaded.
+        UserError: a file is missing, is not the one that UCI publishes, or cannot be downloaded.
     """
-    n_rows, warning = _synthetic_rows(data), None
-    if n_rows is None:
-        try:
-            location = _find(data)
-        except UserError as error:
-            if data != "auto" or os.environ.get("CENSUS_DATA_DIR"):
-                raise
-            n_rows, warning = synthetic.DEFAULT_ROWS, error.message
-        else:
-            yield location
-            return
-    with tempfile.TemporaryDirectory(prefix="census-synthetic-") as folder:
-        try:
-            synthetic.write(Path(folder), n_rows)
-        except UserError as error:
-            raise UserError("; ".join(filter(None, [warning, error.message]))) from None
-        train, test = (Path(folder, name) for name in (census.TRAIN, census.TEST))
-        yield Location(train, test, f"synthetic:{n_rows}", warning)
+    with tempfile.TemporaryDirectory(prefix="census-synthetic-") as temporary:
+        yield _locate(data, Path(temporary))
 
 
-def _synthetic_rows(data: str) -> int | None:
-    """How many training rows to generate; None if ``data`` names files."""
+def _locate(data: str, temporary: Path) -> Location:
     if data == "synthetic":
-        return synthetic.DEFAULT_ROWS
-    if not data.startswith("synthetic:"):
-        return None
-    n_rows = data.removeprefix("synthetic:")
-    if not re.fullmatch(r"\d{1,9}", n_rows) or int(n_rows) < synthetic.MINIMUM_ROWS:
-        expected = f"synthetic:N with N from {synthetic.MINIMUM_ROWS} to 999999999"
-        raise UserError(f"data: expected {expected}, got {data[:50]!r}")
-    return int(n_rows)
-
-
-def _find(data: str) -> Location:
-    """Locate files that are not generated, and download UCI's if need be."""
+        return _generate(temporary, synthetic.DEFAULT_ROWS)
+    if data.startswith("synthetic:"):
+        n_rows = data.removeprefix("synthetic:")
+        if not re.fullmatch(r"\d{1,9}", n_rows) or int(n_rows) < synthetic.MINIMUM_ROWS:
+            expected = f"synthetic:N with N from {synthetic.MINIMUM_ROWS} to 999999999"
+            raise UserError(f"data: expected {expected}, got {data[:50]!r}")
+        return _generate(temporary, int(n_rows))
     if data not in ("auto", "uci"):
-        return _find_in(resolve_path(data, "data"), "data")
+        return _find_splits(resolve_path(data, "data"), "data")
     if folder := os.environ.get("CENSUS_DATA_DIR"):
         path = resolve_path(folder, "CENSUS_DATA_DIR")
-        return _find_in(path, "CENSUS_DATA_DIR", published=data == "uci")
+        return _find_splits(path, "CENSUS_DATA_DIR", published=data == "uci")
+    try:
+        return _find_published()
+    except UserError as error:
+        if data == "uci":
+            raise
+        try:
+            return _generate(temporary, synthetic.DEFAULT_ROWS, warning=error.message)
+        except UserError as other:
+            raise UserError(f"{error.message}; {other.message}") from None
+
+
+def _generate(folder: Path, n_rows: int, warning: str | None = None) -> Location:
+    synthetic.write(folder, n_rows)
+    return replace(_find_splits(folder, "data"), source=f"synthetic:{n_rows}", warning=warning)
+
+
+def _find_published() -> Location:
+    """UCI's files in the project's folder or in the user's cache, downloaded if need be."""
     if any((PROJECT_DATA / name).exists() for name in census.DIGESTS):
         try:
-            return _find_in(PROJECT_DATA, "data", published=True)
+            return _find_splits(PROJECT_DATA, "data", published=True)
         except (UserError, OSError) as error:
             print(f"not used: {error}", file=sys.stderr)
     cache = Path(pooch.os_cache("census-mlflow"))
     download(cache)
-    return _find_in(cache, "data", published=True)
+    return _find_splits(cache, "data", published=True)
 
 
-def _find_in(folder: Path, option: str, published: bool = False) -> Location:
-    """Locate both splits in a folder; ``published``: every file must have UCI's digest."""
+def _find_splits(folder: Path, option: str, published: bool = False) -> Location:
+    """Both splits in a folder; if ``published``, every file must have UCI's digest."""
     train, test = (_find_split(folder, name, option) for name in (census.TRAIN, census.TEST))
     for path, expected in zip((train, test), census.DIGESTS.values(), strict=True):
         for file in split_files(path) if published and expected else []:
@@ -161,13 +152,11 @@ def _find_split(folder: Path, name: str, option: str) -> Path:
 
 
 def resolve_path(text: str, option: str) -> Path:
-    """The absolute path that a user means.
-
-    ``mlflow run <git URL>`` works in a temporary clone (``tempfile.mkdtemp``) that the user never
-    sees, so a relative path is refused there.
+    """The absolute path that a user means by the value of an option.
 
     Raises:
-        UserError: the path cannot be resolved or is refused; the message names ``option``.
+        UserError: the path cannot be resolved; or it is relative under ``mlflow run <git URL>``,
+            which works in a temporary clone (``tempfile.mkdtemp``) that the user never sees.
     """
     if not text.strip():
         raise UserError(f"{option}: expected a path, got nothing")
@@ -190,8 +179,7 @@ def read_split(path: Path) -> Split:
     """Read a file, or every file of a folder, as one split and check every row.
 
     Raises:
-        UserError: a row is malformed (the message has file, line, expected and found value), there
-            is no row, or all labels are the same.
+        UserError: a row is malformed, there is no row, or all labels are the same.
     """
     files = [read_file(file) for file in split_files(path)]
     X, y = _concatenate([file.X for file in files]), np.concatenate([file.y for file in files])
@@ -200,11 +188,7 @@ def read_split(path: Path) -> Split:
 
 
 def split_files(path: Path) -> list[Path]:
-    """The files of a split: the path itself or, of a folder, the data files in it by name.
-
-    Raises:
-        UserError: the folder has no data file.
-    """
+    """The files of a split: the path itself or, if it is a folder, the data files in it."""
     if not path.is_dir():
         return [path]
     files = [file for file in sorted(path.iterdir()) if file.suffix in readers.EXTENSIONS]
@@ -215,11 +199,7 @@ def split_files(path: Path) -> list[Path]:
 
 
 def read_file(path: Path) -> Split:
-    """Read one file of a split; unlike in a split, all labels may be the same.
-
-    Raises:
-        UserError: as ``read_split``.
-    """
+    """Read one file as ``read_split`` does, except that all labels may be the same."""
     with ThreadPoolExecutor(1) as pool, readers.open_rows(path, str(path)) as source:
         if census.LABEL not in source.schema.names:
             raise UserError(f"{path} has no column {census.LABEL}")
@@ -259,7 +239,7 @@ def _fingerprint(path: Path) -> tuple[str, bool]:
     """SHA-256 of a file, and whether the file has the marker of synthetic rows."""
     digest, marker, is_synthetic, tail = hashlib.sha256(), synthetic.MARKER.encode(), False, b""
     with path.open("rb") as file:
-        while block := file.read(readers.BLOCK_BYTES):
+        while block := file.read(BLOCK_BYTES):
             cancel.check()
             digest.update(block)
             is_synthetic = is_synthetic or marker in tail + block

@@ -1,4 +1,4 @@
-"""Files that are written: they stand at their place whole, or not at all."""
+"""Files are written completely, or not at all."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -18,66 +18,71 @@ BAD_ROWS_SCHEMA = pa.schema([("line", pa.int64()), ("reason", pa.string()), ("ro
 
 
 def bad_rows_path(path: Path) -> Path:
-    """Where the bad rows of an output go."""
+    """The file for the bad rows of an input whose output is ``path``."""
     return path.with_name(f"{path.name}.bad.csv")
 
 
 def require_writable(path: Path) -> None:
-    """Raise ``UserError`` where no file can be written at ``path``."""
+    """Raise ``UserError`` if no file can be written at ``path``."""
     try:
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder")
-        part = _part(path)
-        part.touch(exist_ok=False)
-        part.unlink()
+        temporary = _temporary_path(path)
+        temporary.touch(exist_ok=False)
+        temporary.unlink()
     except OSError as error:
         raise UserError(f"output: {error}") from None
 
 
-def _part(path: Path) -> Path:
-    """A name beside ``path`` that nobody else has."""
+def _temporary_path(path: Path) -> Path:
+    """A name in the same folder that no other process uses."""
     return path.with_name(f".{path.name[:200]}.{uuid4().hex[:8]}.part")
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that stands at ``path`` when the body ends well, and else nowhere."""
-    part = _part(path)
+    """Yield a file that replaces ``path`` when the body ends without an error."""
+    temporary = _temporary_path(path)
     try:
-        with part.open("xb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+        temporary.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def open_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    """What writes tables of the schema, one after the other, to a file that gets there whole."""
+    """Yield a function that appends a table of the schema to a file that is written atomically.
+
+    Raises:
+        WorkFailed: the file's format cannot hold a value.
+    """
     with atomic_write(path) as file:
         if path.suffix == readers.PARQUET:
             with pq.ParquetWriter(file, schema) as writer:
                 yield writer.write_table
         else:
-            if path.suffix == readers.CSV:
-                file.write(_text(pa.table([[name] for name in schema.names], schema.names), False))
-            yield lambda rows: file.write(_text(rows, path.suffix in readers.UCI))
+            uci = path.suffix in readers.UCI
+            if not uci:
+                file.write(_to_text(pa.table([[name] for name in schema.names], schema.names)))
+            yield lambda table: file.write(_to_text(table, uci))
 
 
-def _text(rows: pa.Table, uci: bool) -> pa.Buffer:
-    """Lines of text, a row each; where CSV must quote one text, it quotes all of these rows."""
+def _to_text(table: pa.Table, uci: bool = False) -> pa.Buffer:
+    """A line of text per row; if CSV must quote one text, all texts of the table are quoted."""
     if uci:
-        filled = [column.cast(pa.string()).fill_null(census.MISSING) for column in rows.columns]
-        rows = pa.table(filled, rows.column_names)
-    shape = {"include_header": False, "batch_size": max(1, len(rows))}
+        columns = [column.cast(pa.string()).fill_null(census.MISSING) for column in table.columns]
+        table = pa.table(columns, table.column_names)
+    options = {"include_header": False, "batch_size": max(1, len(table))}
     for style in ("none",) if uci else ("none", "needed"):
         try:
             lines = pa.BufferOutputStream()
-            pa.csv.write_csv(rows, lines, pa.csv.WriteOptions(quoting_style=style, **shape))
+            pa.csv.write_csv(table, lines, pa.csv.WriteOptions(quoting_style=style, **options))
             return lines.getvalue()
         except pa.ArrowException as error:
             reason = error
-    hint = f"; {readers.CSV} can" if uci else ""
+    hint = f"; {readers.CSV} can hold it" if uci else ""
     raise WorkFailed(f"output: a value cannot be written: {reason}{hint}")

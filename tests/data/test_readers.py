@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tabular.data import census, columns, readers
+from tabular.data import census, columns, readers, text
 from tabular.errors import UserError, WorkFailed
 
 FIELDS = [
@@ -138,9 +138,9 @@ def test_a_line_is_a_row_of_its_own_where_arrow_finds_it_so(line):
     schema = pa.schema([(name, pa.string()) for name in "abc"])
     line, wrong = line.removesuffix(b"\r"), []
     block = b"1,2,3\n" + line + b"\n4,5,6"
-    rows = readers._rows(block, schema, False, lambda row: wrong.append(row) or "skip")
+    rows = text._parse_lines(block, schema, False, lambda row: wrong.append(row) or "skip")
     alone = len(rows) + len(wrong) == 3 and rows["c"][-1].as_py() == "6"
-    reason = readers._no_row_of_its_own(line, False)
+    reason = text._why_not_one_row(line, False)
     assert alone == (not reason) or (alone and b"\r" in line)  # an empty row is none to Arrow
 
 
@@ -148,7 +148,7 @@ def test_a_pipe_is_no_file(tmp_path):
     """Its reader would wait for ever."""
     for name in ("rows.csv", "rows.data", "rows.parquet"):
         os.mkfifo(tmp_path / name)
-        with pytest.raises(UserError, match=f"input: {name}: is no file"):
+        with pytest.raises(UserError, match=f"input: {name}: is not a file"):
             read(tmp_path / name)
 
 
@@ -156,7 +156,7 @@ def test_blocks_end_where_lines_end(tmp_path, monkeypatch):
     path = tmp_path / "rows.data"
     path.write_text("|marker\n" + "\n".join(row(fnlwgt=str(n)) for n in range(1000)) + "\nshort")
     whole = read(path)
-    monkeypatch.setattr(readers, "BLOCK_BYTES", 700)
+    monkeypatch.setattr(text, "BLOCK_BYTES", 700)
     rows, lines, bad, X, y = read(path)
     assert (rows, lines, bad, y) == (*whole[:3], whole[4])
     assert X["fnlwgt"].tolist() == [*range(1000)]
@@ -165,8 +165,8 @@ def test_blocks_end_where_lines_end(tmp_path, monkeypatch):
 
 
 def test_a_file_without_line_ends_does_not_fill_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "BLOCK_BYTES", 1000)
-    monkeypatch.setattr(readers, "MAX_LINE_BYTES", 5000)
+    monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(text, "MAX_LINE_BYTES", 5000)
     path = tmp_path / "zeros.data"
     path.write_bytes(b"0" * 20_000)
     with pytest.raises(WorkFailed, match="zeros.data line 1 has more than 5,000 bytes"):
@@ -233,8 +233,8 @@ def test_a_header_that_is_none_is_the_files_fault(tmp_path, name):
 
 
 def test_a_file_of_one_endless_line_is_opened_in_little_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "BLOCK_BYTES", 1000)
-    monkeypatch.setattr(readers, "MAX_LINE_BYTES", 5000)
+    monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(text, "MAX_LINE_BYTES", 5000)
     path = tmp_path / "zeros.data"
     path.write_bytes(bytes(20_000_000))
     tracemalloc.start()
