@@ -28,7 +28,7 @@ def interpret(chunk: Chunk, labelled: bool = False) -> tuple[Chunk, pd.DataFrame
         remaining rows, (n_samples, n_features), as float64 or categories; and their labels,
         (n_samples,), int8: 1, 0, or -1 where there is none.
     """
-    table, reasons = chunk.rows, {}  # reasons: by position in the table
+    table, reasons = chunk.rows, dict[int, str]()  # reasons: by position in the table
     features, labels = {}, np.full(len(table), -1, np.int8)
     for name in [name for name in (*census.FEATURES, census.LABEL) if name in table.column_names]:
         column = table[name]

@@ -8,7 +8,7 @@ import codecs
 import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -157,7 +157,7 @@ def map_in_order(work: Callable, items: Iterable) -> Iterator:
     Raises:
         Cancelled: a signal asked the process to end; checked once per item.
     """
-    n_workers, pending = joblib.cpu_count(), deque()
+    n_workers, pending = joblib.cpu_count(), deque[Future]()
     with ThreadPoolExecutor(n_workers) as pool:
         try:
             for item in items:

@@ -222,16 +222,17 @@ def _read_block(path: Path, parse: Callable, block: tuple) -> tuple[pd.DataFrame
 
 def _concatenate(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """One frame of several, which are emptied column by column: no row is in memory twice."""
-    joined = {}
+    joined: dict[str, np.ndarray | pd.Categorical] = {}
     for name in census.FEATURES:
         cancel.check()
         values = [frame.pop(name) for frame in frames]
         if name in census.NUMERIC:
             joined[name] = np.concatenate(values)
         else:
-            joined[name] = union_categoricals(values, sort_categories=True)
-            if not len(joined[name].categories):  # all missing: XGBoost needs one category
-                joined[name] = joined[name].add_categories(census.MISSING)
+            column = union_categoricals(values, sort_categories=True)
+            # XGBoost needs a category even if all values are missing
+            no_value = not len(column.categories)
+            joined[name] = column.add_categories(census.MISSING) if no_value else column
     return pd.DataFrame(joined, copy=False)
 
 

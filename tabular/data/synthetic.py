@@ -58,9 +58,8 @@ def _draw(rng: np.random.Generator, size: int) -> pa.Array:
     codes = np.empty((size, len(census.FEATURES)), np.int16)
     fields = []
     for position, name in enumerate(census.FEATURES):
-        nodes, entries, counts, values, widths = (
-            recipe.get(f"{name}.{part}")
-            for part in ("nodes", "entries", "counts", "values", "widths")
+        nodes, entries, counts, values = (
+            recipe[f"{name}.{part}"] for part in ("nodes", "entries", "counts", "values")
         )
         _, _, first, last = nodes[_descend(nodes, codes)].T  # entries of the leaf
         ends = counts.cumsum(dtype=np.int64)
@@ -68,10 +67,10 @@ def _draw(rng: np.random.Generator, size: int) -> pa.Array:
         pick = start + (_uniform(rng, size) * (ends[last] - start)).astype(np.int64)
         code = entries[np.searchsorted(ends, pick, side="right")]
         codes[:, position] = code
-        found = values[code]
-        if widths is not None:  # the value is the lower bound of a bin of whole numbers
-            found = found + (_uniform(rng, size) * widths[code]).astype(int)
-        fields.append(pa.array(found).cast(pa.string()))
+        value = values[code]
+        if f"{name}.widths" in recipe:  # the value is the lower bound of a bin of whole numbers
+            value = value + (_uniform(rng, size) * recipe[f"{name}.widths"][code]).astype(int)
+        fields.append(pa.array(value).cast(pa.string()))
     margin = booster.inplace_predict(codes.astype(np.float32), predict_type="margin")
     positive = _uniform(rng, size) < 1 / (1 + np.exp(-margin.astype(np.float64)))
     fields.append(pa.array(np.where(positive, census.POSITIVE, census.NEGATIVE)))

@@ -129,7 +129,8 @@ def _why_not_one_row(line: bytes, uci: bool) -> str:
         line.decode()
     except UnicodeDecodeError as error:
         return f"expected UTF-8 text, got {error.reason}"
-    end = line.find(b"\r") if uci or b'"' not in line else ROW.match(line).end()
+    row = None if uci or b'"' not in line else ROW.match(line)
+    end = row.end() if row else line.find(b"\r")
     if end in (-1, len(line)):
         return ""
     found = "an end of line within" if line[end] == ord("\r") else "a quote that stays open"

@@ -54,7 +54,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def open_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+def open_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], object]]:
     """Yield a function that appends a table of the schema to a file that is written atomically.
 
     Raises:
