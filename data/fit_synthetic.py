@@ -9,21 +9,23 @@ import xgboost
 from sklearn.tree import DecisionTreeClassifier
 
 from tabular.data import census, sources, synthetic
+from tabular.data.dataset import Split
 
 TREE = {"max_leaf_nodes": 320, "min_samples_leaf": 20, "criterion": "entropy", "random_state": 0}
 BOOSTER = {"max_depth": 6, "learning_rate": 0.1, "min_child_weight": 3, "nthread": 1}
 ROUNDS = 200
-DISTINCT = 256  # a number with more distinct values than this is drawn from
+MAX_VALUES = 256  # a numeric column with more distinct values is cut into bins
 BINS = 64  # quantile bins
 
 
-def fit(train: sources.Split) -> dict[str, np.ndarray]:
-    """The recipe: per column its values, the nodes of its tree, and the counts in the leaves."""
-    recipe, codes = {}, np.empty((len(train.y), 0), np.int16)
+def fit(train: Split) -> dict[str, np.ndarray]:
+    """Fit the recipe: values of each column, nodes of its tree, and counts in the leaves."""
+    recipe = dict[str, np.ndarray]()
+    codes = np.empty((train.n_rows, 0), np.int16)
     for name in census.FEATURES:
-        code, known = _encode(train.X[name], train.y)
-        known |= _grow(codes, code)
-        recipe |= {f"{name}.{part}": array for part, array in known.items()}
+        code, arrays = _encode(train.X[name], train.y)
+        arrays |= _fit_tree(codes, code)
+        recipe |= {f"{name}.{key}": array for key, array in arrays.items()}
         codes = np.column_stack([codes, code]).astype(np.int16)
     matrix = xgboost.QuantileDMatrix(codes.astype(np.float32), train.y)
     booster = xgboost.train({"objective": "binary:logistic"} | BOOSTER, matrix, ROUNDS)
@@ -31,14 +33,14 @@ def fit(train: sources.Split) -> dict[str, np.ndarray]:
 
 
 def _encode(column: pd.Series, y: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Codes (n_samples,), what each code stands for and, for bins, how many numbers it holds."""
-    if column.name in census.CATEGORICAL:  # in the order of their share of positive labels
-        words = column.cat.add_categories(census.MISSING).fillna(census.MISSING)
-        share = pd.Series(y).groupby(words, observed=True).mean().sort_values(kind="stable")
-        return share.index.get_indexer(words), {"values": np.array(list(share.index))}
+    """Codes (n_samples,), the value of each code and, if the values are bins, their widths."""
+    if column.name in census.CATEGORICAL:  # codes are in the order of the positive rate
+        texts = column.cat.add_categories(census.MISSING).fillna(census.MISSING)
+        rate = pd.Series(y).groupby(texts, observed=True).mean().sort_values(kind="stable")
+        return rate.index.get_indexer(texts), {"values": np.array(list(rate.index))}
     numbers = column.to_numpy().astype(np.int32)
     values = np.unique(numbers)
-    if len(values) <= DISTINCT:
+    if len(values) <= MAX_VALUES:
         return np.searchsorted(values, numbers), {"values": values}
     edges = np.unique(np.quantile(numbers, np.linspace(0, 1, BINS + 1)).astype(np.int32))
     edges[-1] += 1
@@ -46,10 +48,10 @@ def _encode(column: pd.Series, y: np.ndarray) -> tuple[np.ndarray, dict[str, np.
     return np.searchsorted(edges, numbers, side="right") - 1, bins
 
 
-def _grow(codes: np.ndarray, code: np.ndarray) -> dict[str, np.ndarray]:
-    """A tree that tells ``code`` from the earlier ``codes``: its nodes, entries and counts."""
+def _fit_tree(codes: np.ndarray, code: np.ndarray) -> dict[str, np.ndarray]:
+    """Fit a tree that predicts ``code`` from the earlier ``codes``; its nodes, entries, counts."""
     if not codes.shape[1]:
-        codes = np.zeros((len(code), 1))  # nothing to tell it from: a single leaf
+        codes = np.zeros((len(code), 1))  # the first column: the tree is a single leaf
     model = DecisionTreeClassifier(**TREE).fit(codes, code)
     tree = model.tree_
     nodes = np.column_stack(
@@ -68,7 +70,7 @@ def _grow(codes: np.ndarray, code: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    np.savez_compressed(synthetic.RECIPE, **fit(sources.load("uci").train))
+    np.savez_compressed(synthetic.RECIPE, allow_pickle=False, **fit(sources.load("uci").train))
     print(f"{synthetic.RECIPE}: {synthetic.RECIPE.stat().st_size:,} bytes")
 
 
