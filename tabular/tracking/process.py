@@ -88,6 +88,15 @@ def _is_hidden(pid: int) -> bool:
     return False
 
 
+def ancestor_commands() -> list[str]:
+    """Command lines of the parent process and of its parents, as far as they can be read."""
+    try:
+        ancestors = psutil.Process().parents()
+        return [" ".join(p.as_dict(["cmdline"])["cmdline"] or []) for p in ancestors]
+    except psutil.Error:
+        return []
+
+
 def peak_memory_mb() -> float:
     """The largest resident memory of this process so far, in MB (10^6 bytes)."""
     if sys.platform == "win32":

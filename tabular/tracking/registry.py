@@ -1,4 +1,4 @@
-"""Registered models in the MLflow store: versions, and the aliases that say which one is in use."""
+"""Registered models in the MLflow store: their versions, and the aliases of those in use."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from tabular.errors import UserError, WorkFailed
 from tabular.tracking import logged_model, store
 
 CHAMPION, PREVIOUS = "champion", "previous"
-RULE = "\n\n---\n\n"  # in a description: above it the verdict, below it what stood there
+RULE = "\n\n---\n\n"  # in a version's description: below the verdict, above the earlier text
 
 
 @dataclass(frozen=True)
 class LoggedModel:
-    """A logged model: where it lies, what it promises, and the run that made it."""
+    """A logged model: its address, its signature, and the run that logged it."""
 
     uri: str
     signature: ModelSignature
@@ -29,15 +29,15 @@ class LoggedModel:
 
 
 def require_name(option: str, name: str) -> None:
-    """Raise ``UserError`` where a registered model cannot have the name."""
-    unfit = set(name) & set("/:@?#") or not name.isprintable()  # no models:/<name>/1 would find it
+    """Raise ``UserError`` if ``models:/<name>/1`` could not address a model of that name."""
+    unfit = set(name) & set("/:@?#") or not name.isprintable()
     if name.strip() in ("", ".", "..") or unfit:
         raise UserError(f"{option}: expected a name without / : @ ? #, got {name!r}")
 
 
-def require_registrable(register: str, rows: Dataset) -> None:
-    """Raise ``UserError`` where a model must not, or cannot, get the name ``register``."""
-    if rows.origin == "synthetic":
+def require_registrable(register: str, dataset: Dataset) -> None:
+    """Raise ``UserError`` if a model trained on the dataset cannot be registered under the name."""
+    if dataset.origin == "synthetic":
         raise UserError(
             f"register: a model trained on synthetic rows cannot be registered as {register!r}; "
             "train on real rows (data=uci) or leave register out"
@@ -53,7 +53,10 @@ def register(uri: str, name: str, description: str = "") -> ModelVersion:
 
 
 def find_model(uri: str, option: str = "model") -> LoggedModel:
-    """The model of this project that lies at ``uri``, an address that ``option`` led to.
+    """The model of this project at an address.
+
+    Args:
+        option: the option that the address came from, for the error message.
 
     Raises:
         UserError: there is none.
@@ -66,71 +69,72 @@ def find_model(uri: str, option: str = "model") -> LoggedModel:
         raise UserError(f"{option}: {expected}, got {uri!r}: {reason}") from None
     run = store.find_run(info.run_id or "")
     if not run or not {"data.digest", "data.source"} <= set(run.data.tags):
-        raise UserError(f"{option}: {expected}, got {uri!r}, which tells of no run with data")
+        raise UserError(f"{option}: {expected}, got {uri!r}, whose run has recorded no data")
     return LoggedModel(info.model_uri, info.signature, run)
 
 
 def find_version(model: LoggedModel, name: str) -> ModelVersion | None:
-    """The newest version of the registered model that is this model; None if none is."""
-    made = f"run_id = '{model.run.info.run_id}'"
-    versions = mlflow.MlflowClient().search_model_versions(made)
+    """The newest version, under that name, of a logged model; None if there is none."""
+    condition = f"run_id = '{model.run.info.run_id}'"
+    versions = mlflow.MlflowClient().search_model_versions(condition)
     same = [v for v in versions if (v.name, v.source) == (name, model.uri)]
     return max(same, key=lambda version: int(version.version), default=None)
 
 
 def version_by_alias(name: str, alias: str) -> ModelVersion | None:
-    """The version with the alias; None where there is none."""
+    """The version with the alias; None if there is none."""
     try:
         return store.find(mlflow.MlflowClient().get_model_version_by_alias, name, alias)
     except MlflowException as error:
-        if store.is_permission_denied(
-            error
-        ):  # a server with accounts gives it for names it does not know
+        if store.is_permission_denied(error):  # a server with accounts: the name is unknown
             return None
         raise
 
 
 def predict(model: LoggedModel, split: Split) -> np.ndarray:
-    """The probabilities that the model, loaded as it would be served, gives rows: (n_samples,)."""
-    served = _loaded(model)
-    probability = served.predict(logged_model.to_client_frame(split.X))["probability"]
-    return probability.to_numpy(np.float32)  # as the booster gave them
+    """Probabilities that the model predicts when it is called as a client would call it.
+
+    Returns:
+        float32 array, (n_samples,): the bits that the booster returns.
+    """
+    predictions = _load(model).predict(logged_model.to_client_frame(split.X))
+    return predictions["probability"].to_numpy(np.float32)
 
 
 def predictor(model: LoggedModel) -> Callable[[pd.DataFrame], np.ndarray]:
-    """What gives features the probabilities that the model gives them when it is served.
+    """A function from features, (n_samples, n_features), to probabilities, (n_samples,).
 
-    It uses the model's own code, one thread for each call, and may be called by many at a time.
+    It runs the model's own code, without the checks of the signature. Several threads may call it
+    at a time; each call uses one thread.
     """
-    served = _loaded(model).unwrap_python_model()
+    served = _load(model).unwrap_python_model()
     booster = served.booster.copy()
     booster.set_param({"nthread": 1})
     return lambda X: booster.inplace_predict(served.encode(X))
 
 
-def _loaded(model: LoggedModel) -> mlflow.pyfunc.PyFuncModel:
+def _load(model: LoggedModel) -> mlflow.pyfunc.PyFuncModel:
     with logged_model.no_bytecode():
         return mlflow.pyfunc.load_model(model.uri)
 
 
 def incompatibilities(new: ModelSignature, old: ModelSignature) -> list[str]:
-    """What a client of ``old`` would stumble over with ``new``.
+    """What would break for a client of ``old`` that calls ``new``; empty if nothing would.
 
-    A request of theirs must be taken, though it may hold more than is needed, and the answer must
-    hold all that it held.
+    ``new`` must accept every request that ``old`` accepted, though it may ignore columns, and must
+    return every column that ``old`` returned.
     """
-    given = {column.name: column.type for column in old.inputs}
-    needed = {column.name: column.type for column in new.inputs if column.required}
-    found = [f"input {name} is new" for name in needed if name not in given]
-    for what, before, after in (
-        ("input", given, {c.name: c.type for c in new.inputs if c.name in given}),
+    old_inputs, new_inputs = ({c.name: c.type for c in s.inputs} for s in (old, new))
+    required = [column.name for column in new.inputs if column.required]
+    found = [f"input {name} is new" for name in required if name not in old_inputs]
+    for kind, before, after in (
+        ("input", old_inputs, old_inputs | new_inputs),  # a column that is ignored breaks nothing
         ("output", *({c.name: c.type for c in s.outputs} for s in (old, new))),
         ("parameter", *({p.name: (p.dtype, p.default) for p in _params(s)} for s in (old, new))),
     ):
-        if what != "input":
-            found += [f"{what} {name} is missing" for name in before if name not in after]
+        found += [f"{kind} {name} is missing" for name in before if name not in after]
         found += [
-            f"{what} {name} was {before[name]}, is {after[name]}"
+            f"{kind} {name} was {before[name]}, is {after[name]}"
             for name in before
             if name in after and before[name] != after[name]
         ]
@@ -142,19 +146,22 @@ def _params(signature: ModelSignature) -> list:
 
 
 def log_verdict(version: ModelVersion, tags: dict[str, str], note: str) -> None:
-    """Write a verdict on a version: tags, and Markdown above its description."""
-    client, place = mlflow.MlflowClient(), (version.name, version.version)
+    """Log a verdict on a version: tags, and Markdown that replaces an earlier verdict's."""
+    client, name, number = mlflow.MlflowClient(), version.name, version.version
     for key, value in tags.items():
-        client.set_model_version_tag(*place, key, value)
-    before = (client.get_model_version(*place).description or "").rpartition(RULE)[2]
-    client.update_model_version(*place, note + RULE + before)
+        client.set_model_version_tag(name, number, key, value)
+    description = (client.get_model_version(name, number).description or "").rpartition(RULE)[2]
+    client.update_model_version(name, number, note + RULE + description)
 
 
 def set_champion(version: ModelVersion, champion: ModelVersion | None) -> None:
-    """Make a version the champion, and ``champion``, the one it was compared with, the previous.
+    """Move the alias of the champion to a version, and the alias of the previous one to its rival.
+
+    Args:
+        champion: the version that ``version`` was compared with; None if there was none.
 
     Raises:
-        WorkFailed: another version has become champion since.
+        WorkFailed: another version has become champion since the comparison.
     """
     client, now = mlflow.MlflowClient(), version_by_alias(version.name, CHAMPION)
     if (now and now.version) != (champion and champion.version):
@@ -165,7 +172,7 @@ def set_champion(version: ModelVersion, champion: ModelVersion | None) -> None:
 
 
 def roll_back(champion: ModelVersion, previous: ModelVersion) -> None:
-    """Make the previous version the champion again; nothing is previous then."""
+    """Make the previous version the champion again; no version is the previous one then."""
     client = mlflow.MlflowClient()
     client.set_registered_model_alias(champion.name, CHAMPION, previous.version)
     client.delete_registered_model_alias(champion.name, PREVIOUS)

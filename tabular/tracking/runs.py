@@ -1,4 +1,4 @@
-"""What a run leaves in the MLflow store."""
+"""The run of this process in the MLflow store: opened, ended, and everything logged on it."""
 
 import json
 import os
@@ -15,17 +15,9 @@ from pathlib import Path
 
 import mlflow
 import pandas as pd
-from mlflow.entities import (
-    DatasetInput,
-    InputTag,
-    Metric,
-    Param,
-    Run,
-    RunTag,
-)
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, Schema
-from mlflow.utils import name_utils
 
 from tabular import cancel
 from tabular.data import census
@@ -35,100 +27,132 @@ from tabular.tracking import process, store
 from tabular.tracking.logged_model import INPUT_SCHEMA, MODEL_NAME, REQUIREMENTS
 
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
-PROCESS = "process"  # the tag that says who writes a run, so that a dead writer's can be ended
+PROCESS = "process"  # the tag with ``process.identity()``, by which orphaned runs are found
+GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,4}")  # as in bold-owl-123
 
 
 @contextmanager
 def start_run(name: str) -> Iterator[Run]:
-    """Open the run of this process, and end it with the status it deserves.
+    """Open the run of this process, and end it with a status that is true.
 
-    Under ``mlflow run`` that is the run MLflow made: where it still has a generated name it takes
-    ours, and one that the user chose stays.
+    The run ends FINISHED if the body does, KILLED after a signal, and FAILED, with the reason on
+    it, after any other error. Under ``mlflow run`` it is the run that MLflow has created, and it
+    keeps a name that the user chose.
+
+    Args:
+        name: the run's name, unless the user chose one.
     """
     cancel.check()
-    resumed = "MLFLOW_RUN_ID" in os.environ
     try:
-        own_name = None if resumed else os.environ.get("MLFLOW_RUN_NAME", name)
-        run = mlflow.start_run(run_name=own_name, tags={PROCESS: process.identity()})
-        run = _without_secrets(run)
-        store.require_artifacts(mlflow.MlflowClient().get_experiment(run.info.experiment_id))
-        if resumed and _is_generated(run.info.run_name or ""):
-            mlflow.set_tag("mlflow.runName", name)
-        yield run
+        yield _open_run(name)
         cancel.check()
     except BaseException as error:
-        number, opened = cancel.received(), mlflow.active_run()
-        if opened:
-            reason = ("ended_by", number.name) if number else ("error", _one_line(error))
-            with cancel.uninterrupted():
-                record_failure(opened.info.run_id, *reason)
-                mlflow.end_run("KILLED" if number else "FAILED")
+        with cancel.uninterrupted():
+            _end_unfinished(error)
         raise
     with cancel.uninterrupted():
         mlflow.end_run("FINISHED")
 
 
-def _without_secrets(run: Run) -> Run:
-    """Take the token or password of a Git URL from the tags that `mlflow run` has written."""
-    shown = {
+def _open_run(name: str) -> Run:
+    resumed = "MLFLOW_RUN_ID" in os.environ
+    own_name = None if resumed else os.environ.get("MLFLOW_RUN_NAME", name)
+    run = mlflow.start_run(run_name=own_name, tags={PROCESS: process.identity()})
+    run = _redact_tags(run)
+    store.require_artifacts(mlflow.MlflowClient().get_experiment(run.info.experiment_id))
+    if resumed and _is_generated(run.info.run_name or ""):
+        mlflow.set_tag("mlflow.runName", name)
+    return run
+
+
+def _end_unfinished(error: BaseException) -> None:
+    """End the active run, if there is one, as KILLED or FAILED; a failure to do so is printed."""
+    run, number = mlflow.active_run(), cancel.received()
+    if not run:
+        return
+    reason = ("ended_by", number.name) if number else ("error", _describe(error))
+    try:
+        record_failure(run.info.run_id, *reason)
+    finally:  # also if a second signal arrives meanwhile
+        try:
+            mlflow.end_run("KILLED" if number else "FAILED")
+        except Exception as failure:
+            print(f"run {run.info.run_id} not ended: {_describe(failure)[:500]}", file=sys.stderr)
+
+
+def _redact_tags(run: Run) -> Run:
+    """Remove the token or password of a Git URL from the tags that ``mlflow run`` has written."""
+    tags = {
         key: store.redact(value)
         for key, value in run.data.tags.items()
         if key.startswith("mlflow.")
     }
-    if changed := {key: value for key, value in shown.items() if value != run.data.tags[key]}:
+    if changed := {key: value for key, value in tags.items() if value != run.data.tags[key]}:
         log_tags(run, changed)
         run = mlflow.MlflowClient().get_run(run.info.run_id)
     return run
 
 
 def _is_generated(name: str) -> bool:
-    """Whether MLflow made up the name, as in bold-owl-123."""
-    predicate, _, rest = name.partition("-")
-    noun, _, number = rest.partition("-")
-    words = predicate in name_utils._GENERATOR_PREDICATES and noun in name_utils._GENERATOR_NOUNS
-    return words and number.isdigit()
+    """Whether MLflow generated the name, because the user gave none.
 
-
-def _one_line(error: BaseException) -> str:
-    return one_line(
-        f"{'' if isinstance(error, WorkFailed) else f'{type(error).__name__}: '}{error}"
+    MLflow records no difference, but a name given with ``mlflow run --run-name`` stands in the
+    command line of that process. One that a program passes to ``mlflow.projects.run`` is taken for
+    a generated name if it has the same form.
+    """
+    return bool(GENERATED_NAME.fullmatch(name)) and not any(
+        name in command for command in process.ancestor_commands()
     )
 
 
+def _describe(error: BaseException) -> str:
+    """The message in one line, after the type's name unless the message was written for users."""
+    kind = "" if isinstance(error, WorkFailed) else f"{type(error).__name__}: "
+    return one_line(f"{kind}{error}")
+
+
 def escape_markdown(text: str) -> str:
-    """Text of anybody's for a description: nothing in it is a tag, a link, a picture or a cell."""
+    """Text from outside as one line of a Markdown description.
+
+    Nothing in it is read as a tag, a link, an image or the border of a table's cell.
+    """
     return re.sub(r"[<>&\[\]|`*\\]", lambda match: f"&#{ord(match[0])};", one_line(text))
 
 
 def record_failure(run_id: str, tag: str, line: str) -> None:
-    """Write on a run what ended it, where a reader of the run sees it.
+    """Write on a run why it ended: as a tag, and at the top of its description.
 
-    The store itself may have ended it: then this gives up soon, and prints why.
+    The store may be the very thing that failed: what goes wrong here is printed, not raised, and
+    later requests wait for a second only.
     """
     shorten_http_timeouts()
     line, client = one_line(line), mlflow.MlflowClient()
     shown = escape_markdown(line)
     try:
-        told = client.get_run(run_id).data.tags.get(DESCRIPTION, "")
-        note = told if shown in told else f"**{tag}**: {shown}\n\n{told}"
-        client.log_batch(run_id, tags=[RunTag(tag, line), RunTag(DESCRIPTION, note)])
+        description = client.get_run(run_id).data.tags.get(DESCRIPTION, "")
+        if shown not in description:
+            description = f"**{tag}**: {shown}\n\n{description}"
+        client.log_batch(run_id, tags=[RunTag(tag, line), RunTag(DESCRIPTION, description)])
     except Exception as error:
-        print(f"not written on the run: {_one_line(error)[:500]}", file=sys.stderr)
+        print(f"not written on the run: {_describe(error)[:500]}", file=sys.stderr)
         shorten_http_timeouts(1)
 
 
 def shorten_http_timeouts(seconds: int = 4) -> None:
-    """Wait this long for a tracking server from now on; after a signal, ask it only once."""
+    """Let later requests to a tracking server wait this long each.
+
+    A request is repeated once; after a signal, not at all.
+    """
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0" if cancel.received() else "1"
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(seconds)
 
 
-def provenance_tags(rows: Dataset, device: str) -> dict[str, str]:
-    """Tags that say what decided a result: data, device, machine and versions."""
+def provenance_tags(dataset: Dataset, device: str) -> dict[str, str]:
+    """Tags for what decides a result: data, device, type of machine and versions."""
     return {
-        "data.origin": rows.origin,
-        "data.digest": rows.digest,
-        "data.source": rows.source,
+        "data.origin": dataset.origin,
+        "data.digest": dataset.digest,
+        "data.source": dataset.source,
         "device": device,
         "machine": platform.machine(),
         "version.python": platform.python_version(),
@@ -137,53 +161,63 @@ def provenance_tags(rows: Dataset, device: str) -> dict[str, str]:
 
 
 def log_setup(
-    run: Run, typed: dict[str, str], rows: Dataset, device: str, tags: dict[str, str] | None = None
+    run: Run,
+    cli_args: dict[str, str],
+    dataset: Dataset,
+    device: str,
+    tags: dict[str, str] | None = None,
 ) -> None:
-    """Log what decides the result, before the work starts: parameters, data, versions, ``tags``."""
-    log_params(run, typed)
-    log_tags(run, provenance_tags(rows, device) | (tags or {}))
-    log_inputs(run.info.run_id, rows, training=rows.train, test=rows.test)
+    """Log what decides the result, before the work starts: parameters, provenance, datasets.
+
+    Args:
+        cli_args: every option of the command line, as the user typed it.
+        tags: further tags.
+    """
+    log_params(run, cli_args)
+    log_tags(run, provenance_tags(dataset, device) | (tags or {}))
+    log_inputs(run.info.run_id, dataset, training=dataset.train, test=dataset.test)
 
 
-def log_params(run: Run, typed: dict[str, str]) -> None:
-    """Log parameters as typed; those that `mlflow run` has written already stay as they are."""
-    params = [Param(key, value) for key, value in typed.items() if key not in run.data.params]
+def log_params(run: Run, cli_args: dict[str, str]) -> None:
+    """Log the options that ``mlflow run`` has not logged: a parameter can be written only once."""
+    params = [Param(key, value) for key, value in cli_args.items() if key not in run.data.params]
     mlflow.MlflowClient().log_batch(run.info.run_id, params=params)
 
 
-def log_inputs(run_id: str, rows: Dataset, **splits: Split) -> None:
-    """Log the lineage of splits, by the context they were used in.
+def log_inputs(run_id: str, dataset: Dataset, **splits: Split) -> None:
+    """Log splits of a dataset as inputs of a run.
 
-    MLflow looks whether it knows a data set and then inserts it: where another process inserts it
-    in between, that fails, and the second attempt finds it.
+    Args:
+        splits: by the context that they are used in, as ``training`` or ``test``.
     """
     inputs = [
-        DatasetInput(_dataset(rows, split), [InputTag("mlflow.data.context", context)])
+        DatasetInput(_dataset_entity(dataset, split), [InputTag("mlflow.data.context", context)])
         for context, split in splits.items()
     ]
     try:
         mlflow.MlflowClient().log_inputs(run_id, inputs)
-    except MlflowException:
+    except MlflowException:  # another process has inserted the same dataset at the same time
         mlflow.MlflowClient().log_inputs(run_id, inputs)
 
 
-def _dataset(rows: Dataset, split: Split) -> mlflow.entities.Dataset:
-    """A split's lineage, its digest as short as MLflow's own; ``data.digest`` is the whole one.
+def _dataset_entity(dataset: Dataset, split: Split) -> mlflow.entities.Dataset:
+    """MLflow's description of a split.
 
-    ``mlflow.data.from_pandas`` would spend 0.35 s on each one's schema.
+    Its digest has eight digits like MLflow's own; the tag ``data.digest`` has all of them.
+    ``mlflow.data.from_pandas`` would take 0.35 s to infer the schema.
     """
-    kind, source = {
+    source_type, source = {
         "uci": ("http", {"url": "".join(census.ADDRESSES[:1]) + split.name}),
-        "directory": ("local", {"uri": str(Path(rows.source) / split.name)}),
-        "synthetic": ("code", {"tags": {"data": rows.source}}),
-    }[rows.origin]
-    columns, n_rows = Schema([*INPUT_SCHEMA, ColSpec("string", census.LABEL)]), split.n_rows
+        "directory": ("local", {"uri": str(Path(dataset.source) / split.name)}),
+        "synthetic": ("code", {"tags": {"data": dataset.source}}),
+    }[dataset.origin]
+    schema, n_rows = Schema([*INPUT_SCHEMA, ColSpec("string", census.LABEL)]), split.n_rows
     return mlflow.entities.Dataset(
-        name=census.NAME + ("-synthetic" if rows.origin == "synthetic" else ""),
+        name=census.NAME + ("-synthetic" if dataset.origin == "synthetic" else ""),
         digest=split.digest[:8],
-        source_type=kind,
+        source_type=source_type,
         source=json.dumps(source),
-        schema=json.dumps({"mlflow_colspec": columns.to_dict()}),
+        schema=json.dumps({"mlflow_colspec": schema.to_dict()}),
         profile=json.dumps({"num_rows": n_rows, "num_elements": n_rows * len(census.FEATURES)}),
     )
 
@@ -192,58 +226,67 @@ def log_results(
     run: Run,
     model_id: str,
     scores: dict[str, float],
-    rows: Dataset,
+    dataset: Dataset,
     metrics: dict[str, float],
     curves: dict[str, list[float]],
 ) -> None:
-    """Log numbers, in few calls.
+    """Log the metrics of a run in few requests.
 
     Args:
-        model_id: of the logged model whose page shows the scores too.
-        scores: of the test rows, by the metric's name.
-        metrics: other numbers, by name.
+        model_id: of the logged model that the scores are linked to.
+        scores: metrics on the test set, by name.
+        metrics: other metrics, by name.
         curves: values by boosting round, by the metric's name.
     """
     run_id, now = run.info.run_id, int(time.time() * 1000)
-    points = [Metric(key, value, now, 0) for key, value in metrics.items()]
-    points += [
+    entries = [Metric(key, value, now, 0) for key, value in metrics.items()]
+    entries += [
         Metric(key, value, now, step)
         for key, values in curves.items()
         for step, value in enumerate(values, start=1)
     ]
-    mlflow.MlflowClient().log_batch(run_id, points)
-    test = _dataset(rows, rows.test)
+    mlflow.MlflowClient().log_batch(run_id, entries)
+    test = _dataset_entity(dataset, dataset.test)
     mlflow.log_metrics(scores, run_id=run_id, model_id=model_id, dataset=test)
 
 
-def log_artifacts(run: Run, pictures: dict[str, bytes], tables: dict[str, pd.DataFrame]) -> None:
-    """Log pictures and tables, by the artifact's path; MLflow's page shows a .json as a table."""
+def log_artifacts(run: Run, plots: dict[str, bytes], tables: dict[str, pd.DataFrame]) -> None:
+    """Log plots and tables.
+
+    Args:
+        plots: PNG files, by the artifact's path.
+        tables: by the artifact's path; MLflow shows one that ends in .json as a table, the others
+            are CSV files.
+    """
     client, run_id = mlflow.MlflowClient(), run.info.run_id
     with tempfile.TemporaryDirectory() as folder:
-        for path, picture in pictures.items():
-            (Path(folder) / path).parent.mkdir(exist_ok=True)
-            (Path(folder) / path).write_bytes(picture)
-        for path, frame in tables.items():
+        for path, content in plots.items():
+            file = Path(folder) / path
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(content)
+        for path, table in tables.items():
+            cancel.check()
             if path.endswith(".json"):
-                client.log_table(run_id, frame, path)
+                client.log_table(run_id, table, path)
             else:
-                frame.to_csv(Path(folder) / path, index=False)
+                table.to_csv(Path(folder) / path, index=False)
+        cancel.check()
         client.log_artifacts(run_id, folder)
 
 
 def log_metrics(run: Run, metrics: dict[str, float]) -> None:
-    """Log numbers by name."""
+    """Log metrics by name."""
     mlflow.log_metrics(metrics, run_id=run.info.run_id)
 
 
 def log_tags(run: Run, tags: dict[str, str]) -> None:
-    """Log tags in one call."""
+    """Log tags in one request."""
     client = mlflow.MlflowClient()
     client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
 def ui_command() -> str:
-    """The command or address that shows the runs of this store."""
+    """The command, or the address of the server, that shows the runs of this store."""
     uri = store.redact(store.tracking_uri())
     return uri if store.is_remote(uri) else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
 

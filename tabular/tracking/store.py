@@ -1,11 +1,13 @@
-"""The tracking store itself: whether it answers, what is wrong with it, and which runs it has."""
+"""The tracking store: its address, whether it can be used, and looking up runs in it."""
 
 import os
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import mlflow
@@ -16,89 +18,104 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
+from tabular import cancel
 from tabular.errors import UserError, WorkFailed
 
-ANSWER_SECONDS = 6  # for an answer; a script needs two or three to start, and ten are the bound
-# an address with a password or a token
-ADDRESS = re.compile(r"((?:https?|postgresql|mysql|mssql)[\w+]*://)[^/@\s]+@")
+Found = TypeVar("Found")
+
+ANSWER_SECONDS = 6  # that a server may take for one response
+RETRY_SECONDS = 8  # for all attempts; a script takes two more to start, and ten are the bound
+SECRET = re.compile(  # an address with a user and a password or a token
+    r"((?:https?|postgresql|mysql|mssql)[\w+]*://)[^/@\s]+@"
+)
 
 
 def tracking_uri() -> str:
-    """Where the tracking store is."""
+    """The address of the tracking store."""
     return mlflow.get_tracking_uri()
 
 
 def absolute(uri: str) -> str:
-    """An address that means the same in every folder."""
+    """The address with the path of an SQLite file made absolute."""
     head, _, path = uri.partition("sqlite:///")
     return f"sqlite:///{Path(path).absolute()}" if path and not head else uri
 
 
 def is_remote(uri: str) -> bool:
-    """Whether the store is a server that is asked over HTTP."""
+    """Whether the store is a server that is reached over HTTP."""
     return uri.startswith(("http://", "https://"))
 
 
 def is_local(uri: str) -> bool:
-    """Whether the store is a file or a folder, which no other machine can write to."""
+    """Whether the store is a file or a folder, to which no other machine can write."""
     return urlsplit(uri).scheme in ("sqlite", "file", "")
 
 
 def describe(uri: str) -> str:
-    """What sort of store lies at an address."""
+    """The kind of store and its address, without secrets."""
     name = "server" if is_remote(uri) else urlsplit(uri).scheme.partition("+")[0] or "folder"
     return f"{name} {redact(uri)}"
 
 
 def redact(uri: str) -> str:
-    """An address without the user, and the password or token, that it may hold."""
-    return ADDRESS.sub(r"\1", uri)
+    """The address without the user and the password or token that it may contain."""
+    return SECRET.sub(r"\1", uri)
 
 
 def require_reachable() -> None:
-    """Raise ``UserError`` within ten seconds where a server cannot be used, with what to do.
+    """Check that a tracking server can be used. A database or a folder is not touched.
 
-    MLflow itself would try for minutes. A database or a folder is not touched.
+    MLflow itself would try for minutes.
+
+    Raises:
+        UserError: the server refuses requests, or does not answer within ``ANSWER_SECONDS``.
     """
     uri = tracking_uri()
-    if is_remote(uri):
-        _require_server(uri)
-
-
-def _require_server(uri: str) -> None:
-    """Ask for one experiment, which any user may see."""
-    where = f"MLFLOW_TRACKING_URI: {redact(uri)}"
-    try:
-        answer = http_request(
-            get_default_host_creds(uri),
-            "/api/2.0/mlflow/experiments/search?max_results=1",
-            "GET",
-            max_retries=0,
-            timeout=ANSWER_SECONDS,
-            raise_on_status=False,
-        )
-    except MlflowException as error:
-        if "timed out" in str(error).lower():
-            reason = f"did not answer within {ANSWER_SECONDS} seconds"
-        else:
-            reason = "does not answer"
-        raise UserError(
-            f"{where} {reason}; is the address right and the server running (mlflow server --host "
-            "0.0.0.0)?"
-        ) from None
-    if answer.status_code == 200:
-        try:
-            answer.json()
-        except requests.JSONDecodeError:
-            raise UserError(f"{where} answers, but not as an MLflow server does") from None
+    if not is_remote(uri):
         return
-    raise UserError(f"{where} {explain_http_status(answer.status_code, answer.text)}")
+    where = f"MLFLOW_TRACKING_URI: {redact(uri)}"
+    response = _ask_server(uri, where)
+    if response.status_code != 200:
+        raise UserError(f"{where} {explain_http_status(response.status_code, response.text)}")
+    try:
+        response.json()
+    except requests.JSONDecodeError:
+        raise UserError(f"{where} answers, but not as an MLflow server does") from None
+
+
+def _ask_server(uri: str, where: str) -> requests.Response:
+    """Ask for one experiment, which any user may see; again after an error of the server's own."""
+    deadline = time.monotonic() + RETRY_SECONDS
+    while True:
+        cancel.check()
+        try:
+            response = http_request(
+                get_default_host_creds(uri),
+                "/api/2.0/mlflow/experiments/search?max_results=1",
+                "GET",
+                max_retries=0,
+                timeout=min(ANSWER_SECONDS, deadline - time.monotonic()),
+                raise_on_status=False,
+            )
+        except MlflowException as error:
+            timed_out = "timed out" in str(error).lower()
+            reason = f"did not answer within {ANSWER_SECONDS} seconds"
+            raise UserError(
+                f"{where} {reason if timed_out else 'does not answer'}; is the address right and "
+                "the server running (mlflow server --host 0.0.0.0)?"
+            ) from None
+        if response.status_code < 500 or time.monotonic() > deadline - 1:
+            return response
+        time.sleep(0.5)
 
 
 def require_artifacts(experiment: Experiment) -> None:
-    """Raise ``UserError`` where a server sends clients to a folder that this machine lacks.
+    """Check that the experiment's artifacts do not lie in a folder that only the server has.
 
-    MLflow would make that folder here, or fail when the work is done.
+    MLflow would create that folder on this machine, or fail when the work is done.
+
+    Raises:
+        UserError: they do.
     """
     folder = re.sub("^file:(//)?", "", experiment.artifact_location)
     if is_remote(tracking_uri()) and folder.startswith("/") and not Path(folder).parent.is_dir():
@@ -109,12 +126,12 @@ def require_artifacts(experiment: Experiment) -> None:
 
 
 def is_permission_denied(error: BaseException) -> bool:
-    """Whether a server refused permission for what was asked of it."""
+    """Whether the error is a server's refusal for lack of permission."""
     return isinstance(error, MlflowException) and "permission denied" in str(error).lower()
 
 
 def explain_http_status(status: int, text: str = "") -> str:
-    """What a server's refusal means, and what to do about it."""
+    """What a server's refusal means and what to do about it, as the predicate of a sentence."""
     if status == 401:
         return (
             "refuses user and password: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD "
@@ -135,7 +152,7 @@ def explain_http_status(status: int, text: str = "") -> str:
 
 
 def current_experiment() -> Experiment:
-    """The experiment that a run started here would belong to; it is made if there is none."""
+    """The experiment that a run started here would belong to; created if it does not exist."""
     client, name = mlflow.MlflowClient(), os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
     if run_id := os.environ.get("MLFLOW_RUN_ID"):
         return client.get_experiment(client.get_run(run_id).info.experiment_id)
@@ -146,7 +163,11 @@ def current_experiment() -> Experiment:
 
 
 def artifact_round_trip(uri: str) -> int:
-    """Write an artifact, read it back and delete it; returns its size in bytes."""
+    """Write an artifact, read it back and delete it; returns its size in bytes.
+
+    Raises:
+        WorkFailed: the bytes read differ from those written.
+    """
     repository, content = get_artifact_repository(uri), b"census-mlflow"
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "check.txt").write_bytes(content)
@@ -154,18 +175,18 @@ def artifact_round_trip(uri: str) -> int:
         (Path(folder) / "back").mkdir()
         back = repository.download_artifacts("check.txt", str(Path(folder) / "back"))
         if Path(back).read_bytes() != content:
-            raise WorkFailed(f"{uri} gave back other bytes than it was given")
+            raise WorkFailed(f"{uri}: the bytes read back differ from those written")
     repository.delete_artifacts()
     return len(content)
 
 
 def find_run(run_id: str) -> Run | None:
-    """The run; None if the store has none of that id."""
+    """The run with that id; None if the store has none."""
     return find(mlflow.MlflowClient().get_run, run_id)
 
 
-def find(look_up: Callable, *names: str):
-    """What the store finds by names; None where it has nothing of them."""
+def find(look_up: Callable[..., Found], *names: str) -> Found | None:
+    """The result of ``look_up(*names)``; None if the store has nothing under these names."""
     try:
         return look_up(*names)
     except MlflowException as error:
@@ -175,7 +196,12 @@ def find(look_up: Callable, *names: str):
 
 
 def search_runs(condition: str, experiment_id: str | None = None) -> list[Run]:
-    """All runs of an experiment, or of the whole store, that meet a condition, the oldest first."""
+    """All runs that match a filter, the oldest first.
+
+    Args:
+        condition: in MLflow's search syntax.
+        experiment_id: None searches all experiments.
+    """
     return mlflow.search_runs(
         experiment_id and [experiment_id],
         condition,
@@ -189,11 +215,17 @@ def search_runs(condition: str, experiment_id: str | None = None) -> list[Run]:
 def recorded_value(
     run: Run, name: str, like: str | float | list[float]
 ) -> str | float | list | None:
-    """What a run holds under a name: a tag, a table's text, a metric or, like a list, a curve."""
+    """What a run has recorded under a name; None if nothing.
+
+    Args:
+        name: of a metric, a tag, or a table ``*.csv``.
+        like: a value of the expected kind: a number for a metric, a list for a metric's history by
+            step, a text for a tag or a table.
+    """
     client = mlflow.MlflowClient()
     if isinstance(like, list):
         history = client.get_metric_history(run.info.run_id, name)
-        return [point.value for point in sorted(history, key=lambda point: point.step)]
+        return [metric.value for metric in sorted(history, key=lambda metric: metric.step)]
     if name.endswith(".csv"):
         return mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/{name}")
     return run.data.tags.get(name) if isinstance(like, str) else run.data.metrics.get(name)
