@@ -1,4 +1,4 @@
-"""The README says what is so."""
+"""The README and the other pages state what is true."""
 
 import re
 
@@ -11,7 +11,8 @@ import train
 from tabular.model import hyperparameters
 from tests.helpers import PROJECT, README
 
-PAGES = [PROJECT / "README.md", PROJECT / "data" / "README.md", *(PROJECT / "docs").glob("*.md")]
+PAGES = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "data/README.md")]
+PAGES += sorted((PROJECT / "docs").glob("*.md"))
 COMMANDS = re.findall(r"```sh\n(.*?)```", README, re.S)
 
 
@@ -23,6 +24,13 @@ def test_ci_calls_the_test_command_of_the_readme():
 def test_both_commands_install_the_pinned_uv():
     pinned = re.search(r"^uv==\S+", (PROJECT / "requirements-dev.txt").read_text(), re.M)[0]
     assert set(re.findall(r"uv==[\d.]+", README)) == {pinned}
+
+
+def test_every_make_target_that_is_named_exists():
+    targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.M)
+    for page in PAGES:
+        for command in re.findall(r"(?:^|`)make ([a-z -]+)", page.read_text(), re.M):
+            assert {*command.split()} <= {*targets}, page.name
 
 
 def documented(section):
