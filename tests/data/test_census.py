@@ -1,4 +1,4 @@
-"""The table is the one home of the columns."""
+"""The module of the built-in table, which alone names its columns."""
 
 import ast
 import re
@@ -29,8 +29,8 @@ SOURCES = [
 @pytest.mark.parametrize(
     "path", [p for p in SOURCES if p.name != "census.py"], ids=lambda p: p.name
 )
-def test_nothing_else_names_a_column(path):
-    """Another table is a change of one module."""
+def test_no_other_module_names_a_column(path):
+    """To use another table, one module is changed."""
     names = {*census.FEATURES, census.NEGATIVE, census.POSITIVE}
     texts = {
         node.value

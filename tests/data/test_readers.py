@@ -1,11 +1,14 @@
-"""Files of rows: every line is a row, a bad row or none."""
+"""Reading a file in chunks: every line is a row, a bad row, blank or a comment."""
 
 import csv
 import io
 import json
 import os
+import signal
+import time
 import tracemalloc
 
+import joblib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -14,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tabular import cancel
 from tabular.data import census, columns, readers, text
 from tabular.errors import UserError, WorkFailed
 
@@ -30,15 +34,15 @@ def row(**changes):
 
 
 def read(path):
-    """All rows as lists of text, their labels and features, and all bad rows."""
+    """All rows as lists of values, the line of each, the bad rows, the features and the labels."""
     with readers.open_rows(path, f"input: {path.name}") as source:
-        pieces = [columns.interpret(source.parse(*block)) for block in source.blocks]
-        assert sum(piece.size for piece, *_ in pieces) == source.size
-    rows = [[*r.values()] for piece, *_ in pieces for r in piece.rows.to_pylist()]
-    lines = [int(line) for piece, *_ in pieces for line in piece.lines]
-    bad = [bad for piece, *_ in pieces for bad in piece.bad]
-    X = pd.concat([X for _, X, _ in pieces]) if pieces else None
-    y = np.concatenate([y for *_, y in pieces]).tolist() if pieces else []
+        read = [columns.interpret(source.parse(*block)) for block in source.blocks]
+        assert sum(chunk.size for chunk, *_ in read) == source.size
+    rows = [[*r.values()] for chunk, *_ in read for r in chunk.rows.to_pylist()]
+    lines = [int(line) for chunk, *_ in read for line in chunk.lines]
+    bad = [bad for chunk, *_ in read for bad in chunk.bad]
+    X = pd.concat([X for _, X, _ in read]) if read else None
+    y = np.concatenate([y for *_, y in read]).tolist() if read else []
     return rows, lines, bad, X, y
 
 
@@ -55,20 +59,22 @@ def test_the_uci_dialect_has_no_header_and_may_have_comments(tmp_path):
     assert X["workclass"].tolist() == ["State-gov"] * 2
 
 
-def test_rows_without_a_label_are_rows(tmp_path):
+def test_a_file_without_labels_is_read(tmp_path):
     path = tmp_path / "new.data"
     path.write_text(",".join(FIELDS[:-1]) + "\n")
     rows, _, bad, _, y = read(path)
     assert (rows, bad, y) == ([FIELDS[:-1]], [], [-1])
 
 
-def test_a_header_gives_order_and_further_columns(tmp_path):
+def test_csv_columns_are_found_by_name_and_others_are_kept(tmp_path):
     path = tmp_path / "people.csv"
     names = ["note", *reversed(census.FEATURES)]
     values = ['a, "b"\tc', *reversed(FIELDS[:-1])]
-    text = io.StringIO()
-    csv.writer(text).writerows([names, values])
-    path.write_bytes(b"\xef\xbb\xbf" + text.getvalue().encode())  # with Excel's mark
+    content = io.StringIO()
+    csv.writer(content).writerows([names, values])
+    path.write_bytes(
+        b"\xef\xbb\xbf" + content.getvalue().encode()
+    )  # with a byte order mark
     rows, lines, bad, X, y = read(path)
     assert (rows, lines, bad, y) == ([values], [2], [], [-1])
     assert [*X] == [*census.FEATURES]
@@ -90,7 +96,7 @@ BAD_LINES = {
 
 
 @pytest.mark.parametrize("line", BAD_LINES)
-def test_a_bad_row_tells_its_line_and_why_and_leaves_the_others(tmp_path, line):
+def test_a_bad_line_is_set_aside_with_its_number_and_the_reason(tmp_path, line):
     path = tmp_path / "rows.csv"
     lines = [HEADER, row(), line, row(age="40"), "", row(age="41")]
     path.write_bytes("\n".join(lines).encode(errors="surrogateescape"))
@@ -105,12 +111,12 @@ def test_a_bad_row_tells_its_line_and_why_and_leaves_the_others(tmp_path, line):
         assert bad.row == line.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-def test_many_quotes_in_a_block_do_not_hide_each_other(tmp_path):
-    """Two open quotes close each other, and a line end within makes up for the lost line."""
+def test_every_open_quote_in_a_block_is_a_bad_line(tmp_path):
+    """Arrow lets one open quote close another, and an end of line in a row adds a row."""
     path = tmp_path / "rows.csv"
     lines = [row(age=str(age)) for age in range(20, 60)]
-    for place in (3, 7, 30):
-        lines[place] = row(sex='"Male', age="1")
+    for i in (3, 7, 30):
+        lines[i] = row(sex='"Male', age="1")
     lines[12] = row(sex="Ma\rle", age="1")
     path.write_bytes("\n".join([HEADER, *lines]).encode())
     _, numbers, bad, X, _ = read(path)
@@ -119,8 +125,8 @@ def test_many_quotes_in_a_block_do_not_hide_each_other(tmp_path):
     assert len(numbers) == 36
 
 
-def test_two_bad_lines_do_not_make_up_for_each_other(tmp_path):
-    """One line that Arrow takes for two rows and two lines that it takes for one."""
+def test_bad_lines_are_found_though_arrow_finds_as_many_rows_as_lines(tmp_path):
+    """Arrow reads one of these lines as two rows, and two of them as one row."""
     path = tmp_path / "rows.csv"
     lines = [f"{row()}\r{row()}", row(income='"<=50K'), '"', row(age="41")]
     path.write_bytes("\n".join([HEADER, *lines]).encode())
@@ -131,46 +137,38 @@ def test_two_bad_lines_do_not_make_up_for_each_other(tmp_path):
     assert reasons == [(2, within), (3, left_open), (4, left_open)]
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.text(st.sampled_from('a," \r'), max_size=14).filter(str.strip).map(str.encode))
-def test_a_line_is_a_row_of_its_own_where_arrow_finds_it_so(line):
-    """Arrow alone decides: between two others the line must make exactly one row."""
-    schema = pa.schema([(name, pa.string()) for name in "abc"])
-    line, wrong = line.removesuffix(b"\r"), []
-    block = b"1,2,3\n" + line + b"\n4,5,6"
-    rows = text._parse_lines(block, schema, False, lambda row: wrong.append(row) or "skip")
-    alone = len(rows) + len(wrong) == 3 and rows["c"][-1].as_py() == "6"
-    reason = text._why_not_one_row(line, False)
-    assert alone == (not reason) or (alone and b"\r" in line)  # an empty row is none to Arrow
-
-
-def test_a_pipe_is_no_file(tmp_path):
-    """Its reader would wait for ever."""
+def test_a_pipe_is_refused(tmp_path):
+    """Reading from it might never end."""
     for name in ("rows.csv", "rows.data", "rows.parquet"):
         os.mkfifo(tmp_path / name)
         with pytest.raises(UserError, match=f"input: {name}: is not a file"):
             read(tmp_path / name)
 
 
-def test_blocks_end_where_lines_end(tmp_path, monkeypatch):
+def test_the_block_size_does_not_change_the_result(tmp_path, monkeypatch):
     path = tmp_path / "rows.data"
     path.write_text("|marker\n" + "\n".join(row(fnlwgt=str(n)) for n in range(1000)) + "\nshort")
-    whole = read(path)
+    in_one_block = read(path)
     monkeypatch.setattr(text, "BLOCK_BYTES", 700)
     rows, lines, bad, X, y = read(path)
-    assert (rows, lines, bad, y) == (*whole[:3], whole[4])
+    assert (rows, lines, bad, y) == (*in_one_block[:3], in_one_block[4])
     assert X["fnlwgt"].tolist() == [*range(1000)]
     assert lines == [*range(2, 1002)]
     assert [(b.line, b.row) for b in bad] == [(1002, "short")]
 
 
-def test_a_file_without_line_ends_does_not_fill_the_memory(tmp_path, monkeypatch):
+def test_a_line_that_is_too_long_is_an_error_and_does_not_fill_the_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
     monkeypatch.setattr(text, "MAX_LINE_BYTES", 5000)
     path = tmp_path / "zeros.data"
-    path.write_bytes(b"0" * 20_000)
-    with pytest.raises(WorkFailed, match="zeros.data line 1 has more than 5,000 bytes"):
-        read(path)
+    path.write_bytes(b"0" * 20_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(WorkFailed, match="zeros.data line 1 has more than 5,000 bytes"):
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def frame():
@@ -178,7 +176,7 @@ def frame():
     return pd.DataFrame({k: [float(v) if k in census.NUMERIC else v] * 3 for k, v in columns})
 
 
-def test_parquet_of_any_fitting_types_reads_the_same(tmp_path):
+def test_parquet_columns_may_have_any_suitable_type(tmp_path):
     plain = frame()
     other = plain.astype({"age": "int16", "fnlwgt": "Int64", "sex": "category"})
     other["hours-per-week"] = ["40", " 40", "40.0"]
@@ -206,13 +204,13 @@ def test_a_bad_value_in_parquet_is_a_bad_row(tmp_path):
     ({"sex": [1, 2, 3]}, "sex: expected text, got int64"),
     ({"income": [1, 0, 1]}, "income: expected text, got int64"),
 ])  # fmt: skip
-def test_a_column_of_the_wrong_kind_is_the_files_fault(tmp_path, change, message):
+def test_a_column_of_a_wrong_type_is_refused(tmp_path, change, message):
     frame().assign(**change).to_parquet(tmp_path / "rows.parquet")
     with pytest.raises(UserError, match=message):
         read(tmp_path / "rows.parquet")
 
 
-def test_parquet_cut_off_or_broken_is_told(tmp_path, monkeypatch):
+def test_truncated_or_corrupt_parquet_is_an_error(tmp_path, monkeypatch):
     path = tmp_path / "rows.parquet"
     pd.concat([frame()] * 100).to_parquet(path, compression="none", use_dictionary=False)
     content = path.read_bytes()
@@ -225,33 +223,19 @@ def test_parquet_cut_off_or_broken_is_told(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["a\rb", "x" * 200_000])
-def test_a_header_that_is_none_is_the_files_fault(tmp_path, name):
+def test_a_malformed_header_is_refused(tmp_path, name):
     path = tmp_path / "rows.csv"
     path.write_bytes(f"{HEADER},{name}\n{row()},1\n".encode())
     with pytest.raises(UserError, match=r"rows.csv line 1: expected the columns' names, got "):
         read(path)
 
 
-def test_a_file_of_one_endless_line_is_opened_in_little_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
-    monkeypatch.setattr(text, "MAX_LINE_BYTES", 5000)
-    path = tmp_path / "zeros.data"
-    path.write_bytes(bytes(20_000_000))
-    tracemalloc.start()
-    try:
-        with pytest.raises(WorkFailed):
-            read(path)
-        assert tracemalloc.get_traced_memory()[1] < 2_000_000
-    finally:
-        tracemalloc.stop()
-
-
 @pytest.mark.parametrize("name", ["sex", "age", "note"])
-def test_parquet_with_text_that_is_no_utf8_is_broken(tmp_path, name):
-    """Arrow writes and reads what is in the bytes."""
-    text = pa.py_buffer(b"\xff\xfe" * 3)
+def test_parquet_text_that_is_not_utf8_is_an_error(tmp_path, name):
+    """Arrow itself does not check the encoding."""
+    content = pa.py_buffer(b"\xff\xfe" * 3)
     offsets = pa.array([0, 2, 4, 6], pa.int32()).buffers()[1]
-    column = pa.Array.from_buffers(pa.string(), 3, [None, offsets, text])
+    column = pa.Array.from_buffers(pa.string(), 3, [None, offsets, content])
     columns = dict(zip(frame(), pa.Table.from_pandas(frame()).columns, strict=True))
     pa.parquet.write_table(pa.table(columns | {name: column}), tmp_path / "rows.parquet")
     with pytest.raises(WorkFailed, match="rows.parquet is broken after row 0: .*UTF8"):
@@ -265,21 +249,21 @@ def test_parquet_with_text_that_is_no_utf8_is_broken(tmp_path, name):
     pa.array(["x"] * 3, pa.string_view()),
     pa.array([b"x"] * 3, pa.binary_view()),
 ])  # fmt: skip
-def test_a_bad_row_may_hold_what_python_cannot(tmp_path, column):
+def test_a_bad_row_with_values_that_python_cannot_hold_is_reported(tmp_path, column):
     path = tmp_path / "rows.parquet"
     rows = pa.Table.from_pandas(frame().assign(age=[1.0, np.inf, 3.0]))
     pa.parquet.write_table(rows.append_column("note", column), path)
     with readers.open_rows(path, "input") as source:
         (block,) = source.blocks
-        piece, X, _ = columns.interpret(source.parse(*block))
-    (bad,) = piece.bad
+        chunk, X, _ = columns.interpret(source.parse(*block))
+    (bad,) = chunk.bad
     assert X["age"].tolist() == [1, 3]
     assert (bad.line, bad.reason) == (2, "age: expected a finite number, got 'inf'")
     assert json.loads(bad.row)["sex"] == "Male"
 
 
 @pytest.mark.parametrize("header", ["age,sex", HEADER.replace("-", "_"), HEADER + ",age", ""])
-def test_a_wrong_header_is_refused(tmp_path, header):
+def test_missing_and_duplicate_columns_are_refused(tmp_path, header):
     path = tmp_path / "rows.csv"
     path.write_text(f"{header}\n{row()}\n")
     with pytest.raises(
@@ -305,13 +289,13 @@ CELL = st.one_of(
     ),
     st.sampled_from([".data", ".csv"]),
 )
-def test_every_line_is_a_row_or_a_bad_row_or_empty(tmp_path_factory, lines, suffix):
-    """Whatever the bytes: nothing is lost, nothing counted twice, and nothing raises."""
+def test_every_line_is_a_row_or_a_bad_row_or_skipped(tmp_path_factory, lines, suffix):
+    """Whatever the bytes are, no line is lost or counted twice, and nothing raises."""
     path = tmp_path_factory.mktemp("any") / f"rows{suffix}"
-    text = "\n".join(lines)
+    content = "\n".join(lines)
     if suffix == ".csv":
-        text = f"{HEADER}\n{text}"
-    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        content = f"{HEADER}\n{content}"
+    path.write_bytes(content.encode("utf-8", "surrogatepass"))
     _, numbers, bad, X, y = read(path)
     found = path.read_bytes().split(b"\n")
     first = 2 if suffix == ".csv" else 1
@@ -322,8 +306,36 @@ def test_every_line_is_a_row_or_a_bad_row_or_empty(tmp_path_factory, lines, suff
     ]
     assert sorted([*numbers, *(b.line for b in bad)]) == expected
     assert len(numbers) == len(y) == (0 if X is None else len(X))
-    if suffix == ".csv":  # a row is good or bad whatever stands beside it
+    if suffix == ".csv":  # whether a row is bad does not depend on the other rows
         for number in expected:
             path.write_bytes(b"\n".join([found[0], found[number - 1]]))
             assert bool(read(path)[1]) == (number in numbers), found[number - 1]
     assert X is None or not np.isinf(X.select_dtypes("number")).any(axis=None)
+
+
+def test_results_come_in_the_order_of_the_items():
+    delays = [0.02, 0.0, 0.01, 0.0] * 5
+
+    def work(item):
+        time.sleep(item[1])
+        return item
+
+    items = [*enumerate(delays)]
+    assert [*readers.map_in_order(work, items)] == items
+
+
+def test_few_items_are_pending():
+    """A file is not read much faster than its rows are used."""
+    taken = []
+    results = readers.map_in_order(str, (taken.append(i) or i for i in range(1000)))
+    next(results)
+    assert len(taken) <= 2 * joblib.cpu_count() + 1
+    results.close()
+
+
+def test_reading_stops_at_the_next_item_after_a_signal(monkeypatch):
+    results = readers.map_in_order(str, range(1000))
+    next(results)
+    monkeypatch.setattr(cancel, "_received", signal.SIGTERM)
+    with pytest.raises(cancel.Cancelled):
+        next(results)

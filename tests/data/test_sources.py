@@ -1,14 +1,18 @@
-"""Where rows come from, and the dialect of the files."""
+"""Locating, downloading and reading a dataset."""
 
 import hashlib
 import http.server
+import signal
+import tempfile
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tabular import cancel
 from tabular.data import census, sources, synthetic
 from tabular.errors import UserError
 from tabular.model import boosting, hyperparameters, served
@@ -30,7 +34,7 @@ def write(folder, *lines, name=census.TRAIN, end="\n"):
     return path
 
 
-def test_reads_the_dialect_of_uci(tmp_path):
+def test_the_format_of_uci_is_read(tmp_path):
     """Comment, leading spaces, missing marker, full stop after the label, blank last line."""
     split = sources.read_split(write(tmp_path, "|1x3 Cross validator", f"{ROW}.", f"{RICH}.", ""))
     assert split.y.tolist() == [0, 1]
@@ -70,8 +74,8 @@ def test_spaces_line_ends_and_full_stops_do_not_matter(tmp_path, change):
     assert a.y.tolist() == b.y.tolist()
 
 
-def test_a_numeric_column_of_truth_values_is_refused(tmp_path):
-    """Not read as 1 and 0."""
+def test_booleans_in_a_numeric_column_are_refused(tmp_path):
+    """They are not read as 1 and 0."""
     path = write(tmp_path, ROW.replace("39", "True"), RICH.replace("52", "False", 1))
     with pytest.raises(UserError, match=r"line \d+: age: expected a finite number, got 'True'"):
         sources.read_split(path)
@@ -97,7 +101,7 @@ def test_a_numeric_column_of_truth_values_is_refused(tmp_path):
         ("Male", "\udcff", "line 3: expected UTF-8 text"),
     ],
 )
-def test_a_bad_row_is_named(tmp_path, old, new, message):
+def test_a_malformed_row_is_an_error_that_names_file_and_line(tmp_path, old, new, message):
     path = tmp_path / census.TRAIN
     text = "\n".join(["| comment", RICH, ROW.replace(old, new, 1), ROW])
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -122,35 +126,35 @@ def test_a_file_without_rows_of_both_labels_is_refused(tmp_path, lines, message)
         sources.read_split(path)
 
 
-def test_a_column_may_be_missing_altogether(tmp_path):
-    """A user's own file may not know it; the model must train and answer all the same."""
+def test_a_model_is_trained_although_a_column_has_no_values(tmp_path):
+    """A user's own data may lack them."""
     for name in census.DIGESTS:
         write(tmp_path, *[RICH, ROW.replace("Adm-clerical", "?")] * 20, name=name)
-    rows = sources.load(str(tmp_path))
-    assert rows.train.X["occupation"].isna().all()
+    dataset = sources.load(str(tmp_path))
+    assert dataset.train.X["occupation"].isna().all()
     booster, _ = boosting.fit(
-        hyperparameters.DEFAULTS, boosting.bin_rows(rows.train.X, rows.train.y)
+        hyperparameters.DEFAULTS, boosting.bin_rows(dataset.train.X, dataset.train.y)
     )
-    codes = served.Encoder(booster)(rows.test.X)
+    codes = served.Encoder(booster)(dataset.test.X)
     assert np.isnan(codes[:, list(census.FEATURES).index("occupation")]).all()
     assert booster.inplace_predict(codes).std() > 0.1
 
 
 @pytest.mark.real
-def test_the_real_files_are_recognised_wherever_they_lie(monkeypatch):
-    """Figures from adult.names: 32,561 and 16,281 rows, 24.08 % and 23.62 % above 50K."""
-    rows = sources.load(str(REAL))
-    assert rows.origin == "uci"
-    assert (len(rows.train.y), len(rows.test.y)) == (32_561, 16_281)
-    assert rows.train.y.mean() == pytest.approx(0.2408, abs=5e-5)
-    assert rows.test.y.mean() == pytest.approx(0.2362, abs=5e-5)
-    assert rows.train.X.isna().sum().sum() == 4262
+def test_the_files_of_uci_are_recognised_in_any_folder(monkeypatch):
+    """According to adult.names they have 32,561 and 16,281 rows, 24.08 % and 23.62 % above 50K."""
+    dataset = sources.load(str(REAL))
+    assert dataset.origin == "uci"
+    assert (dataset.train.n_rows, dataset.test.n_rows) == (32_561, 16_281)
+    assert dataset.train.y.mean() == pytest.approx(0.2408, abs=5e-5)
+    assert dataset.test.y.mean() == pytest.approx(0.2362, abs=5e-5)
+    assert dataset.train.X.isna().sum().sum() == 4262
     monkeypatch.setenv("CENSUS_DATA_DIR", str(REAL))
-    assert sources.load("uci").digest == sources.load("auto").digest == rows.digest
+    assert sources.load("uci").digest == sources.load("auto").digest == dataset.digest
 
 
 def test_a_named_source_is_used_or_is_an_error(monkeypatch, tmp_path, synthetic_folder):
-    """Only auto without CENSUS_DATA_DIR looks further."""
+    """Only auto without CENSUS_DATA_DIR tries other sources."""
     for value in ("nowhere", str(tmp_path / "nowhere")):
         with pytest.raises(
             UserError, match="expected a folder of adult.data and adult.test, found no adult.data"
@@ -184,7 +188,7 @@ def test_a_malformed_source_is_refused(value):
 
 @pytest.mark.parametrize("clone", [True, False])
 def test_a_relative_path_is_refused_in_a_temporary_clone(monkeypatch, tmp_path, clone):
-    """`mlflow run <git URL>` works in tempfile.mkdtemp(): the user's folder is elsewhere."""
+    """`mlflow run <git URL>` works in tempfile.mkdtemp(), not in the folder of the user."""
     here = tmp_path / "tmp" / ("tmpab12cd_9" if clone else "project")
     here.mkdir(parents=True)
     monkeypatch.chdir(here)
@@ -201,7 +205,7 @@ def test_a_relative_path_is_refused_in_a_temporary_clone(monkeypatch, tmp_path, 
 
 @pytest.fixture
 def mirror(monkeypatch, tmp_path, synthetic_folder):
-    """A loopback server of two files whose digests are the recorded ones; returns its contents."""
+    """A loopback server of two files with the recorded digests; yields what it serves, by name."""
     contents = {name: (synthetic_folder / name).read_bytes() for name in census.DIGESTS}
     digests = {name: hashlib.sha256(body).hexdigest() for name, body in contents.items()}
 
@@ -218,7 +222,7 @@ def mirror(monkeypatch, tmp_path, synthetic_folder):
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     monkeypatch.setattr(census, "DIGESTS", digests)
     monkeypatch.setattr(
         census, "ADDRESSES", ("http://127.0.0.1:9/", f"http://127.0.0.1:{server.server_port}/")
@@ -230,11 +234,11 @@ def mirror(monkeypatch, tmp_path, synthetic_folder):
 
 
 def test_a_download_goes_to_the_cache_and_is_not_repeated(mirror, tmp_path):
-    rows = sources.load("uci")
-    assert rows.origin == "uci"
-    assert rows.source.startswith(str(tmp_path / "home" / "cache"))
-    mirror.clear()  # the server forgets the files: the cache must do
-    assert sources.load("auto").digest == rows.digest
+    dataset = sources.load("uci")
+    assert dataset.origin == "uci"
+    assert dataset.source.startswith(str(tmp_path / "home" / "cache"))
+    mirror.clear()
+    assert sources.load("auto").digest == dataset.digest
 
 
 @pytest.mark.parametrize(
@@ -249,32 +253,69 @@ def test_a_download_goes_to_the_cache_and_is_not_repeated(mirror, tmp_path):
         (lambda c: c.pop(census.TEST), "404"),
     ],
 )
-def test_a_bad_download_leaves_no_file_and_says_why(mirror, tmp_path, spoil, message):
+def test_a_failed_download_is_an_error_and_leaves_no_partial_file(mirror, tmp_path, spoil, message):
     spoil(mirror)
     with pytest.raises(UserError, match=message):
         sources.load("uci")
-    left = [p for p in (tmp_path / "home").rglob("*") if p.is_file()]
-    assert {p.name for p in left} <= {census.TRAIN}
-    for path in left:
+    complete = [p for p in (tmp_path / "home").rglob("*") if p.is_file()]
+    assert {p.name for p in complete} <= {census.TRAIN}
+    for path in complete:
         assert hashlib.sha256(path.read_bytes()).hexdigest() == census.DIGESTS[path.name]
 
 
-def test_auto_falls_back_to_synthetic_rows_and_says_why(mirror):
+def test_a_download_can_be_cancelled(mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr(cancel, "_received", signal.SIGTERM)
+    with pytest.raises(cancel.Cancelled):
+        sources.load("uci")
+    assert not [p for p in (tmp_path / "home").rglob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize("data", ["synthetic", "auto"])
+def test_generated_files_are_deleted(mirror, data):
     mirror.clear()
-    rows = sources.load("auto")
-    assert rows.origin == "synthetic"
-    assert "adult.data could not be downloaded" in rows.warning
+    with sources.located(data) as location:
+        assert location.train.exists()
+        assert location.test.exists()
+    assert not [*Path(tempfile.gettempdir()).iterdir()]
 
 
-def test_a_spoilt_file_is_not_used(mirror, tmp_path, capsys):
-    """A file in the project's folder or in the cache is checked as a download is."""
+def test_reading_can_be_cancelled(synthetic_folder, monkeypatch):
+    monkeypatch.setattr(cancel, "_received", signal.SIGTERM)
+    with pytest.raises(cancel.Cancelled):
+        sources.read_file(synthetic_folder / census.TRAIN)
+
+
+def test_the_training_split_can_be_read_by_another_reader(synthetic_folder):
+    """A cluster reads it so."""
+    expected, paths = sources.read_split(synthetic_folder / census.TRAIN), []
+    dataset = sources.load(str(synthetic_folder), lambda path: paths.append(path) or expected)
+    assert dataset.train is expected
+    assert paths == [synthetic_folder / census.TRAIN]
+
+
+@pytest.mark.parametrize("data", ["synthetic:500", "folder"])
+def test_a_dataset_is_loaded_again_by_the_tags_of_its_run(synthetic_folder, data):
+    dataset = sources.load(str(synthetic_folder) if data == "folder" else data)
+    tags = {"data.origin": dataset.origin, "data.source": dataset.source}
+    assert sources.reload(tags).digest == dataset.digest
+
+
+def test_auto_falls_back_to_synthetic_rows_with_a_warning(mirror):
+    mirror.clear()
+    dataset = sources.load("auto")
+    assert dataset.origin == "synthetic"
+    assert "adult.data could not be downloaded" in dataset.warning
+
+
+def test_a_file_with_a_wrong_digest_is_not_used(mirror, tmp_path, capsys):
+    """Files in the project's folder and in the cache are checked as downloads are."""
     project, cache = tmp_path / "project-data", tmp_path / "home" / "cache" / "census-mlflow"
     for folder in (project, cache):
         folder.mkdir(parents=True)
         (folder / census.TRAIN).write_text("spoilt")
         (folder / census.TEST).write_bytes(mirror[census.TEST])
-    rows = sources.load("uci")
-    assert (rows.origin, rows.source) == ("uci", str(cache))
+    dataset = sources.load("uci")
+    assert (dataset.origin, dataset.source) == ("uci", str(cache))
     expected = f"not used: {project / census.TRAIN}: expected UCI's file with SHA-256"
     assert capsys.readouterr().err.startswith(expected)
 
@@ -293,8 +334,8 @@ def test_the_recorded_addresses_still_hold_the_files(tmp_path):
     assert sources.load(str(tmp_path)).origin == "uci"
 
 
-def test_origin_and_digest_depend_on_bytes(tmp_path, synthetic_folder):
-    """Rows without the marker are vouched for by the user; one byte changes the digest."""
+def test_origin_and_digest_depend_on_the_bytes_of_the_files(tmp_path, synthetic_folder):
+    """Without the marker, the same rows have the origin "directory" and another digest."""
     marked = sources.load(str(synthetic_folder))
     assert marked.origin == "synthetic"
     for name in census.DIGESTS:
@@ -307,21 +348,22 @@ def test_origin_and_digest_depend_on_bytes(tmp_path, synthetic_folder):
     assert np.array_equal(plain.train.y, marked.train.y)
 
 
-WORD = st.one_of(
+TEXT = st.one_of(
     st.just(census.MISSING),
     st.text(st.characters(categories=["L", "N"], include_characters="-&"), min_size=1, max_size=9),
 )
 NUMBER = st.one_of(st.just(census.MISSING), st.integers(-999, 10**7).map(str))
-FIELDS = st.tuples(*(NUMBER if name in census.NUMERIC else WORD for name in census.FEATURES))
+FIELDS = st.tuples(*(NUMBER if name in census.NUMERIC else TEXT for name in census.FEATURES))
 SPACES = st.sampled_from(["", " ", "  ", "\t"])
 LABELS = st.sampled_from([census.NEGATIVE, census.POSITIVE, f"{census.POSITIVE}."])
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(FIELDS, min_size=1, max_size=5), st.data())
-def test_any_people_written_in_the_dialect_are_read_as_they_are(tmp_path_factory, people, chosen):
+def test_any_rows_in_the_format_of_uci_are_read_unchanged(tmp_path_factory, rows, chosen):
+    rows = [*rows, rows[0], rows[0]]
     lines, labels = [], [census.NEGATIVE, census.POSITIVE]
-    for fields in [*people, people[0], people[0]]:
+    for fields in rows:
         label = labels.pop() if labels else chosen.draw(LABELS)
         separator = "," + chosen.draw(SPACES)
         lines.append(separator.join([*fields, label]) + chosen.draw(SPACES))
@@ -329,11 +371,8 @@ def test_any_people_written_in_the_dialect_are_read_as_they_are(tmp_path_factory
     end = chosen.draw(st.sampled_from(["\n", "\r\n"]))
     path = write(tmp_path_factory.mktemp("any"), *lines, end=end)
     split = sources.read_split(path)
-    assert len(split.y) == len(people) + 2
-    for row, fields in zip(
-        split.X.itertuples(index=False), [*people, *people[:1] * 2], strict=True
-    ):
-        for name, value, field in zip(census.FEATURES, row, fields, strict=True):
+    for values, fields in zip(split.X.itertuples(index=False), rows, strict=True):
+        for name, value, field in zip(census.FEATURES, values, fields, strict=True):
             if field == census.MISSING:
                 assert value != value, name  # NaN
             else:
@@ -344,7 +383,7 @@ def test_any_people_written_in_the_dialect_are_read_as_they_are(tmp_path_factory
 @given(
     st.lists(st.one_of(st.text(max_size=30), st.sampled_from([ROW, RICH, ROW + "."])), max_size=6)
 )
-def test_any_text_is_read_or_refused_with_the_files_name(tmp_path_factory, lines):
+def test_any_text_is_read_or_refused_with_the_name_of_the_file(tmp_path_factory, lines):
     path = write(tmp_path_factory.mktemp("any"), *lines)
     path.write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
     try:

@@ -1,4 +1,4 @@
-"""Files that are written: whole, or not at all, and what is written reads the same."""
+"""Writing files: completely or not at all, and so that they are read back unchanged."""
 
 import csv
 
@@ -16,7 +16,7 @@ WRITTEN = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]),
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(WRITTEN, WRITTEN), max_size=6))
-def test_written_csv_is_what_pythons_reader_reads(tmp_path_factory, rows):
+def test_python_reads_the_written_csv_unchanged(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("any") / "out.csv"
     schema = pa.schema([("a, b", pa.string()), ("n", pa.float64()), ("c", pa.string())])
     columns = [[a for a, _ in rows], [0.1] * len(rows), [c for _, c in rows]]
@@ -30,7 +30,7 @@ def test_written_csv_is_what_pythons_reader_reads(tmp_path_factory, rows):
 
 
 @pytest.mark.parametrize("suffix", readers.EXTENSIONS)
-def test_a_file_gets_there_whole_or_not_at_all(tmp_path, suffix):
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path, suffix):
     path, schema = tmp_path / f"out{suffix}", pa.schema([("a", pa.string())])
     path.write_text("before")
     with pytest.raises(RuntimeError), writers.open_writer(path, schema) as write:
@@ -47,8 +47,8 @@ def test_a_file_gets_there_whole_or_not_at_all(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("value", ["a,b", 'a"b', "a\nb", "a\rb"])
-def test_what_the_uci_dialect_cannot_hold_is_told(tmp_path, value):
-    """It knows no quotes."""
+def test_a_value_that_the_format_of_uci_cannot_hold_is_an_error(tmp_path, value):
+    """The format has no quotes."""
     path, schema = tmp_path / "out.data", pa.schema([("a", pa.string())])
     with (
         pytest.raises(WorkFailed, match=r"(?s)cannot be written: .*; \.csv can"),
