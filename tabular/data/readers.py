@@ -90,28 +90,29 @@ def open_rows(path: Path, named: str) -> Iterator[RowSource]:
 
 
 def _require_type(named: str, field: pa.Field) -> None:
-    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    fits = is_text(kind) or pa.types.is_null(kind)
+    data_type = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    fits = is_text(data_type) or pa.types.is_null(data_type)
     if field.name in census.NUMERIC:
         numeric = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal
-        fits = fits or any(check(kind) for check in numeric)
+        fits = fits or any(check(data_type) for check in numeric)
     if not fits and field.name in (*census.FEATURES, census.LABEL):
         expected = "numbers" if field.name in census.NUMERIC else "text"
         raise UserError(f"{named}, {field.name}: expected {expected}, got {field.type}")
 
 
-def is_text(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds text."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()
+def is_text(data_type: pa.DataType) -> bool:
+    """Whether values of this type are text."""
+    texts = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view
+    return any(check(data_type) for check in texts)
 
 
 def _open_parquet(path: Path, file: BinaryIO, named: str) -> RowSource:
     try:
         parquet = pq.ParquetFile(file)
-        kinds = [(field.name, VIEWS.get(field.type, field.type)) for field in parquet.schema_arrow]
+        types = [(field.name, VIEWS.get(field.type, field.type)) for field in parquet.schema_arrow]
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{named} is not a whole Parquet file: {error}") from None
-    schema = pa.schema(kinds)
+    schema = pa.schema(types)
 
     def blocks() -> Iterator[tuple[int, pa.RecordBatch]]:
         start = 1

@@ -72,9 +72,7 @@ def test_csv_columns_are_found_by_name_and_others_are_kept(tmp_path):
     values = ['a, "b"\tc', *reversed(FIELDS[:-1])]
     content = io.StringIO()
     csv.writer(content).writerows([names, values])
-    path.write_bytes(
-        b"\xef\xbb\xbf" + content.getvalue().encode()
-    )  # with a byte order mark
+    path.write_bytes(b"\xef\xbb\xbf" + content.getvalue().encode())  # with a byte order mark
     rows, lines, bad, X, y = read(path)
     assert (rows, lines, bad, y) == ([values], [2], [], [-1])
     assert [*X] == [*census.FEATURES]
