@@ -59,8 +59,10 @@ def is_gone(recorded: str) -> bool:
         process = psutil.Process(int(pid))
         zombie = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
         return zombie or _start(process) != start
+    except psutil.ZombieProcess:
+        return True
     except psutil.NoSuchProcess:
-        return not _is_hidden(int(pid))
+        return not _exists(int(pid))
     except psutil.Error:
         return False
 
@@ -76,16 +78,17 @@ def _start(process: psutil.Process) -> str:
     return str(round(process.create_time() * 1000))
 
 
-def _is_hidden(pid: int) -> bool:
-    """Whether a process exists that the system does not show to this user (hidepid, proc(5))."""
+def _exists(pid: int) -> bool:
+    """Whether a process exists, even if ``/proc`` hides it from this user (hidepid, proc(5))."""
+    if os.name != "posix":
+        return psutil.pid_exists(pid)
     try:
-        if os.name == "posix":  # signal 0 is not delivered; on Windows it would end the process
-            os.kill(pid, 0)
-    except PermissionError:
-        return True
+        os.kill(pid, 0)  # signal 0 is not delivered
     except ProcessLookupError:
+        return False
+    except PermissionError:
         pass
-    return False
+    return True
 
 
 def ancestor_commands() -> list[str]:

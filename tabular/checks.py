@@ -1,0 +1,154 @@
+"""Checks before a run: versions, data, device, store, experiment, artifacts and earlier runs."""
+
+import re
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from uuid import uuid4
+
+import click
+from packaging.requirements import Requirement
+
+from tabular import cancel
+from tabular.data import sources
+from tabular.errors import UserError, WorkFailed, one_line
+from tabular.model import boosting
+from tabular.sweep import child_runs
+from tabular.tracking import store
+
+REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
+
+
+def run_checks(data: str, device: str, fix: bool) -> None:
+    """Print the result of each check in one line.
+
+    Args:
+        data: as ``sources.load`` takes it.
+        device: cpu or cuda.
+        fix: whether to end runs whose process is gone.
+
+    Raises:
+        WorkFailed: a check has failed.
+    """
+    passed = [
+        _report("versions", check_versions),
+        _report("data", check_data, data),
+        _report("device", check_device, device),
+        _report("store", check_store),
+    ]
+    if passed[-1]:  # without a store, the others have nothing to ask
+        passed += [
+            _report("experiment", check_experiment),
+            _report("artifacts", check_artifacts),
+            _report("runs", check_runs, fix),
+        ]
+    if not all(passed):
+        raise WorkFailed("a run would not succeed, or its results would not be found again")
+
+
+def _report(name: str, check: Callable[..., str], *args: str | bool) -> bool:
+    """Print what a check returns, or the error that it raises; False in that case."""
+    cancel.check()
+    try:
+        click.echo(f"ok     {name}: {check(*args)}")
+        return True
+    except (UserError, WorkFailed) as error:
+        click.echo(f"WRONG  {name}: {one_line(error.format_message())}")
+        return False
+
+
+def check_versions() -> str:
+    """Check that the pinned packages are installed."""
+    lines = re.findall(r"^\w[^\\\n]*", REQUIREMENTS.read_text(), re.M)
+    pinned = [line for line in map(Requirement, lines) if not line.marker or line.marker.evaluate()]
+    different = []
+    for line in pinned:
+        try:
+            found = version(line.name)
+        except PackageNotFoundError:
+            found = "missing"
+        if not line.specifier.contains(found):
+            different.append(f"{line.name} is {found}, pinned {line.specifier}")
+    if different:
+        shown = "; ".join(different[:3]) + ("; ..." if len(different) > 3 else "")
+        raise UserError(f"{shown}: uv pip install -r {REQUIREMENTS.name}")
+    return f"{len(pinned)} packages as pinned"
+
+
+def check_data(data: str) -> str:
+    """Check that the data can be read and are not the synthetic set for want of better."""
+    dataset = sources.load(data)
+    if dataset.warning:
+        raise UserError(f"only synthetic rows: {dataset.warning}")
+    return f"{dataset.origin}, from {dataset.source}, digest {dataset.digest[:8]}"
+
+
+def check_device(device: str) -> str:
+    """Check that XGBoost can train on the device."""
+    boosting.require_device(device)
+    return device
+
+
+def check_store() -> str:
+    """Check that the store can be used, and that its address means the same in every folder."""
+    uri = store.tracking_uri()
+    store.require_reachable()
+    try:
+        store.current_experiment()
+    except Exception as error:  # a database's driver raises errors of its own
+        raise UserError(f"{store.describe(uri)} cannot be used: {_describe(error)}") from None
+    if match := re.match(r"(\w+:///)(?!/)(.+)", uri):
+        path = Path(match[2]).resolve()
+        raise UserError(
+            f"{uri} is relative to this folder, and `mlflow run` may work in another one: "
+            f"export MLFLOW_TRACKING_URI={match[1]}{path}"
+        )
+    return store.describe(uri)
+
+
+def check_experiment() -> str:
+    """Check that this machine can reach the experiment's artifacts, and that they will be kept."""
+    experiment = store.current_experiment()
+    location = experiment.artifact_location
+    store.require_artifacts(experiment)
+    temporary = re.escape(str(Path(tempfile.gettempdir()).resolve()))
+    if re.match(rf"(file:(//)?)?{temporary}/tmp[a-z0-9_]{{8}}/", location):
+        raise UserError(
+            f"{experiment.name} keeps artifacts in {location}, a clone that MLflow removes: choose "
+            "another with MLFLOW_EXPERIMENT_NAME"
+        )
+    return f"{experiment.name}, artifacts in {location}"
+
+
+def check_artifacts() -> str:
+    """Check that an artifact can be written, read and deleted."""
+    location = store.current_experiment().artifact_location
+    try:
+        n_bytes = store.artifact_round_trip(f"{location}/check-{uuid4().hex}")
+    except Exception as error:  # an artifact store's library raises errors of its own
+        if getattr(getattr(error, "response", None), "status_code", None) == 403:
+            raise UserError(f"{location} {store.explain_http_status(403)}") from None
+        raise UserError(
+            f"{location} cannot be written, read and cleared: {_describe(error)}; is the server "
+            "started with --artifacts-destination, and may it use that?"
+        ) from None
+    return f"{n_bytes} bytes written, read and deleted in {location}"
+
+
+def check_runs(fix: bool) -> str:
+    """Check that no run of the experiment reads RUNNING although its process is gone."""
+    orphaned, others = child_runs.left_running(store.current_experiment().experiment_id)
+    ids = ", ".join(run.info.run_id for run in orphaned[:3])
+    if orphaned and not fix:
+        raise UserError(
+            f"{len(orphaned)} read RUNNING though their process is gone "
+            f"({ids}{', ...' if len(orphaned) > 3 else ''}): check.py --fix true"
+        )
+    child_runs.end(orphaned)
+    ended = f"{len(orphaned)} ended whose process was gone; " if orphaned else ""
+    return f"{ended}{len(others)} read RUNNING and may be alive"
+
+
+def _describe(error: Exception) -> str:
+    return one_line(f"{type(error).__name__}: {error}")[:300]

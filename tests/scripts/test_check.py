@@ -1,0 +1,70 @@
+"""check.py reports each check in one line, with the command that fixes a problem."""
+
+import sys
+
+import mlflow
+import pytest
+from click.testing import CliRunner
+
+import check
+from tabular import checks
+from tabular.errors import UserError
+from tabular.sweep import child_runs
+from tabular.tracking import process, runs
+from tests.helpers import PROJECT
+
+
+def test_every_check_prints_ok(run_command, synthetic_folder):
+    done = run_command("python", PROJECT / "check.py", "--data", synthetic_folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    names = ["versions", "data", "device", "store", "experiment", "artifacts", "runs"]
+    assert [line.split(":")[0] for line in lines] == [f"ok     {name}" for name in names]
+
+
+def test_every_problem_is_printed_with_its_fix(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    options = ["--data", str(tmp_path / "nowhere"), "--device", "cuda"]
+    result = CliRunner().invoke(check.main, options)
+    assert result.exit_code == 1
+    wrong = [line for line in result.stdout.splitlines() if line.startswith("WRONG")]
+    assert [line.split(":")[0] for line in wrong] == [
+        "WRONG  data",
+        "WRONG  device",
+        "WRONG  store",
+    ]
+    assert "expected a folder of adult.data and adult.test" in wrong[0]
+    assert wrong[2].endswith(f"export MLFLOW_TRACKING_URI=sqlite:///{tmp_path}/mlflow.db")
+
+
+def test_another_version_than_the_pinned_one_is_a_problem(monkeypatch):
+    monkeypatch.setattr(checks, "version", lambda name: "0.1")
+    with pytest.raises(
+        UserError, match=r"is 0.1, pinned ==.*; ...: uv pip install -r requirements"
+    ):
+        checks.check_versions()
+
+
+def test_a_package_that_cannot_be_imported_is_reported_with_its_fix(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tabular.checks", None)
+    monkeypatch.delattr("tabular.checks")
+    result = CliRunner().invoke(check.main)
+    assert result.exit_code == 1
+    assert "tabular.checks" in result.stderr
+    assert result.stderr.endswith(": uv pip install -r requirements.txt\n")
+
+
+def test_runs_whose_process_is_gone_are_listed_and_ended():
+    client = mlflow.MlflowClient()
+    gone = process.identity().rsplit(" ", 2)[0] + " 999999999 1"
+    dead = client.create_run("0", tags={runs.PROCESS: gone}).info.run_id
+    child = client.create_run("0", tags={child_runs.PARENT: dead}).info.run_id
+    alive = client.create_run("0", tags={runs.PROCESS: process.identity()}).info.run_id
+    with pytest.raises(UserError, match=f"2 read RUNNING though their process is gone .*{dead}"):
+        checks.check_runs(fix=False)
+    ended = checks.check_runs(fix=True)
+    assert ended == "2 ended whose process was gone; 1 read RUNNING and may be alive"
+    assert [client.get_run(run).info.status for run in (dead, child, alive)] == [
+        "KILLED", "KILLED", "RUNNING",
+    ]  # fmt: skip
+    assert checks.check_runs(fix=False) == "1 read RUNNING and may be alive"
