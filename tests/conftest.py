@@ -1,4 +1,4 @@
-"""What tests share: a clean environment, rows to work on, and an account of what was skipped."""
+"""Shared fixtures: a clean environment, data, ways to run scripts; and a count of skipped tests."""
 
 import os
 import shutil
@@ -13,12 +13,13 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from tabular import cancel, cli
 from tabular.data import sources, synthetic
 from tests import team
 from tests.helpers import PROJECT, REAL
 from tests.servers import free_port, running
 
-NEEDS = {
+REQUIREMENTS = {
     "real": "the real files in $CENSUS_DATA_DIR",
     "network": "the internet",
     "postgresql": "PostgreSQL",
@@ -26,18 +27,18 @@ NEEDS = {
 
 
 def pytest_collection_modifyitems(items):
-    there = {"real": REAL is not None, "network": _online(), "postgresql": team.initdb()}
+    available = {"real": REAL is not None, "network": _online(), "postgresql": team.initdb()}
     for item in items:
-        for marker, what in NEEDS.items():
-            if item.get_closest_marker(marker) and not there[marker]:
-                item.add_marker(pytest.mark.skip(reason=f"needs {what}"))
+        for marker, requirement in REQUIREMENTS.items():
+            if item.get_closest_marker(marker) and not available[marker]:
+                item.add_marker(pytest.mark.skip(reason=f"needs {requirement}"))
 
 
 def pytest_terminal_summary(terminalreporter):
     skipped = [report.keywords for report in terminalreporter.stats.get("skipped", [])]
-    for marker, what in NEEDS.items():
+    for marker, requirement in REQUIREMENTS.items():
         count = sum(marker in keywords for keywords in skipped)
-        terminalreporter.write_line(f"skipped for want of {what}: {count}")
+        terminalreporter.write_line(f"skipped without {requirement}: {count}")
 
 
 def _online() -> bool:
@@ -50,7 +51,7 @@ def _online() -> bool:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory) -> Path:
-    """A store's database as MLflow makes it at first use, which takes it two seconds."""
+    """The database of an empty store, which takes MLflow two seconds to make."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
@@ -58,7 +59,7 @@ def empty_store(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch, tmp_path, empty_store):
-    """No setting of the caller's leaks in; whatever is written goes into temporary folders."""
+    """Hide the caller's settings, and let everything be written into temporary folders."""
     for name in [*os.environ]:
         if name.startswith(("MLFLOW_", "CENSUS_", "GIT_", "DASK_")):
             monkeypatch.delenv(name)
@@ -79,7 +80,7 @@ def clean_environment(monkeypatch, tmp_path, empty_store):
 
 @pytest.fixture
 def no_store(tmp_path):
-    """There is no store at first, and there must be none at the end."""
+    """Delete the store, and check at the end that none was made."""
     (tmp_path / "mlflow.db").unlink()
     yield
     assert not (tmp_path / "mlflow.db").exists()
@@ -87,21 +88,27 @@ def no_store(tmp_path):
 
 @pytest.fixture(scope="session")
 def synthetic_folder(tmp_path_factory) -> Path:
-    """Files of 4,000 and 2,000 synthetic rows."""
+    """A folder of 4,000 training and 2,000 test rows, synthetic."""
     folder = tmp_path_factory.mktemp("synthetic")
     synthetic.write(folder, 4000)
     return folder
 
 
 @pytest.fixture(scope="session", params=["synthetic", pytest.param("real", marks=pytest.mark.real)])
-def rows(request, synthetic_folder) -> sources.Dataset:
-    """The synthetic rows and, where they are there, the real ones."""
+def dataset(request, synthetic_folder) -> sources.Dataset:
+    """The synthetic dataset and, if its files are available, the real one."""
     return sources.load(str(REAL if request.param == "real" else synthetic_folder))
 
 
 @pytest.fixture(scope="session")
+def rows(dataset):
+    """Another name of ``dataset``."""
+    return dataset
+
+
+@pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    """A copy of the working tree, as a repository of one commit on the branch `main`."""
+    """A copy of the working tree, as a Git repository with one commit on the branch `main`."""
     folder = tmp_path_factory.mktemp("git") / "census-mlflow"
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -115,7 +122,7 @@ def project(tmp_path_factory):
     for command in (
         ["init", "-q", "-b", "main"],
         ["add", "."],
-        [*identity, "commit", "-q", "-m", "everything"],
+        [*identity, "commit", "-q", "-m", "the working tree"],
         ["tag", "v1"],
     ):
         subprocess.run(["git", *command], cwd=folder, check=True)
@@ -124,7 +131,7 @@ def project(tmp_path_factory):
 
 @pytest.fixture
 def git_url(project, tmp_path):
-    """The project at an address that can only be cloned."""
+    """The URL of a Git server that has the project."""
     port = free_port()
     command = ["git", "daemon", "--export-all", f"--base-path={project.parent}", "--reuseaddr"]
     command += ["--listen=127.0.0.1", f"--port={port}"]
@@ -134,15 +141,34 @@ def git_url(project, tmp_path):
 
 @pytest.fixture
 def run_command():
-    """Run a command to its end, within two minutes; returns ``CompletedProcess`` with text."""
+    """A function that runs a command for at most two minutes and returns what it printed."""
 
     def run(*command, **options) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [str(word) for word in command],
+            [str(argument) for argument in command],
             capture_output=True,
             text=True,
             timeout=options.pop("timeout", 120),
             **options,
         )
+
+    return run
+
+
+@pytest.fixture
+def run_script(monkeypatch, capsys):
+    """A function like ``run_command`` that runs the command of a script in this process."""
+    monkeypatch.setattr(cancel, "install", lambda: None)  # the handlers of signals stay pytest's
+
+    def run(command, *arguments) -> subprocess.CompletedProcess:
+        monkeypatch.setattr(sys, "argv", [command.name, *map(str, arguments)])
+        capsys.readouterr()
+        status = 0
+        try:
+            cli.run(command)
+        except SystemExit as error:
+            status = error.code
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(sys.argv, status, out, err)
 
     return run

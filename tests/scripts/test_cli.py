@@ -1,10 +1,11 @@
-"""Command line and MLproject: one contract in two places, and errors in plain lines."""
+"""The command lines: they agree with MLproject, and report a user's mistake in one line."""
 
 import re
 
 import pytest
 import yaml
 
+import check
 import promote
 import reproduce
 import score
@@ -24,7 +25,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("name", MLPROJECT["entry_points"])
 def test_mlproject_and_command_line_agree(name):
-    """Same parameters, same defaults as text, and each one passed on under its own name."""
+    """They have the same parameters and default texts, and each value goes to the same name."""
     entry = MLPROJECT["entry_points"][name]
     declared = {
         key: str(value["default"]) if "default" in value else "required"
@@ -41,9 +42,17 @@ def test_mlproject_and_command_line_agree(name):
 
 @pytest.mark.parametrize("entry", MLPROJECT["entry_points"].values(), ids=MLPROJECT["entry_points"])
 def test_no_default_needs_quotes(entry):
-    """MLflow records the shell-quoted text."""
+    """MLflow would record the quoted text."""
     for value in entry["parameters"].values():
         assert re.fullmatch(r"[\w.:/,-]+", str(value.get("default", "required")))
+
+
+def require_one_line(done, message):
+    """The command ended with status 2 and one line on stderr, which starts with the message."""
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -103,12 +112,8 @@ def test_no_default_needs_quotes(entry):
         ),
     ],
 )
-def test_a_slip_is_one_line_status_2_and_no_run(run_command, no_store, arguments, message):
-    done = run_command("python", PROJECT / "train.py", *arguments)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith(message)
-    assert done.stderr.count("\n") == 1
+def test_a_mistake_is_reported_in_one_line_without_a_run(run_script, no_store, arguments, message):
+    require_one_line(run_script(train.main, *arguments), message)
 
 
 @pytest.mark.parametrize(
@@ -138,54 +143,62 @@ def test_a_slip_is_one_line_status_2_and_no_run(run_command, no_store, arguments
         (["--data", "synthetic:100", "--folds", "90"], "error: data: 90 folds need at least 90 t"),
     ],
 )  # fmt: skip
-def test_a_slip_in_a_sweep_is_one_line_status_2_and_no_run(
-    run_command, no_store, arguments, message
+def test_a_mistake_in_a_sweep_is_reported_in_one_line_without_a_run(
+    run_script, no_store, arguments, message
 ):
-    done = run_command("python", PROJECT / "sweep.py", *arguments)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith(message)
-    assert done.stderr.count("\n") == 1
+    require_one_line(run_script(sweep.main, *arguments), message)
+
+
+@pytest.mark.parametrize(("script", "arguments", "message"), [
+    ("train", ["--max_detph", "6"], "error: No such option '--max_detph'. Did you mean"),
+    ("sweep", ["--max_points", "26"], "error: max_points: the grid has 27 points, more than 26"),
+    ("score", ["--model", "x"], "error: Missing option '--input'"),
+])  # fmt: skip
+def test_a_process_reports_a_mistake_in_one_line_too(
+    run_command, no_store, script, arguments, message
+):
+    require_one_line(run_command("python", PROJECT / f"{script}.py", *arguments), message)
 
 
 @pytest.mark.parametrize("path", ["~nosuchuser", "x" * 300, "loop", "file", "folders"])
-def test_a_path_that_cannot_be_read_is_one_line(run_command, no_store, tmp_path, path):
+def test_a_data_path_that_cannot_be_read_is_reported_in_one_line(
+    run_script, no_store, tmp_path, path
+):
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "file").write_text("")
     for name in ("adult.data", "adult.test"):
         (tmp_path / "folders" / name).mkdir(parents=True)
-    done = run_command("python", PROJECT / "train.py", "--data", path)
-    assert done.returncode == 2
-    found_nothing = f"error: {tmp_path}/folders/adult.data: expected files that end in "
-    assert done.stderr.startswith(found_nothing if path == "folders" else "error: data: ")
-    assert done.stderr.count("\n") == 1
+    no_files = f"error: {tmp_path}/folders/adult.data: expected files that end in "
+    message = no_files if path == "folders" else "error: data: "
+    require_one_line(run_script(train.main, "--data", path), message)
 
 
 @pytest.mark.parametrize("option", ["input", "output"])
 @pytest.mark.parametrize("path", ["~nosuchuser/x.csv", "loop/x.csv"])
-def test_a_path_that_leads_nowhere_is_one_line(run_command, no_store, tmp_path, option, path):
+def test_a_path_that_does_not_exist_is_reported_in_one_line(
+    run_script, no_store, tmp_path, option, path
+):
     (tmp_path / "loop").symlink_to("loop")
     paths = {"input": "/x.csv", "output": "/x.csv"} | {option: path}
     options = [f"--{name}={value}" for name, value in paths.items()]
-    done = run_command("python", PROJECT / "score.py", "--model", "runs:/0/model", *options)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {option}: ")
-    assert done.stderr.count("\n") == 1
+    done = run_script(score.main, "--model", "runs:/0/model", *options)
+    require_one_line(done, f"error: {option}: ")
 
 
-@pytest.mark.parametrize("script", ["train", "check"])
-def test_what_was_typed_gives_the_terminal_no_command(run_command, script):
-    """Nor more lines than there are."""
+@pytest.mark.parametrize("command", [train.main, check.main], ids=["train", "check"])
+def test_typed_text_is_printed_without_control_characters(run_script, command):
+    """It can neither give the terminal a command nor add a line to the error."""
     typed = "/no\x1b[2J\nerror: \u202e" + "x" * 90
-    done = run_command("python", PROJECT / f"{script}.py", "--data", typed)
-    told = done.stderr + done.stdout
-    assert all(line.isprintable() and len(line) < 2100 for line in told.splitlines())
-    assert "/no\\x1b[2J error: \\u202exxx" in told
+    done = run_script(command, "--data", typed)
+    printed = done.stderr + done.stdout
+    assert all(line.isprintable() and len(line) < 2100 for line in printed.splitlines())
+    assert "/no\\x1b[2J error: \\u202exxx" in printed
 
 
-def test_help_says_what_every_number_means(run_command):
-    text = run_command("python", PROJECT / "train.py", "--help").stdout
-    assert "splits from a tree's root to a leaf".capitalize() in " ".join(text.split())
-    for command in COMMANDS.values():
+def test_the_help_explains_every_option(run_script):
+    text = " ".join(run_script(train.main, "--help").stdout.split())
+    for name, command in COMMANDS.items():
         for option in command.params:
             assert option.help, option.name
+            if name == "main":
+                assert " ".join(option.help.split()) in text
