@@ -1,0 +1,43 @@
+"""What is logged as the model."""
+
+import sys
+
+import pytest
+
+from tabular.data import census, sources
+from tabular.model import boosting
+from tabular.model.hyperparameters import DEFAULTS
+from tabular.tracking import logged_model, registry, runs
+
+
+def test_a_client_frame_has_doubles_text_and_none(rows):
+    frame = logged_model.to_client_frame(rows.test.X)
+    assert frame.shape == rows.test.X.shape
+    for name in census.FEATURES:
+        kinds = {type(value) for value in frame[name] if value is not None}
+        assert kinds == ({float} if name in census.NUMERIC else {str})
+    assert (frame.isna().to_numpy() == rows.test.X.isna().to_numpy()).all()
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_bytecode_is_written_as_before_after_an_import_without_it(monkeypatch, before):
+    monkeypatch.setattr(sys, "dont_write_bytecode", before)
+    with pytest.raises(ImportError), logged_model.no_bytecode():
+        assert sys.dont_write_bytecode
+        raise ImportError
+    assert sys.dont_write_bytecode is before
+
+
+def test_no_bytecode_is_written_beside_a_model(synthetic_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    dataset = sources.load(str(synthetic_folder))
+    matrix = boosting.bin_rows(dataset.train.X, dataset.train.y)
+    booster, _ = boosting.fit(DEFAULTS | {"n_estimators": 2}, matrix)
+    with runs.start_run("a run") as run:
+        runs.log_setup(run, {}, dataset, "cpu")
+        examples = logged_model.to_client_frame(dataset.test.X.head(3))
+        uri = logged_model.log_model(booster, examples, {}).model_uri
+    probability = registry.predict(registry.find_model(uri), dataset.test)
+    assert probability.shape == dataset.test.y.shape
+    assert not [*tmp_path.rglob("__pycache__")]
+    assert not sys.dont_write_bytecode
