@@ -1,4 +1,4 @@
-"""Faults drawn by a seed, one after the other; after each everything is looked at."""
+"""The campaign: faults drawn from a seed are injected one after the other and checked."""
 
 import contextlib
 import io
@@ -12,16 +12,17 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults import invariants, scene, undisturbed
+from tests.faults import invariants, sandbox
 from tests.faults.kinds import Kind, kinds
-from tests.faults.scene import SCRIPTS, World
+from tests.faults.reference import create_reference
+from tests.faults.sandbox import SCRIPTS, Reference
 
-FACTORS = (1.0, 0.6, 0.3, 0.0)  # of a fault that missed, the next one strikes earlier or harder
+FACTORS = (1.0, 0.6, 0.3, 0.0)  # after a fault that missed, the next attempt is earlier or harder
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault to come."""
+    """A fault to inject: its number in the campaign, its kind, and the script that meets it."""
 
     number: int
     kind: Kind
@@ -29,124 +30,123 @@ class Fault:
 
 
 @dataclass
-class TrialResult:
-    """What became of it.
+class FaultResult:
+    """What a fault led to.
 
     Attributes:
-        struck: whether the script met it; else it proves nothing.
-        codes: exit statuses of those that did.
-        broken: what did not hold; nothing: it was survived.
-        seconds: that it took, second attempt and all.
+        hit: whether the script met the fault; otherwise the result proves nothing.
+        exit_codes: exit statuses of the processes that met it.
+        violations: the invariants that did not hold; none if the fault was survived.
+        log: what the scripts printed, where an invariant did not hold.
+        seconds: duration, including the second attempt.
     """
 
     fault: Fault
-    struck: bool
-    codes: list[int] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)
+    hit: bool
+    exit_codes: list[int] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
     log: str = ""
     seconds: float = 0.0
 
 
-def plan(seed: int, number: int) -> list[Fault]:
-    """Every kind in turn, each in a random order of its scripts."""
-    draw, known = random.Random(seed), kinds()
-    decks = {kind: _deck(draw, kind.scripts) for kind in known}
-    rounds = (draw.sample(known, len(known)) for _ in itertools.count())
+def draw_faults(seed: int, number: int) -> list[Fault]:
+    """Draw every kind in turn, each with its scripts in a random order."""
+    rng, known = random.Random(seed), kinds()
+    scripts = {kind: _shuffled_for_ever(rng, kind.scripts) for kind in known}
+    rounds = (rng.sample(known, len(known)) for _ in itertools.count())
     drawn = itertools.islice(itertools.chain.from_iterable(rounds), number)
-    return [Fault(place, kind, next(decks[kind])) for place, kind in enumerate(drawn)]
+    return [Fault(place, kind, next(scripts[kind])) for place, kind in enumerate(drawn)]
 
 
-def _deck(draw: random.Random, scripts: tuple[str, ...]) -> Iterator[str]:
+def _shuffled_for_ever(rng: random.Random, scripts: tuple[str, ...]) -> Iterator[str]:
     while True:
-        yield from draw.sample(scripts, len(scripts))
+        yield from rng.sample(scripts, len(scripts))
 
 
 def run(
     seed: int,
     number: int,
     only: Container[int] | None = None,
-    say: Callable[[str], None] = print,
-) -> list[TrialResult]:
-    """Let ``number`` faults strike, or those among them that have the numbers ``only``."""
-    outcomes = []
+    report: Callable[[str], None] = print,
+) -> list[FaultResult]:
+    """Inject ``number`` faults, or those of them whose numbers are in ``only``."""
+    results = []
     with (
-        contextlib.redirect_stderr(io.StringIO()),  # MLflow's remarks on what is looked at
+        contextlib.redirect_stderr(io.StringIO()),  # what MLflow prints while the store is checked
         tempfile.TemporaryDirectory(prefix="census-faults-") as folder,
-        undisturbed.world(Path(folder).resolve()) as world,
+        create_reference(Path(folder).resolve()) as reference,
     ):
-        for fault in plan(seed, number):
+        for fault in draw_faults(seed, number):
             if only is None or fault.number in only:
-                outcomes.append(inject(world, fault, seed))
-                say(line(outcomes[-1]))
-    return outcomes
+                results.append(inject(reference, fault, seed))
+                report(format_result(results[-1]))
+    return results
 
 
-def inject(world: World, fault: Fault, seed: int) -> TrialResult:
-    """Let a fault strike, look at what it left, try again and look once more."""
+def inject(reference: Reference, fault: Fault, seed: int) -> FaultResult:
+    """Inject a fault, check the invariants, run the script again and check them once more."""
     start = time.perf_counter()
-    for factor in FACTORS:
-        draw = random.Random(f"{seed} {fault.number}")
+    for attempt, factor in enumerate(FACTORS):
+        rng = random.Random(f"{seed} {fault.number}")
         stores = ["server", "sqlite", "sqlite", "sqlite"]
-        store = draw.choice(stores) if fault.kind.store == "either" else fault.kind.store
-        name = f"fault-{fault.number}-{FACTORS.index(factor)}"
-        with scene.scene(world, name, store, fault.script) as place:
-            ended = fault.kind.strike(place, fault.script, draw, factor)
-            if not ended.struck and factor:
+        store = rng.choice(stores) if fault.kind.store == "either" else fault.kind.store
+        name = f"fault-{fault.number}-{attempt}"
+        with sandbox.create_sandbox(reference, name, store, fault.script) as box:
+            outcome = fault.kind.inject(box, fault.script, rng, factor)
+            if not outcome.hit and factor:
                 continue
-            outcome = TrialResult(fault, ended.struck, ended.codes)
+            result = FaultResult(fault, outcome.hit, outcome.exit_codes)
             try:
-                outcome.broken = invariants.broken(place, fault.script, ended)
-                after = invariants.broken_afterwards(place, fault.script, ended)
-                outcome.broken += [f"second attempt: {text}" for text in after]
-            except Exception:  # what cannot even be looked at is lost
-                outcome.broken.append(traceback.format_exc())
-            if outcome.broken:
-                outcome.log = place.log.read_text(errors="replace")
-            outcome.seconds = time.perf_counter() - start
-            return outcome
+                result.violations = invariants.violations(box, fault.script, outcome)
+                again = invariants.violations_after_retry(box, fault.script, outcome)
+                result.violations += [f"second attempt: {text}" for text in again]
+            except Exception:  # a store that cannot even be read is lost
+                result.violations.append(traceback.format_exc())
+            if result.violations:
+                result.log = box.log.read_text(errors="replace")
+            result.seconds = time.perf_counter() - start
+            return result
     raise AssertionError("the last factor returns")
 
 
-def line(outcome: TrialResult) -> str:
-    """An outcome in a line, or in as many as it takes to understand a loss."""
-    fault = outcome.fault
-    codes = ",".join(map(str, outcome.codes))
-    verdict = "lost" if outcome.broken else "survived" if outcome.struck else "missed"
+def format_result(result: FaultResult) -> str:
+    """A result as one line, followed by the violations and the end of the log if there are any."""
+    fault = result.fault
+    codes = ",".join(map(str, result.exit_codes))
+    verdict = "lost" if result.violations else "survived" if result.hit else "missed"
     text = f"{fault.number:4} {fault.kind.name:29} {fault.script:8} {verdict:9}"
-    text += f"exit {codes:7} {outcome.seconds:5.1f} s"
-    if outcome.broken:
-        text += "".join(f"\n     {broken}" for broken in outcome.broken)
-        text += "".join(f"\n     | {words}" for words in outcome.log.splitlines()[-25:])
+    text += f"exit {codes:7} {result.seconds:5.1f} s"
+    if result.violations:
+        text += "".join(f"\n     {violation}" for violation in result.violations)
+        text += "".join(f"\n     | {line}" for line in result.log.splitlines()[-25:])
     return text
 
 
-def summary(outcomes: list[TrialResult]) -> str:
-    """Injected, survived and lost, by kind and script."""
+def summary(results: list[FaultResult]) -> str:
+    """A table of the numbers injected, survived and lost, by kind and script."""
     injected, lost = Counter(), Counter()
-    for outcome in outcomes:
-        if outcome.struck or outcome.broken:
-            cell = outcome.fault.kind.name, outcome.fault.script
-            injected[cell] += 1
-            lost[cell] += bool(outcome.broken)
-    head = f"{'injected/survived/lost':29}" + "".join(f"{name:>11}" for name in [*SCRIPTS, "all"])
-    lines = [head]
-    for kind in [*dict.fromkeys(kind for kind, _ in injected), "all"]:
+    for result in results:
+        if result.hit or result.violations:
+            kind, script = result.fault.kind.name, result.fault.script
+            for cell in itertools.product((kind, "all"), (script, "all")):
+                injected[cell] += 1
+                lost[cell] += bool(result.violations)
+    columns = [*SCRIPTS, "all"]
+    lines = [f"{'injected/survived/lost':29}" + "".join(f"{name:>11}" for name in columns)]
+    for kind in [*dict.fromkeys(kind for kind, _ in injected if kind != "all"), "all"]:
         cells = []
-        for script in [*SCRIPTS, "all"]:
-            here = [
-                cell for cell in injected if kind in (cell[0], "all") and script in (cell[1], "all")
-            ]
-            n, bad = sum(injected[cell] for cell in here), sum(lost[cell] for cell in here)
+        for script in columns:
+            n, bad = injected[kind, script], lost[kind, script]
             cells.append(f"{f'{n}/{n - bad}/{bad}' if n else '-':>11}")
         lines.append(f"{kind:29}" + "".join(cells))
-    if missed := len(outcomes) - sum(injected.values()):
-        lines.append(f"{missed} came too late to mean anything")
+    if missed := len(results) - injected["all", "all"]:
+        lines.append(f"{missed} came too late to have an effect")
     return "\n".join(lines)
 
 
 def main(seed: int, number: int, only: Container[int] | None) -> int:
-    """Run a campaign and print it; 1 where anything was lost."""
+    """Run a campaign and print it; returns 1 if anything was lost."""
     start = time.perf_counter()
-    outcomes = run(seed, number, only, lambda text: print(text, flush=True))
-    print(f"\n{summary(outcomes)}\n{time.perf_counter() - start:.0f} s")
-    return int(any(outcome.broken for outcome in outcomes))
+    results = run(seed, number, only, lambda text: print(text, flush=True))
+    print(f"\n{summary(results)}\n{time.perf_counter() - start:.0f} s")
+    return int(any(result.violations for result in results))

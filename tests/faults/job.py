@@ -1,4 +1,4 @@
-"""One run of a script, in a process of its own: what the campaign starts and strikes."""
+"""One run of a script in a process of its own, which the campaign starts and disturbs."""
 
 import atexit
 import importlib
@@ -8,28 +8,38 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
-FLOORS = {"accuracy": 0.0, "roc_auc": 0.0, "log_loss": 99.0}  # few rows and trees pass promote
-ROWS = 400  # training rows of the campaign, and half as many test rows
+# The promotion floors during the campaign: its small models do not reach those of the table
+FLOORS = {"accuracy": 0.0, "roc_auc": 0.0, "log_loss": 99.0}
+ROWS = 400  # training rows of the campaign; it has half as many test rows
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to run, where, and what stands for UCI's files there."""
+    """What to run and where.
 
-    script: str  # train, sweep, score or promote
+    Attributes:
+        script: train, sweep, score or promote.
+        folder: the working directory.
+        log: the file that gets what the script prints.
+        digests: SHA-256 of the files that stand for UCI's.
+        addresses: from which they are downloaded.
+        max_file_bytes: no file may grow larger; None for no limit.
+    """
+
+    script: str
     arguments: list[str]
     environment: dict[str, str]
     folder: str
     log: str
     digests: dict[str, str]
     addresses: tuple[str, ...]
-    most_bytes: int | None = None  # no file may grow larger
+    max_file_bytes: int | None = None
 
 
 def run(job: Job) -> None:
-    """Become what ``python <script>.py <arguments>`` is in the folder; exits as that does.
+    """Become what ``python <script>.py <arguments>`` is in the folder, and exit as it does.
 
-    Nothing heavy is imported here: when the script does it is part of what is tested.
+    Nothing heavy is imported here: the imports of the script are part of what is tested.
     """
     os.environ.clear()
     os.environ.update(job.environment)
@@ -41,18 +51,15 @@ def run(job: Job) -> None:
     from tabular import cli
     from tabular.data import census
 
-    census.DIGESTS, census.ADDRESSES = job.digests, job.addresses
+    census.DIGESTS, census.ADDRESSES, census.FLOORS = job.digests, job.addresses, FLOORS
     if "auto" in job.arguments:
         from tabular.data import synthetic
 
         synthetic.DEFAULT_ROWS = ROWS
-    if job.most_bytes is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (job.most_bytes, job.most_bytes))
+    if job.max_file_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job.max_file_bytes, job.max_file_bytes))
     sys.argv = [f"{job.script}.py", *job.arguments]
-    script = importlib.import_module(job.script)
-    if job.script == "promote":
-        script.FLOORS = FLOORS
     try:
-        cli.run(script.main)
+        cli.run(importlib.import_module(job.script).main)
     finally:
-        atexit._run_exitfuncs()  # a process of multiprocessing would leave them out
+        atexit._run_exitfuncs()  # a process of multiprocessing would skip them

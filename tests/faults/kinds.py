@@ -1,4 +1,4 @@
-"""The faults: each arranges itself, lets a script meet it, and is gone when it returns."""
+"""The kinds of fault: each prepares itself, runs a script that meets it, and undoes itself."""
 
 import os
 import random
@@ -13,34 +13,32 @@ from pathlib import Path
 
 from tabular.data import census
 from tests.faults import disk
-from tests.faults.scene import SCRIPTS, Scene
+from tests.faults.sandbox import SCRIPTS, Sandbox
 
-FOR_GOOD = 3600.0  # seconds that a server stays away
-DOWNLOADERS = ("train", "sweep", "promote")  # score needs no rows of ours
+FOR_GOOD = 3600.0  # seconds of a stop that outlasts the script
+DOWNLOADERS = ("train", "sweep", "promote")  # the scripts that download data
 
 
 @dataclass
-class Ended:
+class Outcome:
     """How the processes that met a fault ended.
 
     Attributes:
-        codes: exit statuses.
-        struck: whether they met it at all.
-        signals: that they may have ended by.
-        may_run: a run may read RUNNING: nobody could end it.
-        succeeds: of these processes at least so many must have succeeded.
-        uci: the rows are the ones that the script was to work on.
+        exit_codes: their exit statuses.
+        hit: whether they met the fault at all.
+        signals: signals by which they may have ended.
+        may_stay_running: whether runs may read RUNNING, because nothing could end them.
+        min_successes: how many of the processes must have succeeded.
     """
 
-    codes: list[int]
-    struck: bool = True
+    exit_codes: list[int]
+    hit: bool = True
     signals: tuple[int, ...] = ()
-    may_run: bool = False
-    succeeds: int = 0
-    uci: bool = True
+    may_stay_running: bool = False
+    min_successes: int = 0
 
 
-Strike = Callable[[Scene, str, random.Random, float], Ended]
+Inject = Callable[[Sandbox, str, random.Random, float], Outcome]
 
 
 @dataclass(frozen=True)
@@ -48,84 +46,89 @@ class Kind:
     """A kind of fault.
 
     Attributes:
-        strike: gets the scene, the script, random numbers and a factor from 1 down to 0: the
-            smaller, the earlier or the harder it strikes.
+        inject: takes the sandbox, the script, a random number generator and a factor from 1 down
+            to 0: the smaller it is, the earlier or harder the fault.
         store: sqlite, server or either.
+        scripts: those that can meet the fault.
     """
 
     name: str
-    strike: Strike
+    inject: Inject
     store: str = "sqlite"
     scripts: tuple[str, ...] = SCRIPTS
 
 
-def by_signal(number: int, place: Scene, script: str, draw: random.Random, factor: float) -> Ended:
-    """A signal at a random moment of the work; in some cases of the imports too."""
-    cold = draw.random() < 0.2
-    seconds = place.world.seconds[script, place.kind] + cold * place.world.imports
-    moment = draw.random() * seconds * factor
-    process = place.started(place.job(script), cold)
+def by_signal(
+    number: int, sandbox: Sandbox, script: str, rng: random.Random, factor: float
+) -> Outcome:
+    """Send a signal at a random moment of the work, or in some cases of the imports."""
+    cold = rng.random() < 0.2
+    seconds = sandbox.reference.seconds[script, sandbox.kind] + cold * sandbox.reference.imports
+    moment = rng.random() * seconds * factor
+    process = sandbox.start(sandbox.job(script), cold)
     process.join(moment)
-    struck = process.exitcode is None
-    if struck:
+    hit = process.exitcode is None
+    if hit:
         os.kill(process.pid, number)
     killed = number == signal.SIGKILL
-    return Ended([place.ended(process)], struck, (number,), may_run=killed)
+    return Outcome([sandbox.wait(process)], hit, (number,), may_stay_running=killed)
 
 
-def small_disk(folder: Path, spare: int, place: Scene) -> Callable[[], None]:
-    """Put a folder on a disk of its own with few bytes left; returns what gives it more."""
+def small_disk(folder: Path, spare: int, sandbox: Sandbox) -> Callable[[], None]:
+    """Move a folder to a disk with few bytes left; returns a function that enlarges the disk."""
     size = disk.used(folder) + max(disk.PAGE, spare)
     aside = folder.with_name(f"{folder.name}.aside")
     shutil.copytree(folder, aside)
     disk.mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder)
-    place.stack.callback(subprocess.run, ["umount", "-l", str(folder)])
+    sandbox.stack.callback(subprocess.run, ["umount", "-l", str(folder)])
     shutil.copytree(aside, folder, dirs_exist_ok=True)
     shutil.rmtree(aside)
-    # this process has the file open that lies below; by another name it opens the new one
-    place.direct = place.direct.replace("/store/", "/./store/")
+    # this process has the old file open; by another path it opens the one on the new disk
+    sandbox.direct_uri = sandbox.direct_uri.replace("/store/", "/./store/")
     return lambda: disk.mount("-o", "remount,size=1g", folder)
 
 
-def full(name: str, place: Scene, script: str, draw: random.Random, factor: float) -> Ended:
-    """A disk that is full somewhere in the middle of what the script writes to it."""
+def full(name: str, sandbox: Sandbox, script: str, rng: random.Random, factor: float) -> Outcome:
+    """Let a disk become full at a random point of what the script writes to it."""
     folder = {
         "store": "store",
         "artifacts": "out" if script == "score" else "store/artifacts",
         "temporary": "tmp",
         "cache": "home/cache/census-mlflow",
     }[name]
-    job, share = place.job(script), draw.random() * factor
+    job, share = sandbox.job(script), rng.random() * factor
     if name == "cache":
-        place.empty_cache()
+        sandbox.empty_cache()
     if disk.may_mount():
-        needed = place.world.written.get((script, folder), 60_000)
-        enlarge = small_disk(place.folder / folder, int(share * needed), place)
-    else:  # one number for all folders
-        low, high = {"score": (10**6, len(place.world.scored))}.get(script, (0, 60_000))
-        job, enlarge = replace(job, most_bytes=int(low + share * (high - low))), lambda: None
-    code = place.run(job)
+        needed = sandbox.reference.written.get((script, folder), 60_000)
+        enlarge = small_disk(sandbox.folder / folder, int(share * needed), sandbox)
+    else:  # a limit of the size of each file instead
+        low, high = {"score": (10**6, len(sandbox.reference.scored))}.get(script, (0, 60_000))
+        job, enlarge = replace(job, max_file_bytes=int(low + share * (high - low))), lambda: None
+    code = sandbox.run(job)
     enlarge()
-    nothing_written = name == "store" or job.most_bytes is not None
-    return Ended([code], struck=code != 0, may_run=nothing_written)
+    nothing_written = name == "store" or job.max_file_bytes is not None
+    return Outcome([code], hit=code != 0, may_stay_running=nothing_written)
 
 
-def read_only(place: Scene, script: str, draw: random.Random, factor: float) -> Ended:
-    """A store that nobody may write to, or one that takes no files from some moment on."""
-    whole = script == "score" or draw.random() < 0.5  # score leaves no files there
-    folder = place.folder / "store" if whole else place.folder / "store" / "artifacts"
-    moment = 0 if whole else draw.random() * place.world.seconds[script, place.kind] * factor
+def read_only(sandbox: Sandbox, script: str, rng: random.Random, factor: float) -> Outcome:
+    """Make the store read-only, or from a random moment on its folder of artifacts."""
+    entire = script == "score" or rng.random() < 0.5  # score stores no artifacts
+    folder = sandbox.folder / "store" if entire else sandbox.folder / "store" / "artifacts"
+    moment = (
+        0 if entire else rng.random() * sandbox.reference.seconds[script, sandbox.kind] * factor
+    )
     if mounts := disk.may_mount():
         disk.mount("--bind", folder, folder)
-        place.stack.callback(subprocess.run, ["umount", "-l", str(folder)])
+        sandbox.stack.callback(subprocess.run, ["umount", "-l", str(folder)])
     process = None
-    if not whole:
-        process = place.started(place.job(script))
+    if not entire:
+        process = sandbox.start(sandbox.job(script))
         process.join(moment)
     _set_writable(folder, False, mounts)
-    code = place.ended(process or place.started(place.job(script)))
+    code = sandbox.wait(process or sandbox.start(sandbox.job(script)))
     _set_writable(folder, True, mounts)
-    return Ended([code], struck=code != 0)
+    return Outcome([code], hit=code != 0)
 
 
 def _set_writable(folder: Path, writable: bool, mounts: bool) -> None:
@@ -133,7 +136,7 @@ def _set_writable(folder: Path, writable: bool, mounts: bool) -> None:
         for path in [folder, *folder.rglob("*")]:
             path.chmod((0o700 if path.is_dir() else 0o600) if writable else 0o500)
         return
-    for _ in range(100):  # a file that is being written keeps it from being done
+    for _ in range(100):  # fails while a file is being written
         try:
             disk.mount("-o", f"remount,{'rw' if writable else 'ro'},bind", folder)
             return
@@ -142,78 +145,82 @@ def _set_writable(folder: Path, writable: bool, mounts: bool) -> None:
     raise RuntimeError(f"{folder} stays in use")
 
 
-def stopped(place: Scene, script: str, draw: random.Random, factor: float) -> Ended:
-    """The tracking server goes away at a random request: for good, or for a moment."""
-    number = 2 + int(draw.random() * (place.world.requests[script] - 1) * factor)
-    place.proxy.away = draw.choice([FOR_GOOD, draw.uniform(0.5, 4)])
-    place.proxy.mood = lambda n: "stop" if n == number else "pass"
-    code = place.run(place.job(script))
-    struck = place.proxy.struck > 0
-    place.proxy.heal()
-    return Ended([code], struck, may_run=True)
+def stopped(sandbox: Sandbox, script: str, rng: random.Random, factor: float) -> Outcome:
+    """Stop the tracking server at a random request, for good or for some seconds."""
+    number = 2 + int(rng.random() * (sandbox.reference.requests[script] - 1) * factor)
+    sandbox.proxy.away = rng.choice([FOR_GOOD, rng.uniform(0.5, 4)])
+    sandbox.proxy.behaviour = lambda n: "stop" if n == number else "pass"
+    code = sandbox.run(sandbox.job(script))
+    hit = sandbox.proxy.hit > 0
+    sandbox.proxy.heal()
+    return Outcome([code], hit, may_stay_running=True)
 
 
-def slow(place: Scene, script: str, draw: random.Random, factor: float) -> Ended:
-    """Three answers in a row take two seconds each."""
-    first = 1 + int(draw.random() * place.world.requests[script] * factor)
-    place.proxy.mood = lambda n: "slow" if first <= n < first + 3 else "pass"
-    code = place.run(place.job(script))
-    struck = place.proxy.struck > 0
-    place.proxy.heal()
-    return Ended([code], struck, succeeds=1)
+def slow(sandbox: Sandbox, script: str, rng: random.Random, factor: float) -> Outcome:
+    """Delay three responses in a row by two seconds each."""
+    first = 1 + int(rng.random() * sandbox.reference.requests[script] * factor)
+    sandbox.proxy.behaviour = lambda n: "slow" if first <= n < first + 3 else "pass"
+    code = sandbox.run(sandbox.job(script))
+    hit = sandbox.proxy.hit > 0
+    sandbox.proxy.heal()
+    return Outcome([code], hit, min_successes=1)
 
 
 def unreliable(
-    moods: tuple[str, ...], place: Scene, script: str, draw: random.Random, factor: float
-) -> Ended:
-    """One request in twenty, or in three, goes wrong."""
-    share = max(draw.choice([0.05, 0.15, 0.35]), 0.35 * (factor < 1))
-    moments = random.Random(draw.random())
-    place.proxy.mood = lambda n: moments.choice(moods) if moments.random() < share else "pass"
-    code = place.run(place.job(script))
-    struck = place.proxy.struck > 0
-    place.proxy.heal()
-    return Ended([code], struck, may_run=True)
+    behaviours: tuple[str, ...], sandbox: Sandbox, script: str, rng: random.Random, factor: float
+) -> Outcome:
+    """Let one request in twenty, in seven or in three go wrong."""
+    share = max(rng.choice([0.05, 0.15, 0.35]), 0.35 * (factor < 1))
+    moments = random.Random(rng.random())
+    sandbox.proxy.behaviour = lambda n: (
+        moments.choice(behaviours) if moments.random() < share else "pass"
+    )
+    code = sandbox.run(sandbox.job(script))
+    hit = sandbox.proxy.hit > 0
+    sandbox.proxy.heal()
+    return Outcome([code], hit, may_stay_running=True)
 
 
-def bad_download(how: str, place: Scene, script: str, draw: random.Random, factor: float) -> Ended:
-    """One of the files comes spoilt, from the first address alone or from all of them."""
-    spoilt, share = draw.choice([census.TRAIN, census.TEST]), draw.random()
-    bad = f"{place.world.mirror}/{spoilt}/{how}/{share}/"
-    good = f"{place.world.mirror}/none/none/0/"
-    second = draw.random() < 0.3
-    job = replace(place.job(script), addresses=(bad, good) if second else (bad,))
-    auto = script in ("train", "sweep") and not second and draw.random() < 0.4
-    if auto:  # which has synthetic rows to fall back on
+def bad_download(
+    how: str, sandbox: Sandbox, script: str, rng: random.Random, factor: float
+) -> Outcome:
+    """Damage one of the downloaded files, at the first address only or at every address."""
+    damaged, share = rng.choice([census.TRAIN, census.TEST]), rng.random()
+    bad = f"{sandbox.reference.mirror}/{damaged}/{how}/{share}/"
+    good = f"{sandbox.reference.mirror}/none/none/0/"
+    second = rng.random() < 0.3
+    job = replace(sandbox.job(script), addresses=(bad, good) if second else (bad,))
+    auto = script in ("train", "sweep") and not second and rng.random() < 0.4
+    if auto:  # then the script falls back on synthetic rows
         arguments = ["auto" if word == "uci" else word for word in job.arguments]
         at = arguments.index("--register")
         job = replace(job, arguments=arguments[:at] + arguments[at + 2 :])
-    place.empty_cache()
-    code = place.run(job)
-    return Ended([code], struck=True, succeeds=int(second or auto), uci=not auto)
+    sandbox.empty_cache()
+    code = sandbox.run(job)
+    return Outcome([code], hit=True, min_successes=int(second or auto))
 
 
-def two_at_once(place: Scene, script: str, draw: random.Random, factor: float) -> Ended:
-    """Two processes share cache, store and output; in some cases one is killed."""
+def two_at_once(sandbox: Sandbox, script: str, rng: random.Random, factor: float) -> Outcome:
+    """Run two processes on the same cache, store and output, and in some cases kill one."""
     if script != "score":
-        place.empty_cache()
-    seconds = place.world.seconds[script, place.kind]
-    processes = [place.started(place.job(script))]
-    time.sleep(draw.random() * seconds * 0.3)
-    processes.append(place.started(place.job(script)))
-    killed = draw.random() < 0.3
+        sandbox.empty_cache()
+    seconds = sandbox.reference.seconds[script, sandbox.kind]
+    processes = [sandbox.start(sandbox.job(script))]
+    time.sleep(rng.random() * seconds * 0.3)
+    processes.append(sandbox.start(sandbox.job(script)))
+    killed = rng.random() < 0.3
     if killed:
-        processes[0].join(draw.random() * seconds)
+        processes[0].join(rng.random() * seconds)
         processes[0].kill()
-    codes = [place.ended(process) for process in processes]
+    exit_codes = [sandbox.wait(process) for process in processes]
     signals = (signal.SIGKILL,) if killed else ()
-    # of two that promote, one may find that the other one did
-    succeeds = 1 if killed or script == "promote" else 2
-    return Ended(codes, True, signals, killed, 0 if killed and script == "promote" else succeeds)
+    # one of two promotions may find that the other has succeeded
+    min_successes = 2 - killed - (script == "promote")
+    return Outcome(exit_codes, True, signals, killed, min_successes)
 
 
 def kinds() -> list[Kind]:
-    """Those that this machine can bring about."""
+    """The kinds that this machine can inject."""
     found = [
         *(
             Kind(number.name, partial(by_signal, number), "either")
@@ -236,6 +243,6 @@ def kinds() -> list[Kind]:
         Kind("download is a page", partial(bad_download, "page"), scripts=DOWNLOADERS),
         Kind("two at once", two_at_once, "either"),
     ]
-    if os.geteuid() != 0 or disk.may_mount():  # root may write where nobody may
+    if os.geteuid() != 0 or disk.may_mount():  # no permission stops root
         found.append(Kind("store read-only", read_only))
     return found

@@ -1,4 +1,4 @@
-"""A bad line to the tracking server, and bad sources of the data."""
+"""An unreliable connection to the tracking server, and damaged downloads."""
 
 import contextlib
 import http.client
@@ -14,21 +14,22 @@ PAGE = b"<!DOCTYPE html><html><body><h1>Welcome! Log in to use this network</h1>
 
 
 class Proxy:
-    """Passes requests on to a server, or does what ``mood`` says of the n-th one.
+    """Passes requests on to a server, or disturbs some of them.
 
     Attributes:
-        mood: gives, for the number of a request, from 1 on, one of
-            pass; slow (2 s later); 500 (not passed on); cut (neither passed on nor answered);
-            unanswered (passed on); half (passed on, half of the answer); stop (from here on nobody
-            listens, for ``away`` seconds).
-        struck: how many requests were not simply passed on.
+        behaviour: what happens to the n-th request, from 1 on: pass; slow (answered 2 s later);
+            500 (answered so, not passed on); cut (neither passed on nor answered); unanswered
+            (passed on); half (passed on, half of the answer returned); stop (from here on nothing
+            listens for ``away`` seconds).
+        count: how many requests have arrived.
+        hit: how many of them were disturbed.
     """
 
     def __init__(self, port: int):
         self.upstream, self.port = port, None
-        self.mood: Callable[[int], str] = lambda number: "pass"
+        self.behaviour: Callable[[int], str] = lambda number: "pass"
         self.away = 0.0
-        self.count = self.struck = 0
+        self.count = self.hit = 0
         self._lock, self._open, self._server = threading.Lock(), set(), None
         self._gone = threading.Event()
         self._listen()
@@ -42,15 +43,15 @@ class Proxy:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
 
     def decide(self) -> str:
-        """What is to become of the request that has just come."""
+        """The behaviour for the request that has just arrived."""
         with self._lock:
             self.count += 1
-            mood = "cut" if self._gone.is_set() else self.mood(self.count)
-            self.struck += mood != "pass"
-            if mood == "stop":
+            behaviour = "cut" if self._gone.is_set() else self.behaviour(self.count)
+            self.hit += behaviour != "pass"
+            if behaviour == "stop":
                 self._gone.set()
                 threading.Thread(target=self._stop_and_return, daemon=True).start()
-            return mood
+            return behaviour
 
     def _stop_and_return(self) -> None:
         self._hang_up()
@@ -69,9 +70,9 @@ class Proxy:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def heal(self) -> None:
-        """From now on everything is passed on."""
-        self.mood = lambda number: "pass"
-        for _ in range(100):  # it may be about to return by itself
+        """Pass every request on from now on."""
+        self.behaviour = lambda number: "pass"
+        for _ in range(100):  # it may be about to listen again
             if not self._gone.is_set():
                 return
             if self.away >= 60 and self._server is None:
@@ -80,7 +81,7 @@ class Proxy:
             time.sleep(0.1)
 
     def close(self) -> None:
-        """Nobody listens any more."""
+        """Stop listening."""
         self._gone.set()
         self._hang_up()
 
@@ -95,7 +96,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.proxy._open.add(self.connection)
 
     def handle(self):
-        with contextlib.suppress(OSError):  # whoever asked is dead
+        with contextlib.suppress(OSError):  # the client is dead
             super().handle()
 
     def finish(self):
@@ -104,17 +105,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             super().finish()
 
     def _pass_on(self):
-        body, mood = self._body(), self.proxy.decide()
-        if mood == "slow":
+        body, behaviour = self._body(), self.proxy.decide()
+        if behaviour == "slow":
             time.sleep(2)
-        if mood in ("cut", "stop"):
+        if behaviour in ("cut", "stop"):
             return self._cut()
-        if mood == "500":
+        if behaviour == "500":
             return self._answer(500, {}, b"")
         status, headers, content = self._ask(body)
-        if mood == "unanswered":
+        if behaviour == "unanswered":
             return self._cut()
-        return self._answer(status, headers, content, half=mood == "half")
+        return self._answer(status, headers, content, half=behaviour == "half")
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _pass_on
 
@@ -160,23 +161,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def mirror(contents: dict[str, bytes]) -> Iterator[str]:
-    """Files at ``<address>/<spoilt>/<how>/<share>/<name>``.
+    """Serve files at ``<address>/<damaged>/<how>/<share>/<name>``.
 
-    ``how`` the file with the name ``spoilt`` is spoilt is cut, corrupt or page; ``share`` is where
-    in it. All others, and those below ``<address>/none/none/0/``, are as they should be.
+    The file with the name ``damaged`` is cut off, corrupt, or replaced by a page, at the position
+    ``share`` of its length. All others, and those below ``<address>/none/none/0/``, are intact.
     """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            spoilt, how, share, name = self.path.removeprefix("/").split("/")
+            damaged, how, share, name = self.path.removeprefix("/").split("/")
             body = contents[name]
-            place, size = int(float(share) * len(body)), len(body)
-            if name == spoilt and how == "page":
+            position, size = int(float(share) * len(body)), len(body)
+            if name == damaged and how == "page":
                 body, size = PAGE, len(PAGE)
-            elif name == spoilt and how == "cut":
-                body = body[:place]
-            elif name == spoilt and how == "corrupt":
-                body = body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
+            elif name == damaged and how == "cut":
+                body = body[:position]
+            elif name == damaged and how == "corrupt":
+                body = body[:position] + bytes([body[position] ^ 1]) + body[position + 1 :]
             self.send_response(200)
             self.send_header("Content-Length", str(size))
             self.end_headers()
