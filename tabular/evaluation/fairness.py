@@ -1,4 +1,4 @@
-"""For whom the model is right: metrics by group of people."""
+"""Fairness: metrics by group of rows, and the differences between groups."""
 
 import fairlearn.metrics
 import numpy as np
@@ -13,49 +13,44 @@ RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rat
 
 
 def group_labels(X: pd.DataFrame) -> dict[str, pd.Series]:
-    """For each row the name of its group, by the feature that tells people apart."""
-    found = {}
+    """The group of each row, (n_samples,), by group column and by their combination."""
+    labels = {}
     for name in census.GROUPS:
         column = _in_bands(X[name], census.BANDS[name]) if name in census.BANDS else X[name]
-        found[name] = column.astype(object).fillna("missing")
-    crossed = [found[name] for name in census.CROSSED]
-    return found | {"_".join(census.CROSSED): crossed[0].str.cat(crossed[1:], ", ")}
+        labels[name] = column.astype(object).fillna("missing")
+    first, *others = (labels[name] for name in census.CROSSED)
+    return labels | {"_".join(census.CROSSED): first.str.cat(others, ", ")}
 
 
-def _in_bands(numbers: pd.Series, openings: tuple[int, ...]) -> pd.Series:
-    """Names that people would say, and that sort: 24 and under, 25 to 34, 65 and over."""
-    names = [f"{low} to {high - 1}" for low, high in zip(openings, openings[1:], strict=False)]
-    names = [f"{openings[0] - 1} and under", *names, f"{openings[-1]} and over"]
-    return pd.cut(numbers, [-np.inf, *openings, np.inf], right=False, labels=names)
+def _in_bands(numbers: pd.Series, bounds: tuple[int, ...]) -> pd.Series:
+    """Names of bands of integers, which sort: 24 and under, 25 to 34, 65 and over."""
+    names = [f"{low} to {high - 1}" for low, high in zip(bounds, bounds[1:], strict=False)]
+    names = [f"{bounds[0] - 1} and under", *names, f"{bounds[-1]} and over"]
+    return pd.cut(numbers, [-np.inf, *bounds, np.inf], right=False, labels=names)
 
 
 def metric_frames(
     X: pd.DataFrame, y_true: np.ndarray, y_pred: np.ndarray
 ) -> dict[str, MetricFrame]:
-    """Counts and rates by group, for each feature a frame of fairlearn.
+    """Counts and rates by group, as a frame of fairlearn for each group column.
 
     Args:
         X: (n_samples, n_features), as in ``dataset.Split``.
-        y_true, y_pred: 0 or 1, shape (n_samples,).
+        y_true, y_pred: 0 or 1, (n_samples,).
     """
-    people = pd.DataFrame(group_labels(X)).assign(y_true=y_true, y_pred=y_pred)
-    # fairlearn looks at every row for every metric: those that are alike become one with a weight
-    people = people.value_counts().reset_index(name="sample_weight")
-    weights = {"sample_weight": people.pop("sample_weight")}
+    table = pd.DataFrame(group_labels(X)).assign(y_true=y_true, y_pred=y_pred)
+    # fairlearn evaluates every metric in Python: equal rows become one row with a weight
+    table = table.value_counts().reset_index(name="sample_weight")
+    weights = {"sample_weight": table.pop("sample_weight")}
+    y_true, y_pred = table.pop("y_true"), table.pop("y_pred")
     metrics = {
         "rows": lambda y_true, y_pred, sample_weight: sample_weight.sum(),
         "positives": lambda y_true, y_pred, sample_weight: sample_weight @ y_true,
         "accuracy": accuracy_score,
         "selection_rate": fairlearn.metrics.selection_rate,
-        # fairlearn's own are 0 where there is nobody to count
-        "true_positive_rate": lambda y_true, y_pred, sample_weight: _share(
-            y_pred, sample_weight * y_true
-        ),
-        "false_positive_rate": lambda y_true, y_pred, sample_weight: _share(
-            y_pred, sample_weight * (1 - y_true)
-        ),
+        "true_positive_rate": _true_positive_rate,
+        "false_positive_rate": _false_positive_rate,
     }
-    y_true, y_pred = people.pop("y_true"), people.pop("y_pred")
     return {
         name: MetricFrame(
             metrics=metrics,
@@ -64,48 +59,60 @@ def metric_frames(
             sensitive_features=groups.rename("group"),
             sample_params=dict.fromkeys(metrics, weights),
         )
-        for name, groups in people.items()
+        for name, groups in table.items()
     }
 
 
-def _share(values: np.ndarray, weights: np.ndarray) -> float:
-    return values @ weights / weights.sum() if weights.any() else np.nan
+def _true_positive_rate(y_true: np.ndarray, y_pred: np.ndarray, sample_weight: np.ndarray) -> float:
+    """The selected share of the positives; NaN, not fairlearn's 0, where there are none."""
+    weights = sample_weight * y_true
+    return y_pred @ weights / weights.sum() if weights.any() else np.nan
 
 
-def group_table(metric_frames: dict[str, MetricFrame]) -> pd.DataFrame:
-    """Counts, and rates with their intervals, one line a group.
+def _false_positive_rate(
+    y_true: np.ndarray, y_pred: np.ndarray, sample_weight: np.ndarray
+) -> float:
+    """The selected share of the negatives; NaN where there are none."""
+    return _true_positive_rate(1 - y_true, y_pred, sample_weight)
+
+
+def group_table(frames: dict[str, MetricFrame]) -> pd.DataFrame:
+    """Counts and rates with their intervals, one row for each group.
+
+    Args:
+        frames: as ``metric_frames`` returns them.
 
     Returns:
         Columns ``feature``, ``group``, ``rows``, ``positives``, and each of ``RATES`` followed by
         the ends of its interval, ``<rate>_low`` and ``<rate>_high``; NaN where a group has no row
         that the rate counts.
     """
-    lines = pd.concat(
-        {name: frame.by_group for name, frame in metric_frames.items()}, names=["feature"]
-    )
-    lines = lines.reset_index().astype(
-        {"rows": int, "positives": int} | dict.fromkeys(RATES, float)
-    )
-    counted = {"true_positive_rate": lines["positives"]}
-    counted["false_positive_rate"] = lines["rows"] - lines["positives"]
+    by_group = {name: frame.by_group for name, frame in frames.items()}
+    table = pd.concat(by_group, names=["feature"]).reset_index()
+    table = table.astype({"rows": int, "positives": int} | dict.fromkeys(RATES, float))
+    negatives = table["rows"] - table["positives"]
+    counted = {"true_positive_rate": table["positives"], "false_positive_rate": negatives}
     for rate in RATES:
-        n = counted.get(rate, lines["rows"])
-        low, high = wilson_interval(lines[rate], n.where(n > 0))
-        place = lines.columns.get_loc(rate) + 1
-        lines.insert(place, f"{rate}_low", low)
-        lines.insert(place + 1, f"{rate}_high", high)
-    return lines
+        n = counted.get(rate, table["rows"])
+        low, high = wilson_interval(table[rate], n.where(n > 0))
+        place = table.columns.get_loc(rate) + 1
+        table.insert(place, f"{rate}_low", low)
+        table.insert(place + 1, f"{rate}_high", high)
+    return table
 
 
-def disparities(metric_frames: dict[str, MetricFrame]) -> dict[str, float]:
-    """Demographic-parity and equalized-odds difference of each feature's groups.
+def disparities(frames: dict[str, MetricFrame]) -> dict[str, float]:
+    """Demographic parity difference and equalized odds difference of each group column.
 
-    The first is the largest selection rate less the smallest; the second the larger of the same
-    for the true and the false positive rate.
+    The first is the largest selection rate minus the smallest; the second is the larger of the same
+    differences of the true and of the false positive rate.
+
+    Source: fairlearn's user guide, Common fairness metrics.
     """
-    found = {}
-    for name, frame in metric_frames.items():
-        apart = frame.difference().astype(float)
-        found[f"demographic_parity_difference_{name}"] = apart["selection_rate"]
-        found[f"equalized_odds_difference_{name}"] = apart[[*RATES[2:]]].max()
-    return {name: float(value) for name, value in found.items()}
+    values = {}
+    for name, frame in frames.items():
+        difference = frame.difference().astype(float)
+        odds = difference[["true_positive_rate", "false_positive_rate"]]
+        values[f"demographic_parity_difference_{name}"] = float(difference["selection_rate"])
+        values[f"equalized_odds_difference_{name}"] = float(odds.max())
+    return values

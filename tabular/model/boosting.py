@@ -1,7 +1,7 @@
-"""Gradient-boosted trees: how they are fitted (XGBoost, ``hist``).
+"""Gradient-boosted trees: validation splits, matrices and fits (XGBoost's ``hist`` method).
 
-Categories are XGBoost's own: a split sends a set of categories left, and the vocabulary is kept in
-the model file. docs/measurements.md says what else was tried.
+Categories are XGBoost's own: a split sends a set of categories left, and the model file keeps the
+list of categories. docs/measurements.md compares this with other encodings.
 """
 
 import warnings
@@ -10,12 +10,15 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import xgboost
+from sklearn.model_selection import StratifiedKFold, train_test_split
 
+from tabular import cancel
 from tabular.data import census
 from tabular.data.dataset import Split
 from tabular.errors import UserError
 
 VALIDATION_SHARE = 0.2
+EVAL_NAME = "eval_set"  # of the rows whose log loss is recorded, in XGBoost's history
 
 
 def bin_rows(X: pd.DataFrame, y: np.ndarray) -> xgboost.QuantileDMatrix:
@@ -24,28 +27,33 @@ def bin_rows(X: pd.DataFrame, y: np.ndarray) -> xgboost.QuantileDMatrix:
 
 
 def escape_categories(X: pd.DataFrame) -> pd.DataFrame:
-    """The rows with words that XGBoost can keep, which ``served.Encoder`` reads back.
+    """The rows with categories in ASCII, which ``served.Encoder`` reads back.
 
-    It takes the number of a word's letters for that of its bytes, and no NUL.
+    XGBoost allocates one byte for each character of a category, and accepts no NUL.
     """
     escaped = {}
     for name, column in X.select_dtypes("category").items():
-        letters = "".join(column.cat.categories)
-        if not letters.isascii() or {"\\", "\0"} & {*letters}:
-            words = [word.encode("unicode_escape").decode() for word in column.cat.categories]
-            escaped[name] = column.cat.rename_categories(words)
+        characters = "".join(column.cat.categories)
+        if not characters.isascii() or {"\\", "\0"} & {*characters}:
+            categories = [c.encode("unicode_escape").decode() for c in column.cat.categories]
+            escaped[name] = column.cat.rename_categories(categories)
     return X.assign(**escaped)
 
 
-def split_matrices(split: Split, part: tuple[np.ndarray, np.ndarray]):
-    """Rows to train on, binned, and to validate on, by the numbers of ``validation_splits``.
+def split_matrices(
+    split: Split, indices: tuple[np.ndarray, np.ndarray]
+) -> tuple[xgboost.QuantileDMatrix, xgboost.DMatrix]:
+    """Binned rows to train on, and rows to validate on.
 
-    The rows to validate on are not binned: following the log loss on them gives the same numbers
-    and takes half the time.
+    The validation rows are not binned: their log loss is the same and takes half the time.
+
+    Args:
+        indices: of the training and of the validation rows, a pair of ``validation_splits``.
     """
-    (X, y), (X_validation, y_validation) = ((split.X.iloc[rows], split.y[rows]) for rows in part)
-    X_validation = escape_categories(X_validation)
-    return bin_rows(X, y), xgboost.DMatrix(X_validation, y_validation, enable_categorical=True)
+    train, validation = indices
+    X = escape_categories(split.X.iloc[validation])
+    eval_set = xgboost.DMatrix(X, split.y[validation], enable_categorical=True)
+    return bin_rows(split.X.iloc[train], split.y[train]), eval_set
 
 
 def full_matrix(split: Split) -> xgboost.QuantileDMatrix:
@@ -53,62 +61,63 @@ def full_matrix(split: Split) -> xgboost.QuantileDMatrix:
     return bin_rows(split.X, split.y)
 
 
-def validation_parts(split: Split, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Row numbers to train on and to validate on, as ``validation_splits`` gives them."""
-    return validation_splits(split.y, seed)
-
-
 def predict(
-    booster: xgboost.Booster, rows: xgboost.DMatrix, n_trees: int
+    booster: xgboost.Booster, matrix: xgboost.DMatrix, n_trees: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and probabilities (n_samples,) of rows, by the first trees."""
-    return rows.get_label(), booster.predict(rows, iteration_range=(0, n_trees))
+    """Labels and predicted probabilities, each (n_samples,), by the first ``n_trees``."""
+    return matrix.get_label(), booster.predict(matrix, iteration_range=(0, n_trees))
 
 
-class _AfterRound(xgboost.callback.TrainingCallback):
-    def __init__(self, call: Callable):
-        self.call = call
+AfterRound = Callable[[xgboost.Booster, list[float]], bool]
 
-    def after_iteration(self, model, epoch, evals_log) -> bool:
-        return self.call(model, evals_log["followed"]["logloss"])
+
+class _RoundCallback(xgboost.callback.TrainingCallback):
+    """Checks for cancellation after each boosting round, then asks ``after_round``."""
+
+    def __init__(self, after_round: AfterRound | None) -> None:
+        self.after_round = after_round
+
+    def after_iteration(self, model: xgboost.Booster, epoch: int, evals_log: dict) -> bool:
+        cancel.check()
+        return bool(self.after_round and self.after_round(model, evals_log[EVAL_NAME]["logloss"]))
 
 
 def fit(
     hyperparameters: dict[str, int | float],
     train: xgboost.QuantileDMatrix,
     *,
-    follow: xgboost.DMatrix | None = None,
+    eval_set: xgboost.DMatrix | None = None,
     seed: int = 0,
     device: str = "cpu",
     n_jobs: int | None = None,
     early_stopping_rounds: int = 0,
-    after_round: Callable[[xgboost.Booster, list[float]], bool] | None = None,
+    after_round: AfterRound | None = None,
 ) -> tuple[xgboost.Booster, list[float]]:
     """Fit a booster; the same input gives the same bytes, whatever ``n_jobs``.
 
     Args:
         hyperparameters: values by name, as in ``hyperparameters.DEFAULTS``.
-        n_jobs: threads; None takes all.
-        follow: rows to follow the log loss on; None: the training rows.
-        early_stopping_rounds: stop after this many rounds without a better log loss;
+        eval_set: rows whose log loss is recorded after each round; None: the training rows.
+        n_jobs: threads; None uses all cores.
+        early_stopping_rounds: stop after this many rounds without a lower log loss;
             ``booster.best_iteration`` is the best round, counted from 0. 0 never stops.
         after_round: is called with the booster and the log losses so far; True ends the fit.
 
     Returns:
         The booster, and the log loss after each round.
     """
-    chosen, rounds = xgboost_params(hyperparameters, seed, device)
+    params, n_rounds = xgboost_params(hyperparameters, seed, device)
     if n_jobs:
-        chosen["nthread"] = n_jobs
+        params["nthread"] = n_jobs
     history: dict[str, dict[str, list[float]]] = {}
     booster = xgboost.train(
-        chosen,
+        params,
         train,
-        rounds,
-        evals=[(follow or train, "followed")],
+        n_rounds,
+        evals=[(eval_set or train, EVAL_NAME)],
         evals_result=history,
         early_stopping_rounds=early_stopping_rounds or None,
-        callbacks=[_AfterRound(after_round)] if after_round else None,
+        callbacks=[_RoundCallback(after_round)],
         verbose_eval=False,
     )
     return finalize(booster, history)
@@ -117,25 +126,34 @@ def fit(
 def xgboost_params(
     hyperparameters: dict[str, int | float], seed: int, device: str
 ) -> tuple[dict[str, int | float | str], int]:
-    """What XGBoost is told, and the number of rounds."""
-    chosen = hyperparameters | {
+    """XGBoost's parameters, and the number of boosting rounds."""
+    params: dict[str, int | float | str] = {
+        name: value for name, value in hyperparameters.items() if name != "n_estimators"
+    }
+    params |= {
         "objective": "binary:logistic",
         "eval_metric": "logloss",
         "tree_method": "hist",
         "seed": seed,
         "device": device,
     }
-    return chosen, chosen.pop("n_estimators")
+    return params, int(hyperparameters["n_estimators"])
 
 
-def finalize(booster: xgboost.Booster, history: dict) -> tuple[xgboost.Booster, list[float]]:
-    """A booster that knows the names of the labels, and its curve."""
+def finalize(
+    booster: xgboost.Booster, history: dict[str, dict[str, list[float]]]
+) -> tuple[xgboost.Booster, list[float]]:
+    """The booster with the names of the labels in it, and its log loss after each round."""
     booster.set_attr(label=census.LABEL, negative=census.NEGATIVE, positive=census.POSITIVE)
-    return booster, history["followed"]["logloss"]
+    return booster, history[EVAL_NAME]["logloss"]
 
 
 def require_device(device: str) -> None:
-    """Raise ``UserError`` where ``device`` is missing: XGBoost would silently take the CPU."""
+    """Check the device, because XGBoost falls back to the CPU without an error.
+
+    Raises:
+        UserError: ``device`` is missing or fails.
+    """
     if device == "cpu":
         return
     with warnings.catch_warnings(record=True) as caught:
@@ -152,22 +170,22 @@ def require_device(device: str) -> None:
 def validation_splits(
     y: np.ndarray, seed: int, folds: int = 1
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Stratified row numbers to train on and to validate on.
+    """Stratified pairs of training and validation indices.
 
     Args:
-        folds: 1 holds 20 % of the rows out, once; k >= 2 holds each row out in one of k folds.
+        y: 0 or 1, (n_samples,).
+        folds: 1 holds ``VALIDATION_SHARE`` of the rows out, once; k >= 2 gives k folds.
 
     Raises:
-        UserError: a label has too few rows to stand in every part.
+        UserError: a label has too few rows for one in every fold.
     """
-    from sklearn.model_selection import StratifiedKFold, train_test_split
-
     needed = folds if folds > 1 else round(1 / VALIDATION_SHARE)
     if (fewest := np.bincount(y).min()) < needed:
         what = "a validation split needs" if folds == 1 else f"{folds} folds need"
         raise UserError(f"data: {what} at least {needed} training rows of each label, got {fewest}")
     if folds > 1:
         return [*StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y)]
-    numbers = np.arange(len(y))
-    parts = train_test_split(numbers, test_size=VALIDATION_SHARE, stratify=y, random_state=seed)
-    return [tuple(parts)]
+    train, validation = train_test_split(
+        np.arange(len(y)), test_size=VALIDATION_SHARE, stratify=y, random_state=seed
+    )
+    return [(train, validation)]

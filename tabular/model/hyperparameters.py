@@ -1,4 +1,4 @@
-"""The numbers a run can set, under XGBoost's names: their defaults and what they may be."""
+"""The hyper-parameters of a run, under XGBoost's names: defaults, bounds and search grids."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True)
 class Range:
-    """A range of values to search, ends included."""
+    """A closed range of values to search."""
 
     low: int | float
     high: int | float
@@ -16,7 +16,15 @@ class Range:
 
 
 class Hyperparameter(NamedTuple):
-    """One number that XGBoost takes, under XGBoost's name."""
+    """One hyper-parameter.
+
+    Attributes:
+        meaning: help text, a phrase that starts in lower case.
+        low, high: bounds of its values; None: there is no upper bound.
+        low_excluded: ``low`` itself is no valid value.
+        grid: the values of a sweep's default grid; empty: the default alone.
+        log: samplers search a range of it on a logarithmic scale.
+    """
 
     name: str
     default: int | float
@@ -24,37 +32,44 @@ class Hyperparameter(NamedTuple):
     low: int = 0
     high: int | None = None
     low_excluded: bool = False
-    grid: tuple = ()  # what a sweep tries unless it is told; nothing: the default
-    log: bool = False  # a range is searched on a logarithmic scale
+    grid: tuple[int | float, ...] = ()
+    log: bool = False
 
 
 HYPERPARAMETERS = (
     Hyperparameter(
         "learning_rate",
         0.1,
-        "share of each tree's step that is taken",
-        0,
-        1,
+        "factor by which the values of each tree are shrunk",
+        high=1,
         low_excluded=True,
         grid=(0.05, 0.1, 0.3),
         log=True,
     ),
-    Hyperparameter("max_depth", 3, "splits from a tree's root to a leaf", 1, 30, grid=(3, 6, 9)),
     Hyperparameter(
-        "n_estimators", 100, "trees, one a boosting round", 1, 100_000, grid=(100, 200, 300)
+        "max_depth", 3, "most splits from a tree's root to a leaf", 1, 30, grid=(3, 6, 9)
     ),
-    Hyperparameter("subsample", 1.0, "share of the rows drawn for each tree", 0, 1, True),
-    Hyperparameter("colsample_bytree", 1.0, "share of the columns drawn for each tree", 0, 1, True),
     Hyperparameter(
-        "min_child_weight", 1.0, "least sum of row weights (hessian) in a leaf", log=True
+        "n_estimators", 100, "trees, one per boosting round", 1, 100_000, grid=(100, 200, 300)
     ),
-    Hyperparameter("gamma", 0.0, "least gain in log loss for a split", log=True),
+    Hyperparameter(
+        "subsample", 1.0, "fraction of the rows sampled for each tree", high=1, low_excluded=True
+    ),
+    Hyperparameter(
+        "colsample_bytree",
+        1.0,
+        "fraction of the columns sampled for each tree",
+        high=1,
+        low_excluded=True,
+    ),
+    Hyperparameter("min_child_weight", 1.0, "least sum of hessians in a leaf", log=True),
+    Hyperparameter("gamma", 0.0, "least reduction of the log loss for a split", log=True),
     Hyperparameter("reg_alpha", 0.0, "L1 penalty on leaf weights", log=True),
     Hyperparameter("reg_lambda", 1.0, "L2 penalty on leaf weights", log=True),
     Hyperparameter(
         "scale_pos_weight",
         1.0,
-        "weight of a positive row; 1 keeps probabilities true",
+        "weight of a positive row; values other than 1 bias the probabilities",
         low_excluded=True,
         log=True,
     ),
@@ -64,9 +79,9 @@ DEFAULTS = {p.name: p.default for p in HYPERPARAMETERS}
 
 
 def config_name(config: dict[str, int | float]) -> str:
-    """A configuration in few words: the shape of the trees, and what is not default."""
-    words = {"max_depth": "depth", "learning_rate": "rate", "n_estimators": "trees"}
+    """A short name of a configuration: the size of its trees and all that is not default."""
+    labels = {"max_depth": "depth", "learning_rate": "rate", "n_estimators": "trees"}
     for name, default in DEFAULTS.items():
         if config[name] != default:
-            words.setdefault(name, name)
-    return " ".join(f"{word}={config[name]}" for name, word in words.items())
+            labels.setdefault(name, name)
+    return " ".join(f"{label}={config[name]}" for name, label in labels.items())

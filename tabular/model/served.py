@@ -1,9 +1,11 @@
 """The model that MLflow logs and serves: raw rows in, label and probability out.
 
-This file travels inside the logged model, without the rest of the project: it may import only what
-the model's own requirements install. What it knows of columns, categories and labels it reads from
-the booster file beside it.
+This file travels inside the logged model, without the rest of the project, so it imports only what
+the model's own requirements install. Columns, categories and labels are read from the booster file
+that is logged with it.
 """
+
+from collections.abc import Iterable
 
 import mlflow
 import numpy as np
@@ -11,38 +13,44 @@ import pandas as pd
 import xgboost
 from mlflow.exceptions import MlflowException
 
-FEW = 64  # up to so many rows, one table of objects and one thread are faster
-LARGEST = float(np.finfo(np.float32).max)
+SMALL_BATCH = 64  # rows; up to here, one array of objects and one thread are faster
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 class Encoder:
-    """Raw rows to the matrix a booster was trained on.
+    """Encodes raw rows as the numbers that a booster was trained on.
 
-    A category is replaced by its position in the booster's own list of categories. One that the
-    booster never saw, a null and a missing marker are all NaN, which XGBoost sends down each
-    split's default branch.
+    A category becomes its position in the booster's own list of categories. A category that is not
+    in the list, a null and a missing marker become NaN, which XGBoost sends down the default branch
+    of each split.
+
+    Attributes:
+        names: of the booster's features, (n_features,).
+        lookups: for each feature the code of each category; None where it is numeric.
     """
 
-    def __init__(self, booster: xgboost.Booster):
-        vocabulary = dict(booster.get_categories(export_to_arrow=True).to_arrow())
+    def __init__(self, booster: xgboost.Booster) -> None:
+        categories = dict(booster.get_categories(export_to_arrow=True).to_arrow())
         self.names = list(booster.feature_names)
         self.lookups = [
-            None if words is None else {_plain(word): i for i, word in enumerate(words.to_pylist())}
-            for words in (vocabulary.get(name) for name in self.names)
+            None
+            if (listed := categories.get(name)) is None
+            else {_unescape(category): code for code, category in enumerate(listed.to_pylist())}
+            for name in self.names
         ]
 
     def __call__(self, rows: pd.DataFrame) -> np.ndarray:
-        """Encode.
+        """Encode rows.
 
         Args:
-            rows: frame (n_samples, n_columns) that has the booster's columns, by name; numbers of
-                any dtype, categories as text or as pandas categories.
+            rows: (n_samples, n_columns), with the booster's features among the columns, in any
+                order; numbers of any dtype, categories as text or as pandas categories.
 
         Returns:
             float32 array (n_samples, n_features).
 
         Raises:
-            MlflowException: a column is missing or holds what it should not (HTTP status 400).
+            MlflowException: a column is missing, duplicated or of the wrong kind (HTTP status 400).
         """
         if list(rows.columns) != self.names:
             if missing := [name for name in self.names if name not in rows]:
@@ -50,14 +58,15 @@ class Encoder:
             rows = rows[self.names]
             if not rows.columns.is_unique:
                 raise _invalid("columns are given twice")
-        few = len(rows) <= FEW
-        columns = rows.to_numpy(object).T if few else (rows[name] for name in self.names)
-        encode_numbers, encode_words = (_few_numbers, _words) if few else (_numbers, _categories)
+        small = len(rows) <= SMALL_BATCH
+        columns = rows.to_numpy(object).T if small else (rows[name] for name in self.names)
+        encode_numbers = _encode_few_numbers if small else _encode_numbers
+        encode_categories = _encode_texts if small else _encode_categories
         codes = np.empty((len(rows), len(self.names)), np.float32)
         for position, (column, lookup) in enumerate(zip(columns, self.lookups, strict=True)):
             try:
                 codes[:, position] = (
-                    encode_numbers(column) if lookup is None else encode_words(column, lookup)
+                    encode_numbers(column) if lookup is None else encode_categories(column, lookup)
                 )
             except (TypeError, ValueError, ArithmeticError) as error:
                 kind = "finite numbers" if lookup is None else "text"
@@ -66,38 +75,38 @@ class Encoder:
         return codes
 
 
-def _plain(word: str) -> str:
-    """A word as people write it: the booster keeps it in ASCII."""
-    return word.encode().decode("unicode_escape") if "\\" in word else word
+def _unescape(category: str) -> str:
+    """A category as the data has it; the booster keeps it in ASCII."""
+    return category.encode().decode("unicode_escape") if "\\" in category else category
 
 
-def _numbers(column: pd.Series) -> np.ndarray:
+def _encode_numbers(column: pd.Series) -> np.ndarray:
     if column.dtype.kind in "mMc":
         raise TypeError(f"got {column.dtype}")
     numbers = column.to_numpy(np.float64, na_value=np.nan)
-    if len(excess := numbers[np.abs(numbers) > LARGEST]):
+    if len(excess := numbers[np.abs(numbers) > MAX_FLOAT32]):
         raise ValueError(f"got {excess[0]}")
     return numbers
 
 
-def _few_numbers(column: np.ndarray) -> list[float]:
+def _encode_few_numbers(column: np.ndarray) -> list[float]:
     numbers = [np.nan if value is None or value is pd.NA else float(value) for value in column]
-    if excess := [number for number in numbers if abs(number) > LARGEST]:
+    if excess := [number for number in numbers if abs(number) > MAX_FLOAT32]:
         raise ValueError(f"got {excess[0]}")
     return numbers
 
 
-def _categories(column: pd.Series, lookup: dict[str, int]) -> np.ndarray | list[float]:
+def _encode_categories(column: pd.Series, lookup: dict[str, int]) -> np.ndarray | list[float]:
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return np.array([*_words(column.cat.categories, lookup), np.nan])[column.cat.codes]
-    return _words(column.tolist(), lookup)
+        return np.array([*_encode_texts(column.cat.categories, lookup), np.nan])[column.cat.codes]
+    return _encode_texts(column.tolist(), lookup)
 
 
-def _words(words, lookup: dict[str, int]) -> list[float]:
-    """Codes of words; text is tried once more without the spaces around it, as in UCI's files."""
+def _encode_texts(texts: Iterable, lookup: dict[str, int]) -> list[float]:
+    """The codes of texts, without the spaces around them if they are unknown with them."""
     return [
-        lookup.get(word.strip() if isinstance(word, str) and word not in lookup else word, np.nan)
-        for word in words
+        lookup.get(text.strip() if isinstance(text, str) and text not in lookup else text, np.nan)
+        for text in texts
     ]
 
 
@@ -106,12 +115,12 @@ def _invalid(message: str) -> MlflowException:
 
 
 class TableModel(mlflow.pyfunc.PythonModel):
-    """What the booster says of raw rows."""
+    """Predicts label and probability of raw rows."""
 
     def load_context(self, context) -> None:
         path = context.artifacts["booster"]
         self.booster = xgboost.Booster(model_file=path)
-        self.booster_for_few = xgboost.Booster({"nthread": 1}, model_file=path)
+        self.single_threaded = xgboost.Booster({"nthread": 1}, model_file=path)
         self.encode = Encoder(self.booster)
         self.label = self.booster.attr("label")
         self.labels = np.array(
@@ -119,19 +128,26 @@ class TableModel(mlflow.pyfunc.PythonModel):
         )
 
     def predict(self, model_input: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
-        """Label and probability of the positive label for each row.
+        """Predict the label of each row, and the probability of the positive label.
 
         Args:
-            params: ``threshold``: from this probability on, a row gets the positive label.
+            model_input: as ``Encoder`` takes it, (n_samples, n_columns).
+            params: ``threshold``: rows of at least this probability get the positive label.
+
+        Returns:
+            The label, in the label's column, and ``probability``, with the rows' index.
+
+        Raises:
+            MlflowException: rows or threshold cannot be used (HTTP status 400).
         """
         threshold = (params or {}).get("threshold", 0.5)
         if threshold is None or not 0 <= threshold <= 1:
             raise _invalid(f"threshold: expected a number from 0 to 1, got {threshold}")
-        booster = self.booster_for_few if len(model_input) <= FEW else self.booster
+        booster = self.single_threaded if len(model_input) <= SMALL_BATCH else self.booster
         probability = booster.inplace_predict(self.encode(model_input)).astype(np.float64)
         label = self.labels[(probability >= threshold).astype(np.intp)]
-        answers = {self.label: label, "probability": probability}
-        return pd.DataFrame(answers, index=model_input.index, copy=False)
+        predictions = {self.label: label, "probability": probability}
+        return pd.DataFrame(predictions, index=model_input.index, copy=False)
 
 
 mlflow.models.set_model(TableModel())

@@ -1,4 +1,4 @@
-"""Figures by group against values worked out by hand."""
+"""Metrics by group against values worked out by hand."""
 
 import numpy as np
 import pandas as pd
@@ -6,8 +6,8 @@ import pytest
 
 from tabular.evaluation import fairness
 
-# sex, race, age, label, predicted
-PEOPLE = [
+# sex, race, age, label, predicted label
+ROWS = [
     ("Female", "White", 24, 1, 1),
     ("Female", "White", 25, 1, 0),
     ("Female", "Black", 34, 0, 0),
@@ -21,7 +21,7 @@ PEOPLE = [
 
 @pytest.fixture
 def frames():
-    table = pd.DataFrame(PEOPLE, columns=["sex", "race", "age", "y", "predicted"])
+    table = pd.DataFrame(ROWS, columns=["sex", "race", "age", "y", "predicted"])
     X = table.astype({"sex": "category", "race": "category", "age": np.float32})
     return fairness.metric_frames(
         X, table["y"].to_numpy(np.int8), table["predicted"].to_numpy() == 1
@@ -29,7 +29,7 @@ def frames():
 
 
 def test_rates_are_those_worked_out_by_hand(frames):
-    found = fairness.group_table(frames).set_index(["feature", "group"])
+    table = fairness.group_table(frames).set_index(["feature", "group"])
     rates = ["rows", "positives", *fairness.RATES]
     expected = {
         ("sex", "Female"): [4, 2, 2 / 4, 2 / 4, 1 / 2, 1 / 2],
@@ -44,26 +44,26 @@ def test_rates_are_those_worked_out_by_hand(frames):
         ("age", "missing"): [1, 0, 0, 1, np.nan, 1],
     }
     for group, values in expected.items():
-        assert found.loc[group, rates].tolist() == pytest.approx(values, nan_ok=True), group
-    assert found.loc["sex", "rows"].sum() == found.loc["sex_race", "rows"].sum() == len(PEOPLE)
+        assert table.loc[group, rates].tolist() == pytest.approx(values, nan_ok=True), group
+    assert table.loc["sex", "rows"].sum() == table.loc["sex_race", "rows"].sum() == len(ROWS)
 
 
-def test_intervals_are_of_the_rows_that_the_rate_counts(frames):
-    """Wilson's for 1 of 2 is 0.0945 to 0.9055; one of 4 is narrower."""
-    women = fairness.group_table(frames).set_index("group").loc["Female"]
-    ends = women[["true_positive_rate_low", "true_positive_rate_high"]].tolist()
+def test_an_interval_is_that_of_the_rows_that_the_rate_counts(frames):
+    """Wilson's interval of 1 in 2 is 0.0945 to 0.9055; that of 2 in 4 is narrower."""
+    female = fairness.group_table(frames).set_index("group").loc["Female"]
+    ends = female[["true_positive_rate_low", "true_positive_rate_high"]].tolist()
     assert ends == pytest.approx([0.0945, 0.9055], abs=1e-4)
-    assert women["accuracy_high"] - women["accuracy_low"] < ends[1] - ends[0]
+    assert female["accuracy_high"] - female["accuracy_low"] < ends[1] - ends[0]
 
 
-def test_differences_are_between_the_most_and_the_least_favoured_group(frames):
-    """A group without positives has no true positive rate, and is not a rate of 0."""
-    found = fairness.disparities(frames)
-    assert found["demographic_parity_difference_sex"] == pytest.approx(3 / 4 - 2 / 4)
-    assert found["equalized_odds_difference_sex"] == pytest.approx(max(1 / 2, 2 / 3 - 1 / 2))
-    assert found["demographic_parity_difference_race"] == pytest.approx(1 - 1 / 3)
-    assert found["equalized_odds_difference_race"] == pytest.approx(1 - 1 / 3)
-    assert set(found) == {
+def test_disparities_are_the_largest_rate_minus_the_smallest(frames):
+    """A group without positives has no true positive rate; it does not count as 0."""
+    values = fairness.disparities(frames)
+    assert values["demographic_parity_difference_sex"] == pytest.approx(3 / 4 - 2 / 4)
+    assert values["equalized_odds_difference_sex"] == pytest.approx(max(1 / 2, 2 / 3 - 1 / 2))
+    assert values["demographic_parity_difference_race"] == pytest.approx(1 - 1 / 3)
+    assert values["equalized_odds_difference_race"] == pytest.approx(1 - 1 / 3)
+    assert set(values) == {
         f"{kind}_difference_{feature}"
         for kind in ("demographic_parity", "equalized_odds")
         for feature in ("sex", "race", "age", "sex_race")

@@ -1,4 +1,4 @@
-"""Metrics against values worked out by hand."""
+"""Metrics and their tables against values worked out by hand."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ Y = np.array([0, 0, 1, 1, 1])
 P = np.array([0.1, 0.6, 0.5, 0.8, 0.2])
 
 
-def test_scores_are_those_worked_out_by_hand():
-    """At 0.5: predicted 0 1 1 1 0, so TN 1, FP 1, TP 2, FN 1."""
-    found = metrics.classification_metrics(Y, P)
+def test_metrics_are_those_worked_out_by_hand():
+    """At threshold 0.5 the predictions are 0 1 1 1 0, so TN 1, FP 1, TP 2, FN 1."""
+    values = metrics.classification_metrics(Y, P)
     # pairs (positive, negative) in the right order: .5>.1, .8>.1, .2>.1, .8>.6: 4 of 6
     # precision at each positive, by falling probability .8 .6 .5 .2 .1: 1/1, 2/3, 3/4
-    assert found == pytest.approx(
+    assert values == pytest.approx(
         {
             "accuracy": 3 / 5,
             "roc_auc": 4 / 6,
@@ -30,99 +30,65 @@ def test_scores_are_those_worked_out_by_hand():
 
 
 @pytest.mark.parametrize(("threshold", "accuracy"), [(0.0, 3 / 5), (0.2, 4 / 5), (0.9, 2 / 5)])
-def test_a_row_at_the_threshold_counts_as_positive(threshold, accuracy):
+def test_a_row_at_the_threshold_is_predicted_positive(threshold, accuracy):
     assert metrics.classification_metrics(Y, P, threshold)["accuracy"] == pytest.approx(accuracy)
 
 
-def test_nobody_predicted_positive_is_a_zero_not_a_warning():
+def test_precision_is_zero_without_a_warning_if_no_row_is_predicted_positive():
     assert metrics.classification_metrics(Y, P, 0.95)["precision"] == 0
 
 
-def test_a_bootstrap_recounts_the_metrics_of_the_rows_it_draws():
-    """The same draw, taken from the rows themselves, ties included, and scored by scikit-learn."""
-    rng = np.random.default_rng(3)
-    y = rng.integers(0, 2, 300).astype(np.int8)
-    p = (np.round(rng.random(300) * 0.5 + 0.25 * y, 2)).astype(np.float32)
-    found = metrics.bootstrap(y, p, n_replicates=4, seed=7)
-    draws = np.random.default_rng(7)
-    for number in range(4):
-        rows = draws.integers(0, 300, 300, np.int32)
-        expected = metrics.classification_metrics(y[rows], p[rows])
-        assert {k: v[number] for k, v in found.items()} == pytest.approx(expected, rel=1e-6)
+def test_a_weight_counts_a_row_as_often():
+    weight = np.array([1, 2, 3, 1, 2])
+    repeated = metrics.classification_metrics(np.repeat(Y, weight), np.repeat(P, weight), 0.3)
+    weighted = metrics.classification_metrics(Y, P, 0.3, weight)
+    assert weighted == pytest.approx(repeated)
 
 
-def test_a_bootstrap_of_few_rows_leaves_out_what_is_undefined():
-    """Draws without a positive row have no recall; nobody selected in any: no precision at all."""
-    found = metrics.bootstrap(np.array([0, 0, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4]))
-    assert np.isnan(found["recall"]).any()
-    assert np.isfinite(metrics.percentile_interval(found["recall"])).all()
-    assert np.isfinite(metrics.percentile_interval(found["log_loss"])).all()
+def test_search_metrics_are_those_that_a_search_can_choose_by():
+    assert set(metrics.search_metrics(Y, P)) == set(metrics.SEARCH_METRICS)
 
 
-def test_counting_many_rows_gives_the_interval_of_drawing_them():
-    rng = np.random.default_rng(2)
-    p = rng.beta(0.6, 1.6, 50_000)
-    y = (rng.random(len(p)) < p).astype(np.int8)
-    drawn, counted = (metrics.bootstrap(y, p, binned=binned) for binned in (False, True))
-    truth = metrics.classification_metrics(y, p)
-    for name, values in counted.items():
-        deviation = drawn[name].std()
-        assert values.mean() == pytest.approx(truth[name], abs=deviation / 5), name
-        assert values.std() == pytest.approx(deviation, rel=0.15), name
-
-
-@pytest.mark.parametrize("metric", ["accuracy", "log_loss", "roc_auc", "precision"])
-def test_an_interval_covers_the_truth_as_often_as_it_says(metric):
-    """300 samples of 400 rows from a population of 400,000: 95 %, within three standard errors."""
-    rng = np.random.default_rng(0)
-
-    def draw(n):
-        truth = rng.beta(0.6, 1.6, n)
-        y = (rng.random(n) < truth).astype(np.int8)
-        return y, np.clip(truth + rng.normal(0, 0.1, n), 0.01, 0.99)
-
-    truth = metrics.classification_metrics(*draw(400_000))[metric]
-    covered = 0
-    for number in range(300):
-        replicates = metrics.bootstrap(*draw(400), n_replicates=300, seed=number)[metric]
-        low, high = metrics.percentile_interval(replicates)
-        covered += low <= truth <= high
-    assert abs(covered / 300 - 0.95) < 3 * np.sqrt(0.95 * 0.05 / 300)
-
-
-def test_two_models_are_compared_on_the_same_draws():
-    """The interval of a paired difference is far narrower than that of each model."""
-    rng = np.random.default_rng(1)
-    y = rng.integers(0, 2, 2000)
-    p = np.clip(0.5 + 0.3 * (y - 0.5) + rng.normal(0, 0.2, 2000), 0.01, 0.99)
-    one, other = (metrics.bootstrap(y, q)["log_loss"] for q in (p, p * 0.99))
-    assert (one - other).std() < 0.2 * one.std()
-    assert metrics.percentile_interval(one - metrics.bootstrap(y, p)["log_loss"]) == (0, 0)
+def test_a_histogram_counts_rows_by_label_and_step_of_probability():
+    """Probability 1 belongs to the last step."""
+    counts = np.zeros((2, 4), int)
+    metrics.update_histogram(counts, np.array([0, 1, 1]), np.array([0.25, 0.9, 1.0]))
+    metrics.update_histogram(counts, np.array([0]), np.array([0.3]))
+    assert counts.tolist() == [[0, 2, 0, 0], [0, 0, 0, 2]]
+    y_true, probability, weight = metrics.histogram_samples(counts)
+    assert (y_true.tolist(), probability.tolist()) == ([0, 1], [0.375, 0.875])
+    assert weight.tolist() == [2, 2]
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 5), (5, 5), (1, 3), (870, 1000)])
-def test_an_interval_of_a_share_is_wilsons(hits, n):
-    """As scipy computes it."""
+def test_wilson_interval_is_that_of_scipy(hits, n):
     expected = scipy.stats.binomtest(hits, n).proportion_ci(method="wilson")
     assert metrics.wilson_interval(hits / n, n) == pytest.approx(
         [expected.low, expected.high], abs=1e-6
     )
 
 
-def test_reliability_counts_and_shares_are_those_of_its_bins():
-    """1.0 belongs to the last bin; bins without rows are left out."""
+def test_reliability_table_has_count_and_shares_of_each_bin_with_rows():
+    """Probability 1 belongs to the last bin."""
     p = np.array([0.05, 0.05, 0.95, 1.0], np.float32)
-    found = metrics.reliability_table(np.array([0, 1, 1, 1], np.int8), p)
-    assert found["bin"].tolist() == pytest.approx([0.05, 0.95])
-    assert found["rows"].tolist() == [2, 2]
-    assert found["observed"].tolist() == [0.5, 1.0]
-    # |0.05 - 0.5| and |0.975 - 1|, both for half of the rows
-    assert metrics.calibration_error(found) == pytest.approx((0.45 + 0.025) / 2)
+    table = metrics.reliability_table(np.array([0, 1, 1, 1], np.int8), p)
+    assert table["bin"].tolist() == pytest.approx([0.05, 0.95])
+    assert table["rows"].tolist() == [2, 2]
+    assert table["observed"].tolist() == [0.5, 1.0]
+    # |0.05 - 0.5| and |0.975 - 1|, each for half of the rows
+    assert metrics.calibration_error(table) == pytest.approx((0.45 + 0.025) / 2)
 
 
-def test_thresholds_give_what_was_worked_out_by_hand():
-    found = metrics.threshold_table(Y, P).set_index("threshold")
-    # from 0.5 on: 0.6 (wrong), 0.5, 0.8; from 0.9 on: nobody
-    assert found.loc[0.5].tolist() == pytest.approx([2 / 3, 2 / 3, 3 / 5, 3 / 5])
-    assert np.isnan(found.loc[0.9, "precision"])
-    assert found.loc[0.9, ["recall", "selection_rate", "accuracy"]].tolist() == [0, 0, 2 / 5]
+def test_reliability_is_right_for_more_positives_than_their_8_bits_can_count():
+    y = np.array([0, 1, 1, 1] * 100, np.int8)
+    p = np.array([0.05, 0.05, 0.95, 1.0] * 100, np.float32)
+    table = metrics.reliability_table(y, p)
+    assert np.allclose(table[["predicted", "observed"]], [[0.05, 0.5], [0.975, 1.0]])
+
+
+def test_threshold_table_is_that_worked_out_by_hand():
+    table = metrics.threshold_table(Y, P).set_index("threshold")
+    # from 0.5 on: 0.6 (a negative), 0.5, 0.8; from 0.9 on: no row
+    assert table.loc[0.5].tolist() == pytest.approx([2 / 3, 2 / 3, 3 / 5, 3 / 5])
+    assert np.isnan(table.loc[0.9, "precision"])
+    assert table.loc[0.9, ["recall", "selection_rate", "accuracy"]].tolist() == [0, 0, 2 / 5]

@@ -1,13 +1,19 @@
-"""Every picture can be drawn, names what it shows, and is not blank."""
+"""Plots of a run: every plot fits its figure, names what it shows, and is not blank."""
 
 import io
+import os
+import signal
+import subprocess
+import sys
 
 import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
 
+from tabular import cancel
 from tabular.evaluation import fairness, metrics, plots, shap
+from tests.helpers import PROJECT
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +24,7 @@ def figures():
     X = pd.DataFrame({"age": rng.integers(17, 90, 500).astype(np.float32)})
     X["sex"] = pd.Categorical(rng.choice(["Female", "Male"], 500))
     X["race"] = pd.Categorical(
-        rng.choice(["a rather long name of a people", "B"], 500, p=[0.02, 0.98])
+        rng.choice(["a rather long name of a group", "B"], 500, p=[0.02, 0.98])
     )
     tables = {
         "importance.csv": pd.DataFrame({"feature": ["capital-gain", "age"], "gain": [3.0, 0.0]}),
@@ -26,20 +32,19 @@ def figures():
         "calibration.csv": metrics.reliability_table(y, probability),
     }
     curves = {"validation_log_loss": [0.6, 0.5], "train_log_loss": [0.6, 0.4, 0.3]}
-    drawn = plots.figures(y, probability, tables, curves, "the test rows")
+    drawn = plots.figures(y, probability, tables, curves, "adult.test")
     values = rng.normal(size=(500, 4))
     table = shap.shap_table([*X], values)
-    return drawn | {"plots/shap.png": plots.shap(X, values, table, "the test rows")}
+    return drawn | {"plots/shap.png": plots.shap(X, values, table, "adult.test")}
 
 
-def test_importance_stands_at_the_root_and_the_others_in_a_folder(figures):
+def test_importance_is_at_the_root_and_the_other_plots_in_a_folder(figures):
     assert [path for path in figures if "/" not in path] == ["importance.png"]
     assert {path.split("/")[0] for path in figures if "/" in path} == {"plots"}
     assert len(figures) == 8
 
 
-def test_pictures_are_drawn_within_their_frames(figures):
-    """Fixed margins must leave room for every label."""
+def test_fixed_margins_leave_room_for_every_label(figures):
     for path, figure in figures.items():
         file = io.BytesIO()
         figure.savefig(file, dpi=60)
@@ -50,10 +55,10 @@ def test_pictures_are_drawn_within_their_frames(figures):
         assert border.min() == 1, f"{path}: something reaches the edge"
 
 
-def test_pictures_name_what_they_show(figures):
+def test_plots_name_the_dataset_and_what_they_show(figures):
     titles = {path: figure.axes[0].get_title() for path, figure in figures.items()}
     for path in ("roc", "precision_recall", "calibration", "confusion_matrix", "shap"):
-        assert titles[f"plots/{path}.png"].endswith("the test rows")
+        assert titles[f"plots/{path}.png"].endswith("adult.test")
     labels = [text.get_text() for text in figures["importance.png"].axes[0].get_yticklabels()]
     assert labels == ["capital-gain", "age"]
     names = [text.get_text() for text in figures["plots/groups.png"].axes[0].get_yticklabels()]
@@ -63,41 +68,25 @@ def test_pictures_name_what_they_show(figures):
     assert [t.get_text() for t in legend.get_texts()] == ["validation_log_loss", "train_log_loss"]
 
 
-def test_slices_show_every_trial_in_a_panel_for_each_hyperparameter():
-    rng = np.random.default_rng(0)
-    names = ["learning_rate", "max_depth", "gamma", "subsample", "reg_lambda"]
-    trials = pd.DataFrame(rng.uniform(0.1, 1, (40, 5)), columns=names)
-    trials["validation_log_loss"] = np.sort(rng.uniform(0.2, 0.4, 40))
-    figure = plots.slices(trials, names, "validation_log_loss", True)
-    shown = [axes for axes in figure.axes if axes.get_visible()]
-    assert [axes.get_xlabel() for axes in shown] == names
-    assert [axes.get_xscale() for axes in shown] == ["log", "linear", "log", "linear", "log"]
-    for axes, name in zip(shown, names, strict=True):
-        assert axes.collections[0].get_offsets()[:, 0].tolist() == trials[name].tolist()
-    assert plots.png(plots.slices(trials.head(1), [], "validation_log_loss", True))
-
-
-def test_calibration_points_are_shares_of_their_bins():
-    """So many rows that a sum of labels no longer fits their 8 bits."""
-    y = np.array([0, 1, 1, 1] * 100, np.int8)
-    p = np.array([0.05, 0.05, 0.95, 1.0] * 100, np.float32)
-    line = plots.calibration(metrics.reliability_table(y, p), "x").axes[0].lines[1]
+def test_calibration_shows_predicted_against_observed_of_each_bin():
+    y, p = np.array([0, 1, 1, 1], np.int8), np.array([0.05, 0.05, 0.95, 1.0], np.float32)
+    line = plots.calibration(metrics.reliability_table(y, p), "adult.test").axes[0].lines[1]
     assert np.allclose(line.get_xydata(), [[0.05, 0.5], [0.975, 1.0]])
 
 
 @pytest.mark.parametrize("name", ["$\\frac{$", "a\nb", "\x01", "x" * 30_000])
 def test_a_group_may_have_any_name(name):
-    """A category of the data, of which nobody expects a formula."""
+    """A category may hold what matplotlib takes for a formula."""
     X = pd.DataFrame({"sex": [name, "b"] * 20, "race": ["a"] * 40, "age": np.full(40, 30.0)})
     y = np.arange(40) % 2
-    figure = plots.groups(fairness.group_table(fairness.metric_frames(X, y, y)), "rows")
+    figure = plots.groups(fairness.group_table(fairness.metric_frames(X, y, y)), "adult.test")
     shown = figure.axes[0].get_yticklabels()[1].get_text()
     assert shown.isprintable() and len(shown) < 80
     assert plots.png(figure)[1:4] == b"PNG"
 
 
-def test_of_very_many_groups_the_largest_are_drawn():
-    """Thousands of lines are more pixels than a picture may have."""
+def test_the_largest_of_very_many_groups_are_shown():
+    """Thousands of lines are more pixels than a PNG can have."""
     n_groups = 5000
     columns = {
         "feature": "sex",
@@ -105,22 +94,25 @@ def test_of_very_many_groups_the_largest_are_drawn():
         "rows": range(n_groups),
     }
     names = [f"{rate}{end}" for rate in fairness.RATES for end in ("", "_low", "_high")]
-    table = pd.DataFrame(columns | dict.fromkeys(names, 0.5))
-    figure = plots.groups(table, "rows")
+    figure = plots.groups(pd.DataFrame(columns | dict.fromkeys(names, 0.5)), "adult.test")
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == [f"{n} ({n:,})" for n in range(n_groups - plots.MAX_GROUPS, n_groups)]
     assert f"by group, the {plots.MAX_GROUPS} largest" in figure.get_suptitle()
     assert plots.png(figure)[1:4] == b"PNG"
 
 
-@pytest.mark.parametrize(("varied", "corner"), [
-    (["max_depth", "learning_rate"], (1, 1)), (["max_depth"], (0, 1)), ([], (0, 0)),
-])  # fmt: skip
-def test_the_chosen_point_is_framed_though_others_are_as_good(varied, corner):
-    points = [(6, 0.1, 0.3), (3, 0.05, 0.3), (3, 0.1, 0.3), (6, 0.05, 0.4)][:: 3 - len(varied)]
-    points = points if varied else points[:1]
-    outcomes = pd.DataFrame(points, columns=["max_depth", "learning_rate", "loss"])
-    outcomes = outcomes.astype({"max_depth": "Int64"})  # as a leaderboard has it
-    figure = plots.heat_map(outcomes, varied, "loss", less_is_better=True)
-    (frame,) = (p for p in figure.axes[0].patches if not p.get_fill())
-    assert frame.get_xy() == corner
+def test_cancellation_is_checked_before_a_plot_is_drawn(figures, monkeypatch):
+    monkeypatch.setattr(cancel, "_received", signal.SIGINT)
+    with pytest.raises(cancel.Cancelled):
+        plots.png(figures["importance.png"])
+
+
+def test_the_backend_of_a_notebook_need_not_be_installed():
+    """A notebook exports it to its commands, and matplotlib refuses one that it cannot find."""
+    environment = os.environ | {"MPLBACKEND": "module://not_installed.backend_inline"}
+    subprocess.run(
+        [sys.executable, "-c", "import tabular.evaluation.plots"],
+        env=environment,
+        cwd=PROJECT,
+        check=True,
+    )

@@ -1,4 +1,4 @@
-"""What the trees split on, and what each value adds: it must add up."""
+"""Importance of features, and SHAP values."""
 
 import signal
 
@@ -14,52 +14,62 @@ from tabular.model.served import Encoder
 
 
 @pytest.fixture(scope="module")
-def fitted(rows):
+def booster(dataset):
     config = DEFAULTS | {"max_depth": 4, "n_estimators": 30, "subsample": 0.8}
-    return boosting.fit(config, boosting.bin_rows(rows.train.X, rows.train.y))[0]
+    return boosting.fit(config, boosting.full_matrix(dataset.train))[0]
 
 
-def test_shap_values_sum_to_the_margin(fitted, rows):
-    codes = Encoder(fitted)(rows.test.X.head(250))
-    values = shap.shap_values(fitted, codes, n_jobs=1)
-    names = {"feature_names": fitted.feature_names, "feature_types": fitted.feature_types}
-    margin = fitted.predict(xgboost.DMatrix(codes, **names), output_margin=True)
-    assert values.shape == (250, len(fitted.feature_names) + 1)
+def test_importance_lists_every_feature_once_by_falling_gain(dataset):
+    """A booster of one stump splits once."""
+    config = DEFAULTS | {"n_estimators": 1, "max_depth": 1}
+    booster, _ = boosting.fit(config, boosting.full_matrix(dataset.train))
+    table = shap.importance_table(booster)
+    assert sorted(table["feature"]) == sorted(dataset.train.X)
+    assert table["gain"].is_monotonic_decreasing
+    assert (table["gain"] > 0).sum() == table["weight"].sum() == 1
+
+
+def test_shap_values_of_a_row_sum_to_its_log_odds(booster, dataset):
+    codes = Encoder(booster)(dataset.test.X.head(250))
+    values = shap.shap_values(booster, codes, n_jobs=1)
+    names = {"feature_names": booster.feature_names, "feature_types": booster.feature_types}
+    margin = booster.predict(xgboost.DMatrix(codes, **names), output_margin=True)
+    assert values.shape == (250, len(booster.feature_names) + 1)
     assert values.sum(axis=1) == pytest.approx(margin, abs=1e-4)
     assert np.ptp(values[:, -1]) < 1e-5
 
 
-def test_a_feature_that_is_never_split_on_adds_nothing(rows):
+def test_a_feature_without_a_split_has_shap_values_of_zero(dataset):
     """Two stumps split on two features at most."""
     config = DEFAULTS | {"max_depth": 1, "n_estimators": 2}
-    booster, _ = boosting.fit(config, boosting.bin_rows(rows.train.X, rows.train.y))
-    values = shap.shap_values(booster, Encoder(booster)(rows.test.X.head(100)))
+    booster, _ = boosting.fit(config, boosting.full_matrix(dataset.train))
+    values = shap.shap_values(booster, Encoder(booster)(dataset.test.X.head(100)))
     table = shap.shap_table(booster.feature_names, values).set_index("feature")
     used = shap.importance_table(booster).set_index("feature")["weight"] > 0
     assert (table["mean_abs_shap"] > 0).sum() == used.sum() <= 2
     assert (table.loc[used[used].index, "mean_abs_shap"] > 0).all()
 
 
-def test_the_table_is_sorted_and_says_where_most_values_lie():
+def test_shap_table_is_sorted_and_has_the_range_of_most_values():
     values = np.column_stack([np.linspace(-1, 1, 101), np.full(101, -3), np.zeros(101)])
-    found = shap.shap_table(["a", "b"], values)
-    assert found["feature"].tolist() == ["b", "a"]
-    assert found["mean_abs_shap"].tolist() == pytest.approx([3, 0.50495], abs=1e-4)
-    assert found.loc[1, ["shap_p05", "shap_p95"]].tolist() == pytest.approx([-0.9, 0.9])
+    table = shap.shap_table(["a", "b"], values)
+    assert table["feature"].tolist() == ["b", "a"]
+    assert table["mean_abs_shap"].tolist() == pytest.approx([3, 0.50495], abs=1e-4)
+    assert table.loc[1, ["shap_p05", "shap_p95"]].tolist() == pytest.approx([-0.9, 0.9])
 
 
-def test_the_sample_is_seeded_without_repeats_and_smaller_for_a_large_model(fitted, monkeypatch):
-    rows = shap.sample_rows(fitted, 16_281)
+def test_a_sample_is_seeded_has_no_repeats_and_is_smaller_for_a_large_model(booster, monkeypatch):
+    rows = shap.sample_rows(booster, 16_281)
     assert len(set(rows)) == shap.MAX_ROWS == len(rows)
-    assert rows.tolist() == shap.sample_rows(fitted, 16_281).tolist()
-    assert rows.tolist() != shap.sample_rows(fitted, 16_281, seed=1).tolist()
-    assert len(shap.sample_rows(fitted, 50)) == 50
+    assert rows.tolist() == shap.sample_rows(booster, 16_281).tolist()
+    assert rows.tolist() != shap.sample_rows(booster, 16_281, seed=1).tolist()
+    assert len(shap.sample_rows(booster, 50)) == 50
     monkeypatch.setattr(shap, "MAX_LEAVES", 1)
-    assert len(shap.sample_rows(fitted, 16_281)) == shap.CHUNK_ROWS
+    assert len(shap.sample_rows(booster, 16_281)) == shap.CHUNK_ROWS
 
 
-def test_a_signal_ends_a_long_explanation(fitted, rows, monkeypatch):
-    """It works in a thread of its own, where no signal arrives."""
+def test_cancellation_ends_the_computation_of_shap_values(booster, dataset, monkeypatch):
+    """It runs in a thread, where no signal arrives."""
     monkeypatch.setattr(cancel, "_received", signal.SIGINT)
     with pytest.raises(cancel.Cancelled):
-        shap.shap_values(fitted, Encoder(fitted)(rows.test.X.head(300)))
+        shap.shap_values(booster, Encoder(booster)(dataset.test.X.head(300)))

@@ -1,0 +1,185 @@
+"""Bootstrap intervals: the metrics of a test set, computed again on resampled rows.
+
+In every function ``y_true`` is 0 or 1, and ``probability`` is the predicted probability of label 1,
+both of shape (n_samples,).
+
+Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
+
+import numpy as np
+
+from tabular import cancel
+from tabular.evaluation.metrics import CONFIDENCE, classification_metrics, step_index
+
+N_REPLICATES = 1000
+MANY_ROWS = 1 << 18  # above this number of rows, counts are drawn instead of rows
+HISTOGRAM_STEPS = 1 << 14  # of probability
+MAX_CELLS = 1 << 16  # of a joint histogram of two models
+
+_dot = partial(np.einsum, "i,i")  # `@` would start threads, which takes longer
+
+
+def confidence_intervals(y_true: np.ndarray, probability: np.ndarray) -> dict[str, float]:
+    """The ends of each metric's percentile interval, ``<metric>_low`` and ``<metric>_high``."""
+    ends = {}
+    replicates = bootstrap_metrics(y_true, probability, binned=len(y_true) > MANY_ROWS)
+    for name, values in replicates.items():
+        ends[f"{name}_low"], ends[f"{name}_high"] = percentile_interval(values)
+    return ends
+
+
+def paired_interval(
+    y_true: np.ndarray, probability_a: np.ndarray, probability_b: np.ndarray, metric: str
+) -> tuple[float, float]:
+    """The percentile interval of the metric of model a minus that of model b.
+
+    Both models are evaluated on the same resampled rows. Above ``MANY_ROWS`` rows, resampled counts
+    of the models' joint histogram take the place of resampled rows.
+
+    Args:
+        metric: a name that ``classification_metrics`` returns.
+    """
+    probabilities = probability_a, probability_b
+    if len(y_true) > MANY_ROWS:
+        return percentile_interval(_histogram_differences(y_true, probabilities, metric))
+    a, b = (bootstrap_metrics(y_true, probability)[metric] for probability in probabilities)
+    return percentile_interval(a - b)
+
+
+def percentile_interval(replicates: np.ndarray) -> tuple[float, float]:
+    """The percentile interval of replicates (n_replicates,), rounded to six digits.
+
+    Further digits depend on the processor.
+    """
+    low, high = np.nanquantile(replicates, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return round(float(low), 6), round(float(high), 6)
+
+
+def bootstrap_metrics(
+    y_true: np.ndarray,
+    probability: np.ndarray,
+    n_replicates: int = N_REPLICATES,
+    seed: int = 0,
+    binned: bool = False,
+) -> dict[str, np.ndarray]:
+    """The metrics on resampled rows, each (n_replicates,); NaN where undefined.
+
+    The same ``seed`` and number of rows draw the same rows, so that the replicates of two models
+    are paired, unless ``binned``.
+
+    Args:
+        binned: round probabilities to the middle of ``HISTOGRAM_STEPS`` equal steps, and draw
+            numbers of equal rows instead of rows, which takes far less time for many rows.
+    """
+    if binned:
+        probability = (step_index(probability, HISTOGRAM_STEPS) + 0.5) / HISTOGRAM_STEPS
+    groups = _EqualRows(y_true, probability)
+    replicates = _resample(groups.index, groups.n_groups, n_replicates, seed, binned)
+    return _metrics([groups.sums(counts) for counts in replicates], len(y_true))
+
+
+def _resample(
+    index: np.ndarray, n_groups: int, n_replicates: int, seed: int, by_count: bool
+) -> Iterator[np.ndarray]:
+    """Numbers of rows of each group, (n_groups,), among as many rows drawn with replacement.
+
+    Args:
+        index: the group of each row, (n_samples,).
+        by_count: draw the numbers, which have a multinomial distribution, and no rows.
+    """
+    rng, n = np.random.default_rng(seed), len(index)
+    share = np.bincount(index, minlength=n_groups) / n
+    for _ in range(n_replicates):
+        cancel.check()
+        if by_count:
+            yield rng.multinomial(n, share)
+        else:
+            yield np.bincount(index[rng.integers(0, n, n, np.int32)], minlength=n_groups)
+
+
+class _EqualRows:
+    """Rows grouped by label and probability: the metrics depend on the sizes of the groups alone.
+
+    Groups are in the order of label, then of falling probability.
+    """
+
+    def __init__(self, y_true: np.ndarray, probability: np.ndarray) -> None:
+        negated, index = np.unique(-probability.astype(np.float64), return_inverse=True)
+        p, eps = -negated, np.finfo(probability.dtype).eps
+        self.index = index + len(p) * y_true.astype(index.dtype)  # of each row's group
+        self.n_groups = 2 * len(p)
+        self.loss = -np.log(np.clip(np.append(1 - p, p), eps, 1))
+        self.squared_error = np.append(p, 1 - p) ** 2
+        self.n_selected = np.searchsorted(negated, -0.5, side="right")  # probabilities >= 0.5
+
+    def sums(self, counts: np.ndarray) -> tuple[float, ...]:
+        """What ``_metrics`` needs to know of rows, given the size of each group, (n_groups,)."""
+        counts = counts.astype(np.float64)
+        negatives, positives = counts.reshape(2, -1)
+        hits = np.cumsum(positives)  # with each distinct probability as the threshold
+        selected = hits + np.cumsum(negatives)
+        last = self.n_selected - 1
+        at_half = (hits[last], selected[last]) if self.n_selected else (0, 0)
+        area = _dot(negatives, hits - positives / 2)
+        precision = _dot(positives, hits / np.maximum(selected, 1))
+        loss, squared_error = _dot(counts, self.loss), _dot(counts, self.squared_error)
+        return hits[-1], *at_half, loss, squared_error, area, precision
+
+
+def _metrics(sums: Sequence[tuple[float, ...]], n: int) -> dict[str, np.ndarray]:
+    """The metrics of replicates of n rows, from ``_EqualRows.sums`` of each."""
+    positives, hits, selected, loss, squared_error, area, precision = np.array(sums).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "log_loss": loss / n,
+            "accuracy": (n - positives - selected + 2 * hits) / n,
+            "roc_auc": area / (positives * (n - positives)),
+            "average_precision": precision / positives,
+            "f1": 2 * hits / (positives + selected),
+            "precision": hits / selected,
+            "recall": hits / positives,
+            "brier_score": squared_error / n,
+        }
+
+
+def _histogram_differences(
+    y_true: np.ndarray, probabilities: tuple[np.ndarray, np.ndarray], metric: str
+) -> np.ndarray:
+    """Replicates of the metric's difference, from counts of the models' joint histogram.
+
+    A constant corrects them for the width of the histogram's steps.
+    """
+    cell, models = _joint_histogram(y_true, *probabilities)
+    counts = np.bincount(cell)
+    replicates = chain([counts], _resample(cell, len(counts), N_REPLICATES, 0, by_count=True))
+    sums = [
+        [model.sums(np.bincount(model.index, counts, model.n_groups)) for model in models]
+        for counts in replicates
+    ]
+    a, b = (_metrics(of_model, len(y_true))[metric] for of_model in zip(*sums, strict=True))
+    differences = a - b
+    exact_a, exact_b = (classification_metrics(y_true, p)[metric] for p in probabilities)
+    return differences[1:] + (exact_a - exact_b - differences[0])
+
+
+def _joint_histogram(
+    y_true: np.ndarray, probability_a: np.ndarray, probability_b: np.ndarray
+) -> tuple[np.ndarray, list[_EqualRows]]:
+    """The cell of each row, by label and step of both probabilities, and each model's groups.
+
+    The steps are the finest with which at most ``MAX_CELLS`` cells have rows.
+    """
+    n_steps = HISTOGRAM_STEPS
+    while True:
+        shape = 2, n_steps, n_steps
+        steps = (step_index(probability, n_steps) for probability in (probability_a, probability_b))
+        code = np.ravel_multi_index((y_true.astype(np.int64), *steps), shape)
+        cells, cell = np.unique(code, return_inverse=True)
+        if len(cells) <= MAX_CELLS:
+            label, *steps = np.unravel_index(cells, shape)
+            return cell, [_EqualRows(label, (step + 0.5) / n_steps) for step in steps]
+        n_steps //= 2

@@ -1,0 +1,48 @@
+"""Plots of a sweep's trials."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tabular.evaluation.plots import png
+from tabular.sweep import plots
+
+
+@pytest.mark.parametrize(("varied", "corner"), [
+    (["max_depth", "learning_rate"], (1, 1)), (["max_depth"], (0, 1)), ([], (0, 0)),
+])  # fmt: skip
+def test_heat_map_frames_the_best_trial_even_if_others_are_as_good(varied, corner):
+    rows = [(6, 0.1, 0.3), (3, 0.05, 0.3), (3, 0.1, 0.3), (6, 0.05, 0.4)][:: 3 - len(varied)]
+    rows = rows if varied else rows[:1]
+    trials = pd.DataFrame(rows, columns=["max_depth", "learning_rate", "loss"])
+    trials = trials.astype({"max_depth": "Int64"})  # as in the table of a sweep
+    figure = plots.heat_map(trials, varied, "loss", less_is_better=True)
+    (frame,) = (p for p in figure.axes[0].patches if not p.get_fill())
+    assert frame.get_xy() == corner
+
+
+def test_slices_have_a_panel_for_each_hyperparameter_with_every_trial():
+    rng = np.random.default_rng(0)
+    names = ["learning_rate", "max_depth", "gamma", "subsample", "reg_lambda"]
+    trials = pd.DataFrame(rng.uniform(0.1, 1, (40, 5)), columns=names)
+    trials["validation_log_loss"] = np.sort(rng.uniform(0.2, 0.4, 40))
+    figure = plots.slices(trials, names, "validation_log_loss", True)
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_xlabel() for axes in shown] == names
+    assert [axes.get_xscale() for axes in shown] == ["log", "linear", "log", "linear", "log"]
+    for axes, name in zip(shown, names, strict=True):
+        assert axes.collections[0].get_offsets()[:, 0].tolist() == trials[name].tolist()
+
+
+def test_slices_can_be_drawn_without_varied_hyperparameters():
+    trials = pd.DataFrame({"max_depth": [3], "validation_log_loss": [0.3]})
+    assert png(plots.slices(trials, [], "validation_log_loss", True))
+
+
+def test_curves_name_the_best_trials_and_end_in_a_dot():
+    best = [("depth=3", np.array([0.5, 0.4, 0.3])), ("depth=6", np.array([0.5, 0.45]))]
+    figure = plots.sweep_curves(best, [np.array([0.6, 0.5])])
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["depth=3", "depth=6"]
+    dots = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "o"]
+    assert dots == [[[2, 0.45]], [[3, 0.3]]]
