@@ -1,4 +1,4 @@
-"""The project as MLflow runs it: from a folder, from a Git URL, against a server, and served."""
+"""The project run by MLflow from a folder and from a Git URL, tracked on a server, and served."""
 
 import contextlib
 import json
@@ -16,16 +16,17 @@ import pytest
 import requests
 import xgboost
 
-from tabular.data import census
-from tabular.data.sources import load
+import sweep
+import train
+from tabular.data import census, sources
 from tabular.model import served
 from tabular.tracking import logged_model, runs
 from tests.helpers import PLOTS, REAL, RUN, TEST_METRICS, artifacts, the_run
 from tests.servers import free_port, running, serving
 
 
-def test_a_folder_runs_and_typed_parameters_are_kept(run_command, project):
-    """MLflow records the text before the script starts; a parameter can be written once."""
+def test_a_folder_runs_and_parameters_are_recorded_as_typed(run_command, project):
+    """MLflow records the text before the script starts, and a parameter is written only once."""
     parameters = ["max_depth=06", "learning_rate=1e-1", "gamma=0.10", "data=synthetic:500"]
     done = run_command(*RUN, *(word for p in parameters for word in ("-P", p)), project)
     assert done.returncode == 0, done.stderr
@@ -43,7 +44,7 @@ def test_a_folder_runs_and_typed_parameters_are_kept(run_command, project):
     ("help=1", "No such option '--help'."),
     ("max_detph=6", "No such option '--max_detph'. Did you mean '--max_depth'?"),
 ])  # fmt: skip
-def test_a_slip_fails_the_run_with_its_reason(run_command, project, parameter, reason):
+def test_a_mistake_fails_the_run_with_its_reason(run_command, project, parameter, reason):
     done = run_command(*RUN, "-P", parameter, project)
     assert done.returncode == 1
     assert f"error: {reason}\n" in done.stderr
@@ -73,7 +74,18 @@ def test_a_sweep_nests_its_children_under_the_run_of_mlflow(run_command, project
         assert child.data.tags["mlflow.source.name"] == parent.data.tags["mlflow.source.name"]
 
 
-def test_a_slip_in_a_sweep_makes_no_child(run_command, project):
+def test_a_mistake_is_recorded_on_the_run_that_mlflow_created_and_no_child_is_made(
+    run_script, monkeypatch
+):
+    run_id = mlflow.MlflowClient().create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    assert run_script(sweep.main, "--max_depth", "3,,6").returncode == 2
+    assert the_run().info.run_id == run_id
+    assert "'3,,6' has an empty entry" in the_run().data.tags["error"]
+
+
+@pytest.mark.slow
+def test_a_mistake_in_a_sweep_fails_the_run(run_command, project):
     done = run_command(*RUN, "-e", "sweep", "-P", "max_depth=3,,6", project)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -81,12 +93,15 @@ def test_a_slip_in_a_sweep_makes_no_child(run_command, project):
     assert "'3,,6' has an empty entry" in the_run().data.tags["error"]
 
 
-def test_offline_and_without_files_the_run_is_synthetic_and_loud(run_command, project, monkeypatch):
-    """All addresses are unreachable through a proxy that nobody runs."""
+def test_offline_and_without_files_the_run_is_synthetic_and_warns(
+    run_script, monkeypatch, tmp_path
+):
+    """Every address is unreachable through a proxy on a port where nothing listens."""
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
-    done = run_command("python", project / "train.py", "--n_estimators", 10)
+    monkeypatch.setattr(sources, "PROJECT_DATA", tmp_path / "data")
+    done = run_script(train.main, "--n_estimators", 10)
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith(
         "WARNING: SYNTHETIC ROWS, no real people because adult.data could"
@@ -95,9 +110,9 @@ def test_offline_and_without_files_the_run_is_synthetic_and_loud(run_command, pr
     assert the_run().data.tags["data.source"] == "synthetic:32561"
 
 
-@pytest.mark.parametrize("delay", [0.6, 2.5])
-def test_ctrl_c_on_mlflow_run_is_named_on_the_run(project, tmp_path, delay):
-    """MLflow passes it on as two signals, and writes FAILED itself; early, or in the work."""
+@pytest.mark.parametrize("delay", [0.6, pytest.param(2.5, marks=pytest.mark.slow)])
+def test_ctrl_c_on_mlflow_run_is_recorded_on_the_run(project, tmp_path, delay):
+    """Early or during the work; MLflow passes it on as two signals, and sets FAILED itself."""
     mlflow.search_runs()
     command = [*RUN, "-P", "n_estimators=50000", "-P", "data=synthetic:3000", project]
     with (tmp_path / "log").open("w") as log:
@@ -120,7 +135,9 @@ def test_ctrl_c_on_mlflow_run_is_named_on_the_run(project, tmp_path, delay):
     assert "ended by: SIGINT" in (tmp_path / "log").read_text()
 
 
-@pytest.mark.parametrize("version", ["main", "v1", "commit"])
+@pytest.mark.parametrize("version", [
+    "commit", *(pytest.param(name, marks=pytest.mark.slow) for name in ("main", "v1"))
+])  # fmt: skip
 def test_a_git_url_runs_from_another_folder(run_command, project, git_url, version):
     command = ["git", "rev-parse", "HEAD"]
     commit = subprocess.run(command, cwd=project, capture_output=True, text=True).stdout.strip()
@@ -136,6 +153,7 @@ def test_a_git_url_runs_from_another_folder(run_command, project, git_url, versi
     assert "importance.png" in artifacts(run)
 
 
+@pytest.mark.slow
 def test_a_relative_path_is_refused_in_a_run_from_a_git_url(
     run_command, git_url, synthetic_folder, tmp_path
 ):
@@ -148,7 +166,7 @@ def test_a_relative_path_is_refused_in_a_run_from_a_git_url(
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """A tracking server with its own store, that alone can reach the artifacts."""
+    """A tracking server with a store of its own; only the server can reach the artifacts."""
     port = free_port()
     command = [
         "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
@@ -161,7 +179,7 @@ def server(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_tracking_server_gets_run_plots_and_model(run_command, project, server, tmp_path):
+def test_a_tracking_server_receives_run_plots_and_model(run_command, project, server, tmp_path):
     before = {*tmp_path.rglob("mlruns"), *project.rglob("mlruns")}
     done = run_command(*RUN, "-P", "data=synthetic:500", project)
     assert done.returncode == 0, done.stderr
@@ -174,8 +192,8 @@ def test_a_tracking_server_gets_run_plots_and_model(run_command, project, server
     )
     assert Path(picture).read_bytes().startswith(b"\x89PNG\r\n")
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
-    answers = model.predict(model.input_example)
-    assert list(answers) == [census.LABEL, "probability"]
+    predictions = model.predict(model.input_example)
+    assert list(predictions) == [census.LABEL, "probability"]
     assert {*tmp_path.rglob("mlruns"), *project.rglob("mlruns")} == before
 
 
@@ -189,17 +207,17 @@ def split(frame):
     return json.loads(frame.to_json(orient="split", index=False, double_precision=15))
 
 
-def test_the_served_model_answers_as_the_booster_does(run_command, project, tmp_path, monkeypatch):
-    """Rows of the test file over REST, value by value; and every kind of bad request."""
+def test_the_served_model_predicts_what_the_booster_predicts(run_script, tmp_path, monkeypatch):
+    """Rows of the test set are compared over REST, and every kind of bad request gets a 4xx."""
     if REAL:
         monkeypatch.setenv("CENSUS_DATA_DIR", str(REAL))
     data = "uci" if REAL else "synthetic:3000"
-    done = run_command(*RUN, "-P", f"data={data}", "-P", "max_depth=6", project)
+    done = run_script(train.main, "--data", data, "--max_depth", 6)
     assert done.returncode == 0, done.stderr
     uri = f"runs:/{the_run().info.run_id}/model"
     folder = mlflow.artifacts.download_artifacts(uri)
     booster = xgboost.Booster(model_file=f"{folder}/artifacts/booster.ubj")
-    raw = logged_model.to_client_frame(load(data).test.X.head(1000))
+    raw = logged_model.to_client_frame(sources.load(data).test.X.head(1000))
     expected = booster.inplace_predict(served.Encoder(booster)(raw)).astype(float)
     with serving(uri, tmp_path / "serve.log") as address:
         example = post(address, Path(folder, "serving_input_example.json").read_text())
@@ -207,11 +225,11 @@ def test_the_served_model_answers_as_the_booster_does(run_command, project, tmp_
         got = [row["probability"] for row in example.json()["predictions"]]
         assert got == expected[: len(got)].tolist()
 
-        answer = post(address, {"dataframe_split": split(raw), "params": {"threshold": 0.25}})
-        answers = pd.DataFrame(answer.json()["predictions"])
-        assert np.array_equal(answers["probability"], expected)
+        response = post(address, {"dataframe_split": split(raw), "params": {"threshold": 0.25}})
+        predictions = pd.DataFrame(response.json()["predictions"])
+        assert np.array_equal(predictions["probability"], expected)
         labels = np.where(expected >= 0.25, census.POSITIVE, census.NEGATIVE)
-        assert answers[census.LABEL].tolist() == labels.tolist()
+        assert predictions[census.LABEL].tolist() == labels.tolist()
 
         row = {k: None if pd.isna(v) else v for k, v in raw.iloc[0].items()}
         for change in (
@@ -220,9 +238,9 @@ def test_the_served_model_answers_as_the_booster_does(run_command, project, tmp_
             {"race": None, "age": None},
             {"extra": 1},
         ):
-            answer = post(address, {"dataframe_records": [row | change]})
-            assert answer.status_code == 200, answer.text
-            assert 0 <= answer.json()["predictions"][0]["probability"] <= 1
+            response = post(address, {"dataframe_records": [row | change]})
+            assert response.status_code == 200, response.text
+            assert 0 <= response.json()["predictions"][0]["probability"] <= 1
 
         missing = {name: value for name, value in row.items() if name != "sex"}
         bad = {
@@ -239,18 +257,18 @@ def test_the_served_model_answers_as_the_booster_does(run_command, project, tmp_
             "has a threshold of 7": {"dataframe_records": [row], "params": {"threshold": 7}},
             "has a threshold of null": {"dataframe_records": [row], "params": {"threshold": None}},
         }
-        for what, body in bad.items():
-            answer = post(address, body)
-            assert 400 <= answer.status_code < 500, f"{what}: {answer.status_code}"
-            assert answer.json()["message"], what
+        for reason, body in bad.items():
+            response = post(address, body)
+            assert 400 <= response.status_code < 500, f"{reason}: {response.status_code}"
+            assert response.json()["message"], reason
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("manager", ["uv", "virtualenv"])
-def test_a_fresh_environment_is_built_and_used(
+def test_mlflow_builds_and_uses_an_environment(
     run_command, project, monkeypatch, tmp_path, manager
 ):
-    """The pinned requirements install, and the run works in nothing but them."""
+    """The pinned requirements can be installed, and the run needs nothing else."""
     monkeypatch.setenv("MLFLOW_ENV_ROOT", str(tmp_path / "environments"))
     if manager == "virtualenv" and not shutil.which("pyenv"):
         pytest.skip("virtualenv needs pyenv")
@@ -260,8 +278,7 @@ def test_a_fresh_environment_is_built_and_used(
     assert the_run().info.status == "FINISHED"
 
 
-def test_the_working_tree_has_what_the_contract_names(project):
-    """What users and other repositories rely on, tracked by Git."""
+def test_git_tracks_what_users_rely_on(project):
     for name in (
         "MLproject",
         "python_env.yaml",
