@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import traceback
 from contextlib import closing
 from pathlib import Path
 
@@ -168,6 +169,9 @@ def run_script(monkeypatch, capsys):
             cli.run(command)
         except SystemExit as error:
             status = error.code
+        except Exception:  # as Python ends a process
+            traceback.print_exc()
+            status = 1
         out, err = capsys.readouterr()
         return subprocess.CompletedProcess(sys.argv, status, out, err)
 

@@ -55,6 +55,8 @@ def percentile_interval(replicates: np.ndarray) -> tuple[float, float]:
 
     Further digits depend on the processor.
     """
+    if np.isnan(replicates).all():  # such as the precision of a model that predicts no positive
+        return np.nan, np.nan
     low, high = np.nanquantile(replicates, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return round(float(low), 6), round(float(high), 6)
 
@@ -176,8 +178,8 @@ def _joint_histogram(
     n_steps = HISTOGRAM_STEPS
     while True:
         shape = 2, n_steps, n_steps
-        steps = (step_index(probability, n_steps) for probability in (probability_a, probability_b))
-        code = np.ravel_multi_index((y_true.astype(np.int64), *steps), shape)
+        a, b = step_index(probability_a, n_steps), step_index(probability_b, n_steps)
+        code = np.ravel_multi_index((y_true.astype(np.int64), a, b), shape)
         cells, cell = np.unique(code, return_inverse=True)
         if len(cells) <= MAX_CELLS:
             label, *steps = np.unravel_index(cells, shape)

@@ -83,6 +83,10 @@ def test_intervals_cover_the_true_value_in_95_percent_of_samples():
     )
 
 
+def test_a_metric_that_no_replicate_defines_has_no_interval():
+    assert np.isnan(bootstrap.percentile_interval(np.full(10, np.nan))).all()
+
+
 def test_a_paired_interval_is_that_of_the_difference_of_replicates():
     y, a, b = simulate(500, 1, 0.3, 0.6)
     replicates = (bootstrap.bootstrap_metrics(y, p)["log_loss"] for p in (a, b))

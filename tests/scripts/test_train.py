@@ -1,4 +1,4 @@
-"""One run, from the command line to the store."""
+"""`train.py`: one run, from the command line to what the store holds."""
 
 import signal
 import subprocess
@@ -7,15 +7,16 @@ import time
 import mlflow
 import pytest
 
+import train
 from tabular.data import census, synthetic
 from tabular.model import hyperparameters
 from tabular.tracking import runs
 from tests.helpers import PLOTS, PROJECT, REAL, SCORES, TABLES, TEST_METRICS, artifacts, the_run
 
 
-def test_a_run_leaves_the_whole_record(run_command, synthetic_folder):
-    done = run_command(
-        "python", PROJECT / "train.py", "--data", synthetic_folder, "--max_depth", "06",
+def test_a_run_records_parameters_metrics_tags_artifacts_and_a_model(run_script, synthetic_folder):
+    done = run_script(
+        train.main, "--data", synthetic_folder, "--max_depth", "06",
         "--learning-rate=1e-1", "--early_stopping_rounds", 5, "--n_estimators", 60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -65,12 +66,10 @@ def test_a_run_leaves_the_whole_record(run_command, synthetic_folder):
 
 @pytest.mark.real
 @pytest.mark.parametrize(("max_depth", "least"), [(3, 0.866), (6, 0.873)])
-def test_the_real_files_give_the_accuracy_of_2018(run_command, monkeypatch, max_depth, least):
+def test_the_real_files_give_the_published_accuracy(run_script, monkeypatch, max_depth, least):
     """The 2018 sample reported 0.866 and 0.874; its code gives 0.8665 and 0.8732 today."""
     monkeypatch.setenv("CENSUS_DATA_DIR", str(REAL))
-    done = run_command(
-        "python", PROJECT / "train.py", "--max_depth", max_depth, "--register", "census"
-    )
+    done = run_script(train.main, "--max_depth", max_depth, "--register", "census")
     assert done.returncode == 0, done.stderr
     run = the_run()
     assert run.data.metrics["accuracy"] >= least
@@ -84,7 +83,7 @@ def test_the_real_files_give_the_accuracy_of_2018(run_command, monkeypatch, max_
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run_as_killed(number, tmp_path, synthetic_folder):
-    mlflow.search_runs()  # two processes that meet a new store race to set it up
+    mlflow.search_runs()  # two processes would race to set up a new store
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             ["python", PROJECT / "train.py", "--data", synthetic_folder, "--n_estimators", "50000"],
@@ -108,33 +107,30 @@ def test_a_signal_ends_the_run_as_killed(number, tmp_path, synthetic_folder):
     assert (tmp_path / "log").read_text().rstrip().endswith(f"ended by: {number.name}")
 
 
-def test_work_that_fails_leaves_its_reason_on_the_run(
-    run_command, synthetic_folder, tmp_path, monkeypatch
+def test_a_failure_of_the_work_is_recorded_on_the_run(
+    run_script, synthetic_folder, tmp_path, monkeypatch
 ):
-    """A store that loses its artifact root after the run began: a file where the folder was."""
+    """The artifact root is a file, so that artifacts cannot be stored."""
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "broken")
     (tmp_path / "artifacts").write_text("not a folder")
     mlflow.create_experiment("broken", str(tmp_path / "artifacts"))
-    done = run_command(
-        "python", PROJECT / "train.py", "--data", synthetic_folder, "--n_estimators", 3
-    )
+    done = run_script(train.main, "--data", synthetic_folder, "--n_estimators", 3)
     assert done.returncode == 1
     run = the_run()
     assert run.info.status == "FAILED"
     assert "artifacts" in run.data.tags["error"]
 
 
-def test_rows_of_the_users_own_and_names_from_the_environment(
-    run_command, synthetic_folder, tmp_path, monkeypatch
+def test_data_of_the_user_and_names_in_the_environment_are_respected(
+    run_script, synthetic_folder, tmp_path, monkeypatch
 ):
-    """Without the marker the rows are the user's; a name and an experiment of theirs stay."""
+    """Rows without the marker of synthetic ones are the user's own."""
     monkeypatch.setenv("MLFLOW_RUN_NAME", "mine")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "ours")
     for name in census.DIGESTS:
         text = (synthetic_folder / name).read_text().removeprefix(f"{synthetic.MARKER}\n")
         (tmp_path / name).write_text(text)
-    command = ["python", PROJECT / "train.py", "--data", ".", "--n_estimators", 3]
-    done = run_command(*command, cwd=tmp_path)
+    done = run_script(train.main, "--data", ".", "--n_estimators", 3)
     assert done.returncode == 0, done.stderr
     run = the_run()
     assert run.info.run_name == "mine"
