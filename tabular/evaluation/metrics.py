@@ -6,7 +6,6 @@ both of shape (n_samples,).
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from sklearn import metrics
 
 SEARCH_METRICS = {"log_loss": 1, "accuracy": -1, "roc_auc": -1}  # 1: less is better
@@ -71,7 +70,9 @@ def histogram_samples(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
     return y_true, (step + 0.5) / counts.shape[1], counts[y_true, step]
 
 
-def wilson_interval(share: ArrayLike, n: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def wilson_interval(
+    share: np.ndarray | pd.Series, n: np.ndarray | pd.Series
+) -> tuple[np.ndarray, np.ndarray]:
     """The ends of the interval of a share of ``n`` rows; it holds for small ``n``, too.
 
     Source: Wilson, Probable inference, the law of succession, and statistical inference, 1927.

@@ -82,11 +82,6 @@ def new_figure(
     return figure, axes
 
 
-def plot_curve(axes: Axes, values: np.ndarray | list[float], **line: object) -> None:
-    """Plot a value after each boosting round."""
-    axes.plot(np.arange(1, len(values) + 1), values, **line)
-
-
 def importance_bars(importance: pd.DataFrame) -> Figure:
     """Gain of each feature, from ``shap.importance_table``."""
     figure, axes = new_figure(
@@ -176,7 +171,7 @@ def confusion_matrix(y_true: np.ndarray, probability: np.ndarray, dataset_name: 
 def log_loss_curves(curves: dict[str, list[float]]) -> Figure:
     figure, axes = new_figure("Log loss by boosting round", "boosting round", "log loss")
     for (name, values), color in zip(curves.items(), (BLUE, ORANGE), strict=False):
-        plot_curve(axes, values, color=color, linewidth=2, label=name)
+        axes.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=2, label=name)
     axes.legend()
     return figure
 

@@ -30,7 +30,7 @@ def importance_table(booster: xgboost.Booster) -> pd.DataFrame:
 
 def sample_rows(booster: xgboost.Booster, n_samples: int, seed: int = 0) -> np.ndarray:
     """Sorted indices of the rows to explain, drawn without replacement from ``n_samples`` rows."""
-    n_splits = sum(booster.get_score(importance_type="weight").values())
+    n_splits = np.sum([*booster.get_score(importance_type="weight").values()])
     n_leaves = n_splits + booster.num_boosted_rounds()
     n_rows = int(min(MAX_ROWS, max(MAX_ROWS * MAX_LEAVES // n_leaves, CHUNK_ROWS), n_samples))
     return np.sort(np.random.default_rng(seed).choice(n_samples, n_rows, replace=False))
@@ -48,7 +48,7 @@ def shap_values(booster: xgboost.Booster, codes: np.ndarray, n_jobs: int = 0) ->
         is the prediction in log odds.
     """
     booster, values = booster.copy(), []
-    booster.set_param("nthread", n_jobs)
+    booster.set_param("nthread", str(n_jobs))
     features = {"feature_names": booster.feature_names, "feature_types": booster.feature_types}
     for chunk in np.array_split(codes, -(-len(codes) // CHUNK_ROWS)):
         cancel.check()

@@ -46,24 +46,14 @@ HYPERPARAMETERS = (
         grid=(0.05, 0.1, 0.3),
         log=True,
     ),
+    Hyperparameter("max_depth", 3, "maximum depth of a tree, in splits", 1, 30, grid=(3, 6, 9)),
+    Hyperparameter("n_estimators", 100, "number of trees", 1, 100_000, grid=(100, 200, 300)),
+    Hyperparameter("subsample", 1.0, "fraction of rows sampled per tree", 0, 1, low_excluded=True),
     Hyperparameter(
-        "max_depth", 3, "most splits from a tree's root to a leaf", 1, 30, grid=(3, 6, 9)
+        "colsample_bytree", 1.0, "fraction of columns sampled per tree", 0, 1, low_excluded=True
     ),
-    Hyperparameter(
-        "n_estimators", 100, "trees, one per boosting round", 1, 100_000, grid=(100, 200, 300)
-    ),
-    Hyperparameter(
-        "subsample", 1.0, "fraction of the rows sampled for each tree", high=1, low_excluded=True
-    ),
-    Hyperparameter(
-        "colsample_bytree",
-        1.0,
-        "fraction of the columns sampled for each tree",
-        high=1,
-        low_excluded=True,
-    ),
-    Hyperparameter("min_child_weight", 1.0, "least sum of hessians in a leaf", log=True),
-    Hyperparameter("gamma", 0.0, "least reduction of the log loss for a split", log=True),
+    Hyperparameter("min_child_weight", 1.0, "minimum sum of hessians in a leaf", log=True),
+    Hyperparameter("gamma", 0.0, "minimum reduction of the log loss for a split", log=True),
     Hyperparameter("reg_alpha", 0.0, "L1 penalty on leaf weights", log=True),
     Hyperparameter("reg_lambda", 1.0, "L2 penalty on leaf weights", log=True),
     Hyperparameter(

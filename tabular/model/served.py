@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xgboost
 from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PythonModel, PythonModelContext
 
 SMALL_BATCH = 64  # rows; up to here, one array of objects and one thread are faster
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
@@ -23,16 +24,12 @@ class Encoder:
     A category becomes its position in the booster's own list of categories. A category that is not
     in the list, a null and a missing marker become NaN, which XGBoost sends down the default branch
     of each split.
-
-    Attributes:
-        names: of the booster's features, (n_features,).
-        lookups: for each feature the code of each category; None where it is numeric.
     """
 
     def __init__(self, booster: xgboost.Booster) -> None:
         categories = dict(booster.get_categories(export_to_arrow=True).to_arrow())
-        self.names = list(booster.feature_names)
-        self.lookups = [
+        self.names = list(booster.feature_names or [])
+        self.lookups = [  # the code of each category, for each feature; None: it is numeric
             None
             if (listed := categories.get(name)) is None
             else {_unescape(category): code for code, category in enumerate(listed.to_pylist())}
@@ -114,10 +111,10 @@ def _invalid(message: str) -> MlflowException:
     return MlflowException.invalid_parameter_value(message)
 
 
-class TableModel(mlflow.pyfunc.PythonModel):
+class TableModel(PythonModel):
     """Predicts label and probability of raw rows."""
 
-    def load_context(self, context) -> None:
+    def load_context(self, context: PythonModelContext) -> None:
         path = context.artifacts["booster"]
         self.booster = xgboost.Booster(model_file=path)
         self.single_threaded = xgboost.Booster({"nthread": 1}, model_file=path)
@@ -127,7 +124,9 @@ class TableModel(mlflow.pyfunc.PythonModel):
             [self.booster.attr("negative"), self.booster.attr("positive")], object
         )
 
-    def predict(self, model_input: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
+    def predict(  # type: ignore[override]  # MLflow allows it without the context
+        self, model_input: pd.DataFrame, params: dict | None = None
+    ) -> pd.DataFrame:
         """Predict the label of each row, and the probability of the positive label.
 
         Args:
@@ -138,7 +137,7 @@ class TableModel(mlflow.pyfunc.PythonModel):
             The label, in the label's column, and ``probability``, with the rows' index.
 
         Raises:
-            MlflowException: rows or threshold cannot be used (HTTP status 400).
+            MlflowException: as of ``Encoder``, or the threshold is no number from 0 to 1.
         """
         threshold = (params or {}).get("threshold", 0.5)
         if threshold is None or not 0 <= threshold <= 1:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from tabular.evaluation.plots import GREY, ORANGE, STYLE, new_figure, plot_curve
+from tabular.evaluation.plots import GREY, ORANGE, STYLE, new_figure
 from tabular.model.hyperparameters import HYPERPARAMETERS
 
 SEPARATOR = " · "
@@ -119,10 +119,10 @@ def sweep_curves(best: list[tuple[str, np.ndarray]], others: list[np.ndarray]) -
     with STYLE:
         figure, axes = new_figure(title, "boosting round", "log loss", width=8)
     for values in others:
-        plot_curve(axes, values, color=GREY, linewidth=0.7, alpha=0.5)
+        axes.plot(np.arange(1, len(values) + 1), values, color=GREY, linewidth=0.7, alpha=0.5)
     colors = sns.color_palette("colorblind", len(best))
     for (label, values), color in reversed([*zip(best, colors, strict=True)]):
-        plot_curve(axes, values, color=color, linewidth=1.8, label=label)
+        axes.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=1.8, label=label)
         axes.plot(len(values), values[-1], "o", color=color)
     low = min(values.min() for _, values in best)
     spread = max(values[len(values) // 10 :].max() for _, values in best) - low
