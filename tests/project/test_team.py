@@ -1,4 +1,4 @@
-"""The whole project, against a file and against a team's server, from a folder and from Git."""
+"""Every entry point works with an SQLite file and a team's server, from a folder and from Git."""
 
 import re
 import time
@@ -23,9 +23,9 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def people(tmp_path_factory):
-    """Rows that a user vouches for: without the marker of synthetic ones, which bars promotion."""
-    folder = tmp_path_factory.mktemp("people")
+def data(tmp_path_factory):
+    """Synthetic rows without their marker, so that a model of them can be promoted."""
+    folder = tmp_path_factory.mktemp("data")
     synthetic.write(folder, 20_000)
     for name in census.DIGESTS:
         text = (folder / name).read_text().removeprefix(f"{synthetic.MARKER}\n")
@@ -33,7 +33,7 @@ def people(tmp_path_factory):
     return folder
 
 
-def newest(experiment):
+def newest_run(experiment):
     client = mlflow.MlflowClient()
     found = client.get_experiment_by_name(experiment).experiment_id
     runs = client.search_runs([found], order_by=["attributes.start_time DESC"])
@@ -47,7 +47,7 @@ def test_every_entry_point_works_everywhere(
     monkeypatch,
     tmp_path,
     server,
-    people,
+    data,
     project,
     where,
     source,
@@ -67,19 +67,19 @@ def test_every_entry_point_works_everywhere(
             command = [*RUN, "-e", entry, "--experiment-name", experiment, *options, *pairs, uri]
             done = run_command(*command)
             assert done.returncode == 0, done.stdout + done.stderr
-            run = newest(experiment)
+            run = newest_run(experiment)
             assert run.info.status == "FINISHED"
             assert "a-token" not in str(run.data.tags)
             assert server.environment["MLFLOW_TRACKING_PASSWORD"] not in str(run.to_dictionary())
             return run
 
-        single = call("main", data=str(people), max_depth="2", n_estimators="20")
+        single = call("main", data=str(data), max_depth="2", n_estimators="20")
         sweep = call(
-            "sweep", data=str(people), max_depth="4,5", n_estimators="60", learning_rate="0.2"
+            "sweep", data=str(data), max_depth="4,5", n_estimators="60", learning_rate="0.2"
         )
         model = f"runs:/{sweep.info.run_id}/model"
         scored = call(
-            "score", model=model, input=str(people / census.TEST), output=str(tmp_path / "out.csv")
+            "score", model=model, input=str(data / census.TEST), output=str(tmp_path / "out.csv")
         )
         name = f"census-{where}-{source}"
         call("promote", model=model, name=name)
@@ -95,10 +95,10 @@ def test_every_entry_point_works_everywhere(
         assert not [*tmp_path.rglob("mlruns")]
 
 
-def test_check_is_content_with_a_team_server(run_command, monkeypatch, server, people):
+def test_check_finds_no_problem_with_a_team_server(run_command, monkeypatch, server, data):
     for name, value in (server.environment | {"MLFLOW_EXPERIMENT_NAME": "checked"}).items():
         monkeypatch.setenv(name, value)
-    done = run_command("python", PROJECT / "check.py", "--data", people)
+    done = run_command("python", PROJECT / "check.py", "--data", data)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"ok     store: server {server.uri}" in done.stdout
     assert "bytes written, read and deleted in mlflow-artifacts:/" in done.stdout
@@ -109,13 +109,13 @@ def test_check_is_content_with_a_team_server(run_command, monkeypatch, server, p
     ({"MLFLOW_EXPERIMENT_NAME": "Default"}, "refuses permission: ask its administrator for EDIT"),
 ])  # fmt: skip
 @pytest.mark.parametrize("script", ["check.py", "train.py"])
-def test_a_refusal_is_told_in_a_line_and_soon(
-    run_command, monkeypatch, server, people, change, message, script
+def test_a_refusal_is_reported_in_one_line_within_seconds(
+    run_command, monkeypatch, server, data, change, message, script
 ):
     for name, value in (server.environment | change).items():
         monkeypatch.setenv(name, value)
     start = time.perf_counter()
-    done = run_command("python", PROJECT / script, "--data", people)
+    done = run_command("python", PROJECT / script, "--data", data)
     assert time.perf_counter() - start < 60  # on a busy machine; MLflow would try for minutes
     assert done.returncode == (1 if script == "check.py" else 2)
     assert message in (done.stdout if script == "check.py" else done.stderr)
@@ -123,8 +123,8 @@ def test_a_refusal_is_told_in_a_line_and_soon(
     assert "wrong" not in done.stdout + done.stderr
 
 
-def test_the_page_starts_the_server_that_is_tested():
-    """Every option and variable of the one stands in the other."""
+def test_the_documentation_starts_the_server_that_is_tested():
+    """Both have the same options and variables."""
     page = (PROJECT / "docs" / "tracking-server.md").read_text()
     tested = Path(team.__file__).read_text()
     (command,) = re.findall(r"^mlflow server .*$", page, re.M)

@@ -1,4 +1,4 @@
-"""No pickle is anywhere: opening one runs whatever code it holds."""
+"""No artifact of a run is a pickle, because loading a pickle can run any code."""
 
 import bz2
 import contextlib
@@ -19,18 +19,18 @@ import pytest
 
 from tests.helpers import PROJECT, SMALL, SWEEP
 
-UNPACK = gzip.decompress, zlib.decompress, bz2.decompress, lzma.decompress
-PACKED = (gzip.BadGzipFile, zlib.error, OSError, EOFError, lzma.LZMAError, ValueError)
+DECOMPRESS = gzip.decompress, zlib.decompress, bz2.decompress, lzma.decompress
+NOT_COMPRESSED = (gzip.BadGzipFile, zlib.error, OSError, EOFError, lzma.LZMAError, ValueError)
 
 
 def layers(content):
-    """What a file holds: its bytes, and those packed in them."""
+    """The content of a file, and what is compressed or archived in it, at any depth."""
     if not content:
         return
     yield content
-    for unpack in UNPACK:
-        with contextlib.suppress(*PACKED):
-            yield from layers(unpack(content))
+    for decompress in DECOMPRESS:
+        with contextlib.suppress(*NOT_COMPRESSED):
+            yield from layers(decompress(content))
     if zipfile.is_zipfile(io.BytesIO(content)):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for name in archive.namelist():
@@ -42,7 +42,7 @@ def has_pickle(content):
 
 
 def is_pickle(content):
-    """Opcodes that make sense, or the start of a pickle that has other bytes in it."""
+    """Whether the content is a sequence of valid opcodes, or starts as a pickle does."""
     if content[:1] == pickle.PROTO and content[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
         return True
     if content.startswith(b"\x93NUMPY"):
@@ -54,27 +54,27 @@ def is_pickle(content):
     return True
 
 
-def written(dump, *arguments, **options):
+def dumped(dump, *args, **options):
     file = io.BytesIO()
-    dump(*arguments, file, **options)
+    dump(*args, file, **options)
     return file.getvalue()
 
 
 PICKLES = {
     **{f"protocol {n}": pickle.dumps({"a": [1.5, "b"]}, n) for n in range(6)},
     "cloudpickle": cloudpickle.dumps(lambda: 1),
-    "joblib": written(joblib.dump, {"a": np.arange(9)}),
-    "joblib, compressed": written(joblib.dump, {"a": np.arange(9)}, compress=3),
-    "numpy objects": written(lambda file: np.savez_compressed(file, a=np.array([{}], object))),
+    "joblib": dumped(joblib.dump, {"a": np.arange(9)}),
+    "joblib, compressed": dumped(joblib.dump, {"a": np.arange(9)}, compress=3),
+    "numpy objects": dumped(lambda file: np.savez_compressed(file, a=np.array([{}], object))),
 }
 
 
 @pytest.mark.parametrize("kind", PICKLES)
-def test_a_pickle_would_be_recognised(kind):
+def test_a_pickle_is_recognised(kind):
     assert has_pickle(PICKLES[kind])
 
 
-def test_what_is_none_is_not_taken_for_one():
+def test_other_files_are_not_taken_for_a_pickle():
     with (PROJECT / "data" / "synthetic.npz").open("rb") as file:
         assert not has_pickle(file.read())
     for text in ("bin,rows\n0.05,3\n", '{"columns": ["a"]}', "mlflow==3.17.2\n", ""):
@@ -98,5 +98,5 @@ def test_no_artifact_of_a_run_is_a_pickle(
     }
     assert [path for path in files if has_pickle(path.read_bytes())] == []
     (run_id,) = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("run ")}
-    answers = mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
-    assert len(answers.predict(answers.input_example)) == 5
+    model = mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
+    assert len(model.predict(model.input_example)) == 5
