@@ -230,16 +230,11 @@ def test_the_logged_model_loads_without_the_project_and_without_pickle(
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     raw = logged_model.to_client_frame(dataset.test.X.head(200))
     raw.to_parquet(tmp_path / "rows.parquet")
-    code = (
-        "import sys, pandas, mlflow\n"
-        f"model = mlflow.pyfunc.load_model({logged.model_uri!r})\n"
-        "assert 'tabular' not in sys.modules\n"
-        "frame = pandas.read_parquet('rows.parquet')\n"
-        "model.predict(frame, params={'threshold': 0.3}).to_parquet('predictions.parquet')\n"
-    )
-    subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True)
+    script = Path(__file__).with_name("predict_isolated.py")
+    command = [sys.executable, "-I", script, logged.model_uri, "rows.parquet", "output.parquet"]
+    subprocess.run(command, cwd=tmp_path, check=True)
     expected = python_model.predict(raw, {"threshold": 0.3})
-    assert pd.read_parquet(tmp_path / "predictions.parquet").equals(expected)
+    assert pd.read_parquet(tmp_path / "output.parquet").equals(expected)
 
 
 def test_integer_columns_are_accepted_by_the_model_itself(logged, python_model):
