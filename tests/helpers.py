@@ -1,4 +1,4 @@
-"""What tests of several rooms use: paths, expected names, and questions to the store."""
+"""Shared by tests of several folders: paths, expected names, and queries of the store."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tabular.sweep import child_runs
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text()
-REAL = os.environ.get("CENSUS_DATA_DIR")  # the folder of the real files, if the caller has them
+REAL = os.environ.get("CENSUS_DATA_DIR")  # the folder of the real files, or None
 REAL = Path(REAL).resolve() if REAL else None
 
 SCORES = (
@@ -41,11 +41,13 @@ TABLES = {"calibration.csv", "groups.csv", "importance.csv", "shap.csv", "thresh
 
 
 def the_run():
+    """The only run of the store."""
     (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
     return run
 
 
 def artifacts(run):
+    """The paths of a run's artifacts, two levels deep."""
     client = mlflow.MlflowClient()
     return {
         a.path for folder in (None, "plots") for a in client.list_artifacts(run.info.run_id, folder)
@@ -57,25 +59,26 @@ def search(condition):
 
 
 def sweeps():
-    """Parents, the newest first."""
+    """The runs of sweeps, the newest first."""
     return search(f"tags.`{child_runs.SIZE}` != ''")
 
 
 def children_of(run, status="FINISHED"):
-    of = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
-    return search(f"{of} and attributes.status = '{status}'")
+    parent = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
+    return search(f"{parent} and attributes.status = '{status}'")
 
 
 def board(run):
+    """The table of all results of a sweep."""
     path = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="sweep.csv")
     return pd.read_csv(path, keep_default_na=False)
 
 
 @contextmanager
 def started(arguments, log):
-    """A sweep in the background, surely gone afterwards; yields it and what it printed so far."""
+    """Start a sweep in the background and kill it afterwards; yields its process."""
     with log.open("w") as output:
-        command = [str(word) for word in [*SWEEP, *arguments]]
+        command = [str(argument) for argument in [*SWEEP, *arguments]]
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
         yield process
@@ -85,8 +88,9 @@ def started(arguments, log):
 
 
 def wait_for(condition, seconds=60):
+    """Wait until a function returns something true."""
     for _ in range(seconds * 20):
         if condition():
             return
         time.sleep(0.05)
-    raise AssertionError(f"did not happen in {seconds} s")
+    raise AssertionError(f"the condition is still false after {seconds} s")

@@ -1,4 +1,4 @@
-"""A clean machine: an empty home folder, nothing of the caller's but where packages come from."""
+"""A clean machine: an empty home folder, and none of the caller's settings but package indexes."""
 
 import os
 import shutil
@@ -8,16 +8,16 @@ from pathlib import Path
 
 from tabular.data import census
 
-PACKAGES = ("PIP_", "UV_", "SSL_", "REQUESTS_CA_BUNDLE")  # where they come from, and how safely
+PACKAGES = ("PIP_", "UV_", "SSL_", "REQUESTS_CA_BUNDLE")  # the package index, and its certificates
 
 
 class Machine:
-    """A home folder with the rows in its cache, and a clone of the project.
+    """A home folder with the data files in its cache, and a clone of the project.
 
     Args:
-        project: what is cloned.
-        rows: the folder of the real files.
-        paths: folders of further commands.
+        project: the repository that is cloned.
+        rows: the folder of the real data files.
+        paths: further folders for the variable PATH.
     """
 
     def __init__(self, folder: Path, project: Path, rows: Path, *paths: Path):
@@ -39,7 +39,7 @@ class Machine:
         subprocess.run(["git", "clone", "-q", project, self.clone], check=True)
 
     def run(self, command: str, seconds: float = 300) -> str:
-        """What a command prints, in the environment that an earlier one made."""
+        """Run a command, in the environment that an earlier one made; returns what it prints."""
         script = f"[ -e .venv ] && . .venv/bin/activate\n{command}"
         done = subprocess.run(
             ["bash", "-c", script], cwd=self.clone, env=self.environment, timeout=seconds,

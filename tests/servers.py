@@ -1,4 +1,4 @@
-"""Servers on free ports of 127.0.0.1 that are surely stopped again."""
+"""Servers on free ports of 127.0.0.1, each stopped at the end of a context."""
 
 import base64
 import contextlib
@@ -16,7 +16,7 @@ import requests
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
+    """A port on which nothing listened a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -31,11 +31,11 @@ def running(
     host: str = "127.0.0.1",
     **options,
 ) -> Iterator[subprocess.Popen]:
-    """Run a server, with its children, while the body runs.
+    """Run a server and its child processes for the duration of the context.
 
     Args:
-        path: what answers 200 over HTTP once the server is ready; None: the port is open.
-        log: file that gets what the server prints.
+        path: returns status 200 over HTTP once the server is ready; None: the port is open then.
+        log: the file that gets what the server prints.
         options: for ``subprocess.Popen``.
     """
     with log.open("wb") as output:
@@ -50,7 +50,7 @@ def running(
                 raise RuntimeError(f"{command} ended:\n{log.read_text()[-3000:]}")
             time.sleep(0.25)
         else:
-            raise RuntimeError(f"{command} did not answer:\n{log.read_text()[-3000:]}")
+            raise RuntimeError(f"{command} did not become ready:\n{log.read_text()[-3000:]}")
         yield process
     finally:
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -72,7 +72,7 @@ def _is_ready(host: str, port: int, path: str | None) -> bool:
 
 @contextlib.contextmanager
 def serving(model_uri: str, log: Path) -> Iterator[str]:
-    """`mlflow models serve`; yields the address that takes rows."""
+    """Run `mlflow models serve`; yields the address that takes requests."""
     port = free_port()
     command = ["mlflow", "models", "serve", "-m", model_uri, "--env-manager", "local"]
     with running([*command, "-p", str(port)], port, log, "/ping"):
@@ -81,12 +81,12 @@ def serving(model_uri: str, log: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def git_over_http(folder: Path, user: str, token: str) -> Iterator[str]:
-    """Serve the repositories below a folder by HTTP to whoever has the token; the address."""
-    wanted = "Basic " + base64.b64encode(f"{user}:{token}".encode()).decode()
+    """Serve the repositories of a folder over HTTP to a user with a token; yields the address."""
+    expected = "Basic " + base64.b64encode(f"{user}:{token}".encode()).decode()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            if self.headers.get("Authorization") != wanted:
+            if self.headers.get("Authorization") != expected:
                 self.send_response(401)
                 self.send_header("WWW-Authenticate", "Basic")
                 self.send_header("Content-Length", "0")
@@ -127,7 +127,7 @@ def git_over_http(folder: Path, user: str, token: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def answering(handler: type) -> Iterator[str]:
-    """Let a request handler answer in a thread of this process; the address."""
+    """Serve HTTP in a thread of this process; yields the address."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"

@@ -1,4 +1,4 @@
-"""A team's tracking server, as docs/tracking-server.md sets it up: PostgreSQL, S3, accounts."""
+"""The server of docs/tracking-server.md: PostgreSQL, S3 and accounts."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from tests.servers import free_port, running
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
 ADMIN = ("admin", "a long enough password")
-MEMBER = ("ada", "another long password")  # may make experiments and edit what is hers
+MEMBER = ("ada", "another long password")  # may create experiments and edit her own ones
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Team:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a member of the team sets, and nothing else."""
+        """The variables that a member of the team sets."""
         return {
             "MLFLOW_TRACKING_URI": self.uri,
             "MLFLOW_TRACKING_USERNAME": MEMBER[0],
@@ -35,14 +35,14 @@ class Team:
 
 
 def initdb() -> Path | None:
-    """PostgreSQL's command, which Debian keeps away from the path; None where there is none."""
+    """PostgreSQL's program, which Debian does not put on the path; None if it is missing."""
     found = shutil.which("initdb") or [*Path("/usr/lib/postgresql").glob("*/bin/initdb")][-1:]
     return Path(*[found] if isinstance(found, str) else found).resolve() if found else None
 
 
 @contextlib.contextmanager
 def postgresql(log: Path) -> Iterator[str]:
-    """A cluster of its own on a free port; PostgreSQL refuses root, so it may run as nobody."""
+    """Run a new cluster on a free port, as the user nobody if this one is root; yields its URI."""
     binary, port = initdb().parent, free_port()
     folder = Path(tempfile.mkdtemp(prefix="census-postgresql-", dir="/tmp"))
     user = "nobody" if os.geteuid() == 0 else None
@@ -57,7 +57,7 @@ def postgresql(log: Path) -> Iterator[str]:
             binary / "postgres", "-D", folder / "data", "-p", port, "-k", folder,
             "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off",
         ]  # fmt: skip
-        with running([str(word) for word in command], port, log, user=user):
+        with running([str(argument) for argument in command], port, log, user=user):
             yield f"postgresql://mlflow@127.0.0.1:{port}/postgres"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -65,7 +65,7 @@ def postgresql(log: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def s3(log: Path) -> Iterator[str]:
-    """A store that speaks S3, with the bucket `mlflow`; its address."""
+    """Run an S3 server with the bucket `mlflow`; yields its address."""
     import boto3
 
     port = free_port()
@@ -84,7 +84,7 @@ def s3(log: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def server(folder: Path, *options: str, host: str = "127.0.0.1") -> Iterator[Team]:
-    """The whole of it, and a member's account."""
+    """Run the tracking server on PostgreSQL and S3, with the account of a member."""
     port = free_port()
     with postgresql(folder / "postgresql.log") as database, s3(folder / "s3.log") as store:
         (folder / "auth.ini").write_text(

@@ -1,7 +1,4 @@
-"""README and docs/sweep.md, followed to the letter by somebody who has nothing.
-
-Every command is run, and its output compared.
-"""
+"""Every command of README and docs/sweep.md works on a clean machine and prints what they show."""
 
 import os
 import re
@@ -17,77 +14,81 @@ from tests.machine import Machine
 from tests.servers import free_port
 
 HEX = re.compile(r"\b[0-9a-f]{32}\b")
-SLOW = "-P trials=120"  # eight minutes
+SLOW = "-P trials=120"  # takes eight minutes
 
 
 def blocks():
-    """Each command and the output that stands below it, or nothing."""
+    """Each command with the output that follows it, which may be empty."""
     text = README + (PROJECT / "docs" / "sweep.md").read_text()
     found = re.findall(r"```sh\n(.*?)```(?:\n\n(?:[^`\n#|]+\n\n)?```\n(.*?)```)?", text, re.S)
     return [(command.strip(), output) for command, output in found]
 
 
 class Reader(Machine):
-    """Somebody on a clean machine who follows the README."""
+    """A reader of the README who runs its commands on a clean machine."""
 
     def __init__(self, folder: Path, project: Path):
         super().__init__(folder, project, REAL)
-        self.ids: dict[str, str] = {}  # a run of the README: the run that was made here
+        self.ids: dict[
+            str, str
+        ] = {}  # from the id of a run in the README to that of the run made here
 
     def follow(self, command: str) -> str:
-        """What a command of the README prints."""
+        """Run a command of the README; returns what it prints."""
         return self.run(self.here(command)).replace(str(self.home.parent), "/home")
 
     def here(self, command: str) -> str:
-        """A command of the README, with the runs of this machine."""
+        """A command of the README with the run ids of this machine."""
         for there, here in self.ids.items():
             command = command.replace(there, here)
         return command
 
-    def compare(self, expected: str, printed: str, figures: bool) -> None:
-        """Every line of the README is printed, in its order; ids, seconds and MB may be others."""
+    def compare(self, expected: str, printed: str, numbers: bool) -> None:
+        """Check that every line was printed in this order; ids and durations may differ."""
         lines = iter(printed.splitlines())
         for line in expected.splitlines():
-            wanted = masked(line, figures)
+            target = masked(line, numbers)
             for candidate in lines:
-                if masked(candidate, figures) == wanted:
+                if masked(candidate, numbers) == target:
                     pairs = zip(HEX.findall(line), HEX.findall(candidate), strict=True)
                     self.ids |= dict(pairs)
                     break
             else:
-                pytest.fail(f"not printed:\n{line}\nbut:\n{printed}")
+                pytest.fail(f"not printed:\n{line}\nprinted:\n{printed}")
 
 
-def masked(line: str, figures: bool) -> str:
+def masked(line: str, numbers: bool) -> str:
     line = re.sub(r"m-[0-9a-f]{32}", "m-ID", HEX.sub("ID", line))
     line = re.sub(r"\d+\.\d s\b", "SECONDS", line)
-    return line if figures else re.sub(r"\d[\d.,]*", "N", line)
+    return line if numbers else re.sub(r"\d[\d.,]*", "N", line)
 
 
 @pytest.mark.slow
 @pytest.mark.real
-def test_the_readme_is_what_happens(project, tmp_path):
+def test_the_readme_shows_what_its_commands_print(project, tmp_path):
     machine, seen = Reader(tmp_path, project), 0
     if "Available versions" not in machine.follow("python3 -m pip index versions uv"):
         pytest.skip("needs a package index")
     for command, output in blocks():
         if command.endswith("pytest") or command.startswith(("mlflow models serve", "curl")):
-            continue  # this is pytest; the others below, together
-        if command.startswith("mlflow run . -P"):  # in an environment that MLflow makes, by pyenv
+            continue  # pytest is running already; the others follow below
+        if command.startswith("mlflow run . -P"):  # the default environment manager needs pyenv
             command += " --env-manager uv"
-        if "-e promote" in command:  # "After the first run above had become champion"
+        if "-e promote" in command:  # the first run is promoted before
             first = next(iter(machine.ids.values()))
             champion = machine.follow(re.sub(r"runs:/\w+/", f"runs:/{first}/", command))
             assert "champion" in champion, champion
-        drawn = SLOW in command
+        is_search = SLOW in command
         start = time.monotonic()
         printed = machine.follow(command.replace(SLOW, "-P trials=3"))
         seconds = time.monotonic() - start
         if not seen:
             print(f"from the clone to the first FINISHED run: {seconds:.0f} s")
         if output:
-            figures = not drawn and "-e score" not in command  # of the model that TPE found
-            machine.compare(shape(output) if drawn else output, printed, figures)
+            compare_numbers = (
+                not is_search and "-e score" not in command
+            )  # the search and its model differ
+            machine.compare(shape(output) if is_search else output, printed, compare_numbers)
         else:
             assert "\nrun    " in printed, printed
         seen += 1
@@ -96,13 +97,13 @@ def test_the_readme_is_what_happens(project, tmp_path):
 
 
 def shape(output: str) -> str:
-    """The lines of a search that every search prints."""
+    """The lines that every search prints."""
     keep = ("data ", "search ", "test ", "run ", "look ", "serve ")
     return "\n".join(line for line in output.splitlines() if line.startswith(keep))
 
 
 def serve_and_ask(machine: Reader) -> None:
-    """The two commands of `Serve`, on a free port."""
+    """Run the two commands of the section `Serve` on a free port."""
     serve, ask = (
         next((command, output) for command, output in blocks() if command.startswith(name))
         for name in ("mlflow models serve", "curl")

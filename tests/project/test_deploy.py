@@ -1,4 +1,4 @@
-"""Submit scripts: sound, and their inner commands really run; no cluster is at hand."""
+"""The files of deploy/ are valid, and their commands run; no cluster is needed."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ JOB = yaml.safe_load((PROJECT / "deploy" / "kubernetes.yaml").read_text())
 
 
 def command(kind, url, **parameters):
-    """What the cluster would start, and the variables that it would set."""
+    """The command that the cluster would start, and its environment."""
     pairs = [f"{name}={value}" for name, value in parameters.items()]
     environment = os.environ | {"ENV_MANAGER": "local"}
     if kind == "slurm":
@@ -29,7 +29,7 @@ def command(kind, url, **parameters):
     return [*CONTAINER["command"], *CONTAINER["args"]], environment
 
 
-def test_the_scripts_are_sound(run_command):
+def test_the_script_and_the_job_are_valid(run_command):
     done = run_command("shellcheck", SLURM)
     assert done.returncode == 0, done.stdout
     inner = "#!/usr/bin/env bash\n# shellcheck disable=SC2086\n" + CONTAINER["args"][0]
@@ -41,24 +41,24 @@ def test_the_scripts_are_sound(run_command):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["slurm", "kubernetes"])
 def test_the_inner_command_runs_an_entry_point_from_git(run_command, git_url, kind):
-    words, environment = command(kind, git_url, data="synthetic:500", max_depth="2")
-    done = run_command(*words, env=environment)
+    arguments, environment = command(kind, git_url, data="synthetic:500", max_depth="2")
+    done = run_command(*arguments, env=environment)
     assert done.returncode == 0, done.stderr
     run = the_run()
     assert run.info.status == "FINISHED"
     assert run.data.params["max_depth"] == "2"
-    words, environment = command(kind, git_url, max_detph="2")
-    assert run_command(*words, env=environment).returncode == 1
+    arguments, environment = command(kind, git_url, max_detph="2")
+    assert run_command(*arguments, env=environment).returncode == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["slurm", "kubernetes"])
-def test_sigterm_reaches_the_script_and_nothing_lives_on(git_url, tmp_path, kind):
-    trees = {"slurm": "49998", "kubernetes": "49999"}[kind]  # to find its process by
-    words, environment = command(kind, git_url, data="synthetic:3000", n_estimators=trees)
+def test_sigterm_reaches_the_script_and_no_process_remains(git_url, tmp_path, kind):
+    trees = {"slurm": "49998", "kubernetes": "49999"}[kind]  # by which its process is found
+    arguments, environment = command(kind, git_url, data="synthetic:3000", n_estimators=trees)
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
-            [str(word) for word in words], env=environment, stdout=log, stderr=log
+            [str(argument) for argument in arguments], env=environment, stdout=log, stderr=log
         )
     try:
         for _ in range(240):
@@ -76,7 +76,7 @@ def test_sigterm_reaches_the_script_and_nothing_lives_on(git_url, tmp_path, kind
     assert not subprocess.run(["pgrep", "-f", f"train.py.*{trees}"], capture_output=True).stdout
 
 
-def test_nothing_runs_without_a_tracking_server(run_command, monkeypatch):
+def test_the_script_refuses_to_run_without_a_tracking_server(run_command, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     done = run_command("bash", SLURM, "git://host/project", "main", "main")
     assert done.returncode == 1

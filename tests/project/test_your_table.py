@@ -1,4 +1,4 @@
-"""Another table than the census, as docs/your-table.md describes it: the page itself is run."""
+"""docs/your-table.md is executed: the project works on the table that it describes."""
 
 import json
 import re
@@ -20,7 +20,7 @@ RENAME, FIT, START, WORK = re.findall(r"```sh\n(.*?)```", PAGE, re.S)
 
 
 def customers(n_rows, seed):
-    """Rows of an invented bank: the young, the poor and those of the south leave more often."""
+    """Invented customers: young ones, poor ones and those of the south leave more often."""
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame({
         "age": rng.integers(18, 90, n_rows),
@@ -36,7 +36,7 @@ def customers(n_rows, seed):
 
 @pytest.fixture
 def bank(project, tmp_path):
-    """A copy of the project with the page's table in place of the census."""
+    """A copy of the project with the page's table instead of the census."""
     copy = tmp_path / "bank-project"
     shutil.copytree(project, copy)
     (copy / "tabular" / "data" / "census.py").write_text(TABLE)
@@ -45,7 +45,7 @@ def bank(project, tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """The data files, where the page has them."""
+    """The data files in the folder that the page names."""
     made = tmp_path / "home" / "bank"
     made.mkdir()
     for name, n_rows, seed in (("train", 3000, 0), ("test", 1500, 1)):
@@ -55,7 +55,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def shell(run_command, bank, monkeypatch):
-    """Run lines of the page, or others, in the changed project."""
+    """A function that runs shell commands in the changed project."""
 
     def run(lines, run_id="", expected=0):
         monkeypatch.setenv("RUN", run_id)
@@ -68,6 +68,7 @@ def shell(run_command, bank, monkeypatch):
 
 
 def newest():
+    """The run that started last."""
     return mlflow.search_runs(max_results=1, output_format="list")[0]
 
 
@@ -99,12 +100,12 @@ def test_the_whole_project_works_on_the_table_of_the_page(shell, folder, tmp_pat
     assert (scored["left"] == scored["true_left"]).mean() == run.data.metrics["accuracy"]
     raw = json.loads(scored.head(200).to_json(orient="split", index=False))
     with serving(f"runs:/{run.info.run_id}/model", tmp_path / "serve.log") as address:
-        (answer,) = requests.post(address, json=json.loads(REQUEST), timeout=30).json()[
+        (prediction,) = requests.post(address, json=json.loads(REQUEST), timeout=30).json()[
             "predictions"
         ]
-        assert list(answer) == ["left", "probability"]
-        answers = requests.post(address, json={"dataframe_split": raw}, timeout=30)
-    got = pd.DataFrame(answers.json()["predictions"])
+        assert list(prediction) == ["left", "probability"]
+        response = requests.post(address, json={"dataframe_split": raw}, timeout=30)
+    got = pd.DataFrame(response.json()["predictions"])
     assert got["probability"].tolist() == scored["probability"].head(200).tolist()
 
     shell(f"python train.py --data {folder} --n_estimators 1 --learning_rate 0.01")
@@ -115,7 +116,7 @@ def test_the_whole_project_works_on_the_table_of_the_page(shell, folder, tmp_pat
 
 
 @pytest.mark.slow
-def test_synthetic_rows_are_refused_until_their_recipe_is_of_the_table(shell, folder):
+def test_synthetic_rows_are_refused_until_their_recipe_is_fitted_to_the_table(shell, folder):
     for source in ("auto", "synthetic", "synthetic:500"):
         done = shell(f"python train.py --data {source}", expected=2)
         (line,) = done.stderr.splitlines()
