@@ -29,16 +29,14 @@ class Reader(Machine):
 
     def __init__(self, folder: Path, project: Path):
         super().__init__(folder, project, REAL)
-        self.ids: dict[
-            str, str
-        ] = {}  # from the id of a run in the README to that of the run made here
+        self.ids: dict[str, str] = {}  # of runs in the README: those of this machine
 
     def follow(self, command: str) -> str:
         """Run a command of the README; returns what it prints."""
         return self.run(self.here(command)).replace(str(self.home.parent), "/home")
 
     def here(self, command: str) -> str:
-        """A command of the README with the run ids of this machine."""
+        """A command of the README, with the run ids of this machine."""
         for there, here in self.ids.items():
             command = command.replace(there, here)
         return command
