@@ -68,7 +68,9 @@ def _as_json(table: pa.Table, row: int) -> str:
 # Each of the following returns the converted column and where its values are invalid, (n_samples,).
 
 
-def _parse_numbers(column: pa.ChunkedArray, missing_markers: tuple[str, ...]) -> tuple:
+def _parse_numbers(
+    column: pa.ChunkedArray, missing_markers: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     unparsed = False
@@ -84,7 +86,9 @@ def _parse_numbers(column: pa.ChunkedArray, missing_markers: tuple[str, ...]) ->
     return numbers, (np.abs(numbers) > LARGEST) | unparsed
 
 
-def _encode_categories(column: pa.ChunkedArray, missing_markers: tuple[str, ...]) -> tuple:
+def _encode_categories(
+    column: pa.ChunkedArray, missing_markers: tuple[str, ...]
+) -> tuple[pd.Categorical, np.ndarray]:
     raw = column.cast(pa.string()).combine_chunks().dictionary_encode()
     trimmed = _without_missing(raw.dictionary, missing_markers).dictionary_encode()
     codes = trimmed.indices.take(raw.indices).fill_null(-1).to_numpy()
@@ -93,14 +97,18 @@ def _encode_categories(column: pa.ChunkedArray, missing_markers: tuple[str, ...]
     return pd.Categorical.from_codes(codes, categories), (codes == empty) & (codes >= 0)
 
 
-def _encode_labels(column: pa.ChunkedArray, missing_markers: tuple[str, ...]) -> tuple:
+def _encode_labels(
+    column: pa.ChunkedArray, missing_markers: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
     text = _without_missing(column, missing_markers)
     labels = pc.index_in(pc.replace_substring_regex(text, LABEL_SUFFIX, ""), LABELS)
     labels = labels.fill_null(-1).to_numpy().astype(np.int8)
     return labels, (labels < 0) & text.is_valid().to_numpy()
 
 
-def _without_missing(column, missing_markers: tuple[str, ...]):
+def _without_missing(
+    column: pa.Array | pa.ChunkedArray, missing_markers: tuple[str, ...]
+) -> pa.Array | pa.ChunkedArray:
     """Text without the spaces around it, null where it stands for a missing value."""
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
     return pc.if_else(pc.is_in(text, pa.array(missing_markers)), None, text)
