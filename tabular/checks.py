@@ -21,16 +21,7 @@ REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
 
 
 def run_checks(data: str, device: str, fix: bool) -> None:
-    """Print the result of each check in one line.
-
-    Args:
-        data: as ``sources.load`` takes it.
-        device: cpu or cuda.
-        fix: whether to end runs whose process is gone.
-
-    Raises:
-        WorkFailed: a check has failed.
-    """
+    """Print the result of each check in one line; raise ``WorkFailed`` if one has failed."""
     passed = [
         _report("versions", check_versions),
         _report("data", check_data, data),
@@ -139,12 +130,10 @@ def check_artifacts() -> str:
 def check_runs(fix: bool) -> str:
     """Check that no run of the experiment reads RUNNING although its process is gone."""
     orphaned, others = child_runs.left_running(store.current_experiment().experiment_id)
-    ids = ", ".join(run.info.run_id for run in orphaned[:3])
     if orphaned and not fix:
-        raise UserError(
-            f"{len(orphaned)} read RUNNING though their process is gone "
-            f"({ids}{', ...' if len(orphaned) > 3 else ''}): check.py --fix true"
-        )
+        ids = ", ".join(run.info.run_id for run in orphaned[:3]) + ", ..." * (len(orphaned) > 3)
+        problem = f"{len(orphaned)} read RUNNING though their process is gone ({ids})"
+        raise UserError(f"{problem}: check.py --fix true")
     child_runs.end(orphaned)
     ended = f"{len(orphaned)} ended whose process was gone; " if orphaned else ""
     return f"{ended}{len(others)} read RUNNING and may be alive"

@@ -30,14 +30,9 @@ SIGNATURE = ModelSignature(INPUT_SCHEMA, OUTPUT_SCHEMA, PARAM_SCHEMA)
 
 
 def to_client_frame(X: pd.DataFrame) -> pd.DataFrame:
-    """The features of a split as a client would send them.
+    """Features as a client would send them, (n_samples, n_features).
 
-    Args:
-        X: features, (n_samples, n_features), as ``Split.X``.
-
-    Returns:
-        Frame of the same shape: float64 in numeric columns, text in categorical ones, None where
-        a value is missing.
+    Numeric columns are float64, categorical ones text; a missing value is None.
     """
     dtypes = {name: float if name in census.NUMERIC else object for name in census.FEATURES}
     frame = X.astype(dtypes)
@@ -47,10 +42,7 @@ def to_client_frame(X: pd.DataFrame) -> pd.DataFrame:
 def log_model(
     booster: xgboost.Booster, examples: pd.DataFrame, params: dict[str, str]
 ) -> ModelInfo:
-    """Log the servable model on the active run.
-
-    It consists of the code in ``served.py``, the native booster file, a signature, an input
-    example and pinned requirements.
+    """Log the servable model: code, native booster file, signature, example, requirements.
 
     Args:
         examples: a few rows as ``to_client_frame`` returns them, shown on the model's page.
@@ -74,8 +66,8 @@ def log_model(
 def no_bytecode() -> Iterator[None]:
     """Keep Python from writing bytecode while MLflow imports a model's code.
 
-    MLflow imports the code where it lies, so a ``__pycache__`` would be logged with a new model,
-    and, on a full disk, a truncated one would stay beside a downloaded model.
+    MLflow imports the code where it lies, so its ``__pycache__`` would be logged with a model, and
+    on a full disk a truncated file would stay beside it.
     """
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:

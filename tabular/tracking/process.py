@@ -15,9 +15,9 @@ PROC = Path("/proc")
 
 
 def identity() -> str:
-    """Machine, PID namespace (on Linux), PID and start time of this process.
+    """Machine, PID namespace (on Linux), PID and start time: no two processes have the same.
 
-    No two processes have all of them in common. Empty if the system does not tell one of them.
+    Empty if the system does not tell one of them.
     """
     try:
         machine = machine_id()
@@ -31,10 +31,7 @@ def identity() -> str:
 
 
 def machine_id() -> str:
-    """Host name and boot id on Linux, host name and a digest of the network hardware elsewhere.
-
-    It is the host name alone if Linux does not tell a boot id.
-    """
+    """Host name, and the boot id (if known) on Linux or a digest of the MAC address elsewhere."""
     if not psutil.LINUX:
         return f"{platform.node()} {uuid.uuid5(uuid.NAMESPACE_OID, str(uuid.getnode()))}"
     boot_id = PROC / "sys/kernel/random/boot_id"
@@ -42,14 +39,9 @@ def machine_id() -> str:
 
 
 def is_gone(recorded: str) -> bool:
-    """Whether a process is certainly gone; a zombie is.
+    """Whether the process whose ``identity`` was recorded is certainly gone; a zombie is.
 
-    Args:
-        recorded: what ``identity`` returned in that process.
-
-    Returns:
-        False for a process of another machine, boot or PID namespace, and for one that the system
-        does not let this process look at.
+    It is not certain for another machine, boot or PID namespace, nor without permission to look.
     """
     own = identity()
     if not own or recorded.split(" ")[:-2] != own.split(" ")[:-2]:
@@ -68,11 +60,8 @@ def is_gone(recorded: str) -> bool:
 
 
 def _start(process: psutil.Process) -> str:
-    """When a process started: clock ticks since boot on Linux, milliseconds since 1970 elsewhere.
-
-    The boot is subtracted because Linux's wall clock, and with it the absolute time, can be set.
-    """
-    if psutil.LINUX:
+    """When a process started: clock ticks since boot on Linux, ms since 1970 elsewhere."""
+    if psutil.LINUX:  # where the absolute time changes with the wall clock
         ticks = (process.create_time() - psutil.boot_time()) * os.sysconf("SC_CLK_TCK")
         return str(round(ticks))
     return str(round(process.create_time() * 1000))

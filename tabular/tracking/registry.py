@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -10,6 +11,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.pyfunc import PyFuncModel
 
 from tabular.data.dataset import Dataset, Split
 from tabular.errors import UserError, WorkFailed
@@ -97,15 +99,14 @@ def predict(model: LoggedModel, split: Split) -> np.ndarray:
     Returns:
         float32 array, (n_samples,): the bits that the booster returns.
     """
-    predictions = _load(model).predict(logged_model.to_client_frame(split.X))
+    predictions: pd.DataFrame = _load(model).predict(logged_model.to_client_frame(split.X))
     return predictions["probability"].to_numpy(np.float32)
 
 
 def predictor(model: LoggedModel) -> Callable[[pd.DataFrame], np.ndarray]:
-    """A function from features, (n_samples, n_features), to probabilities, (n_samples,).
+    """A function from features, (n_samples, n_features), to float32 probabilities, (n_samples,).
 
-    It runs the model's own code, without the checks of the signature. Several threads may call it
-    at a time; each call uses one thread.
+    It runs the model's own code. Several threads may call it at a time; each call uses one.
     """
     served = _load(model).unwrap_python_model()
     booster = served.booster.copy()
@@ -113,7 +114,7 @@ def predictor(model: LoggedModel) -> Callable[[pd.DataFrame], np.ndarray]:
     return lambda X: booster.inplace_predict(served.encode(X))
 
 
-def _load(model: LoggedModel) -> mlflow.pyfunc.PyFuncModel:
+def _load(model: LoggedModel) -> PyFuncModel:
     with logged_model.no_bytecode():
         return mlflow.pyfunc.load_model(model.uri)
 
@@ -121,28 +122,27 @@ def _load(model: LoggedModel) -> mlflow.pyfunc.PyFuncModel:
 def incompatibilities(new: ModelSignature, old: ModelSignature) -> list[str]:
     """What would break for a client of ``old`` that calls ``new``; empty if nothing would.
 
-    ``new`` must accept every request that ``old`` accepted, though it may ignore columns, and must
-    return every column that ``old`` returned.
+    ``new`` may ignore columns of a request, but must return every column that ``old`` returned.
     """
-    old_inputs, new_inputs = ({c.name: c.type for c in s.inputs} for s in (old, new))
+    before, after = _promises(old), _promises(new)
     required = [column.name for column in new.inputs if column.required]
-    found = [f"input {name} is new" for name in required if name not in old_inputs]
-    for kind, before, after in (
-        ("input", old_inputs, old_inputs | new_inputs),  # a column that is ignored breaks nothing
-        ("output", *({c.name: c.type for c in s.outputs} for s in (old, new))),
-        ("parameter", *({p.name: (p.dtype, p.default) for p in _params(s)} for s in (old, new))),
-    ):
-        found += [f"{kind} {name} is missing" for name in before if name not in after]
-        found += [
-            f"{kind} {name} was {before[name]}, is {after[name]}"
-            for name in before
-            if name in after and before[name] != after[name]
-        ]
+    found = [f"input {name} is new" for name in required if name not in before["input"]]
+    after["input"] = before["input"] | after["input"]  # a column that is ignored breaks nothing
+    for kind, promised in before.items():
+        for name, value in promised.items():
+            if name not in after[kind]:
+                found.append(f"{kind} {name} is missing")
+            elif after[kind][name] != value:
+                found.append(f"{kind} {name} was {value}, is {after[kind][name]}")
     return found
 
 
-def _params(signature: ModelSignature) -> list:
-    return signature.params.params if signature.params else []
+def _promises(signature: ModelSignature) -> dict[str, dict[str, Any]]:
+    return {
+        "input": {column.name: column.type for column in signature.inputs},
+        "output": {column.name: column.type for column in signature.outputs},
+        "parameter": {p.name: (p.dtype, p.default) for p in signature.params or ()},
+    }
 
 
 def log_verdict(version: ModelVersion, tags: dict[str, str], note: str) -> None:

@@ -36,11 +36,8 @@ def start_run(name: str) -> Iterator[Run]:
     """Open the run of this process, and end it with a status that is true.
 
     The run ends FINISHED if the body does, KILLED after a signal, and FAILED, with the reason on
-    it, after any other error. Under ``mlflow run`` it is the run that MLflow has created, and it
-    keeps a name that the user chose.
-
-    Args:
-        name: the run's name, unless the user chose one.
+    it, after any other error. Under ``mlflow run`` it is the run that MLflow has created. It gets
+    the name unless the user chose another.
     """
     cancel.check()
     try:
@@ -57,8 +54,8 @@ def start_run(name: str) -> Iterator[Run]:
 def _open_run(name: str) -> Run:
     resumed = "MLFLOW_RUN_ID" in os.environ
     own_name = None if resumed else os.environ.get("MLFLOW_RUN_NAME", name)
-    run = mlflow.start_run(run_name=own_name, tags={PROCESS: process.identity()})
-    run = _redact_tags(run)
+    opened = mlflow.start_run(run_name=own_name, tags={PROCESS: process.identity()})
+    run = _redact_tags(opened)
     store.require_artifacts(mlflow.MlflowClient().get_experiment(run.info.experiment_id))
     if resumed and _is_generated(run.info.run_name or ""):
         mlflow.set_tag("mlflow.runName", name)
@@ -82,23 +79,19 @@ def _end_unfinished(error: BaseException) -> None:
 
 def _redact_tags(run: Run) -> Run:
     """Remove the token or password of a Git URL from the tags that ``mlflow run`` has written."""
-    tags = {
-        key: store.redact(value)
-        for key, value in run.data.tags.items()
-        if key.startswith("mlflow.")
-    }
-    if changed := {key: value for key, value in tags.items() if value != run.data.tags[key]}:
-        log_tags(run, changed)
-        run = mlflow.MlflowClient().get_run(run.info.run_id)
-    return run
+    own = {key: value for key, value in run.data.tags.items() if key.startswith("mlflow.")}
+    redacted = {key: store.redact(value) for key, value in own.items()}
+    if redacted == own:
+        return run
+    log_tags(run, redacted)
+    return mlflow.MlflowClient().get_run(run.info.run_id)
 
 
 def _is_generated(name: str) -> bool:
-    """Whether MLflow generated the name, because the user gave none.
+    """Whether MLflow generated the name, because the user gave none to ``mlflow run``.
 
-    MLflow records no difference, but a name given with ``mlflow run --run-name`` stands in the
-    command line of that process. One that a program passes to ``mlflow.projects.run`` is taken for
-    a generated name if it has the same form.
+    Limitation: a name of the same form that a program gave to ``mlflow.projects.run`` is taken for
+    a generated one, since it stands in no command line.
     """
     return bool(GENERATED_NAME.fullmatch(name)) and not any(
         name in command for command in process.ancestor_commands()
@@ -112,10 +105,7 @@ def _describe(error: BaseException) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Text from outside as one line of a Markdown description.
-
-    Nothing in it is read as a tag, a link, an image or the border of a table's cell.
-    """
+    """Text from outside as one line of Markdown without tags, links, images and cell borders."""
     return re.sub(r"[<>&\[\]|`*\\]", lambda match: f"&#{ord(match[0])};", one_line(text))
 
 
@@ -139,10 +129,7 @@ def record_failure(run_id: str, tag: str, line: str) -> None:
 
 
 def shorten_http_timeouts(seconds: int = 4) -> None:
-    """Let later requests to a tracking server wait this long each.
-
-    A request is repeated once; after a signal, not at all.
-    """
+    """Let later requests wait this long each; repeat them once, after a signal not at all."""
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0" if cancel.received() else "1"
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(seconds)
 
@@ -167,29 +154,20 @@ def log_setup(
     device: str,
     tags: dict[str, str] | None = None,
 ) -> None:
-    """Log what decides the result, before the work starts: parameters, provenance, datasets.
-
-    Args:
-        cli_args: every option of the command line, as the user typed it.
-        tags: further tags.
-    """
+    """Log what decides the result, before the work starts: options, provenance, ``tags``, data."""
     log_params(run, cli_args)
     log_tags(run, provenance_tags(dataset, device) | (tags or {}))
     log_inputs(run.info.run_id, dataset, training=dataset.train, test=dataset.test)
 
 
 def log_params(run: Run, cli_args: dict[str, str]) -> None:
-    """Log the options that ``mlflow run`` has not logged: a parameter can be written only once."""
+    """Log options as typed, unless ``mlflow run`` has: a parameter can be written only once."""
     params = [Param(key, value) for key, value in cli_args.items() if key not in run.data.params]
     mlflow.MlflowClient().log_batch(run.info.run_id, params=params)
 
 
 def log_inputs(run_id: str, dataset: Dataset, **splits: Split) -> None:
-    """Log splits of a dataset as inputs of a run.
-
-    Args:
-        splits: by the context that they are used in, as ``training`` or ``test``.
-    """
+    """Log splits of a dataset as inputs of a run, by the context that they are used in."""
     inputs = [
         DatasetInput(_dataset_entity(dataset, split), [InputTag("mlflow.data.context", context)])
         for context, split in splits.items()
@@ -251,13 +229,7 @@ def log_results(
 
 
 def log_artifacts(run: Run, plots: dict[str, bytes], tables: dict[str, pd.DataFrame]) -> None:
-    """Log plots and tables.
-
-    Args:
-        plots: PNG files, by the artifact's path.
-        tables: by the artifact's path; MLflow shows one that ends in .json as a table, the others
-            are CSV files.
-    """
+    """Log PNG files and tables, by the artifact's path: .csv, or .json, which MLflow displays."""
     client, run_id = mlflow.MlflowClient(), run.info.run_id
     with tempfile.TemporaryDirectory() as folder:
         for path, content in plots.items():

@@ -63,12 +63,9 @@ def redact(uri: str) -> str:
 
 
 def require_reachable() -> None:
-    """Check that a tracking server can be used. A database or a folder is not touched.
+    """Raise ``UserError`` if a tracking server cannot be used; MLflow would try for minutes.
 
-    MLflow itself would try for minutes.
-
-    Raises:
-        UserError: the server refuses requests, or does not answer within ``ANSWER_SECONDS``.
+    A database or a folder is not touched.
     """
     uri = tracking_uri()
     if not is_remote(uri):
@@ -110,12 +107,9 @@ def _ask_server(uri: str, where: str) -> requests.Response:
 
 
 def require_artifacts(experiment: Experiment) -> None:
-    """Check that the experiment's artifacts do not lie in a folder that only the server has.
+    """Raise ``UserError`` if the experiment keeps artifacts in a folder that only the server has.
 
     MLflow would create that folder on this machine, or fail when the work is done.
-
-    Raises:
-        UserError: they do.
     """
     folder = re.sub("^file:(//)?", "", experiment.artifact_location)
     if is_remote(tracking_uri()) and folder.startswith("/") and not Path(folder).parent.is_dir():
@@ -132,23 +126,16 @@ def is_permission_denied(error: BaseException) -> bool:
 
 def explain_http_status(status: int, text: str = "") -> str:
     """What a server's refusal means and what to do about it, as the predicate of a sentence."""
-    if status == 401:
-        return (
-            "refuses user and password: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD "
-            "to an account of the server"
-        )
+    reasons = {
+        401: "refuses user and password: set MLFLOW_TRACKING_USERNAME and "
+        "MLFLOW_TRACKING_PASSWORD to an account of the server",
+        403: "refuses permission: ask its administrator for EDIT on experiment and model, or "
+        "choose an experiment of yours with MLFLOW_EXPERIMENT_NAME",
+    }
     if status == 403 and "host" in text.lower():
-        return (
-            "does not take this host name: start the server with --allowed-hosts "
-            "<the name in the address>"
-        )
-    if status == 403:
-        return (
-            "refuses permission: ask its administrator for EDIT on experiment and model, or "
-            "choose an experiment of yours with MLFLOW_EXPERIMENT_NAME"
-        )
-    line = " ".join(text.split())[:200]
-    return f"answers with HTTP status {status}: {line}"
+        name = "<the name in the address>"
+        return f"does not take this host name: start the server with --allowed-hosts {name}"
+    return reasons.get(status, f"answers with HTTP status {status}: {' '.join(text.split())[:200]}")
 
 
 def current_experiment() -> Experiment:
@@ -158,16 +145,12 @@ def current_experiment() -> Experiment:
         return client.get_experiment(client.get_run(run_id).info.experiment_id)
     if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return client.get_experiment(experiment_id)
-    found = client.get_experiment_by_name(name)
-    return found or client.get_experiment(client.create_experiment(name))
+    experiment = client.get_experiment_by_name(name)
+    return experiment or client.get_experiment(client.create_experiment(name))
 
 
 def artifact_round_trip(uri: str) -> int:
-    """Write an artifact, read it back and delete it; returns its size in bytes.
-
-    Raises:
-        WorkFailed: the bytes read differ from those written.
-    """
+    """Write an artifact, read it back, compare and delete it; returns its size in bytes."""
     repository, content = get_artifact_repository(uri), b"census-mlflow"
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "check.txt").write_bytes(content)
@@ -196,14 +179,9 @@ def find(look_up: Callable[..., Found], *names: str) -> Found | None:
 
 
 def search_runs(condition: str, experiment_id: str | None = None) -> list[Run]:
-    """All runs that match a filter, the oldest first.
-
-    Args:
-        condition: in MLflow's search syntax.
-        experiment_id: None searches all experiments.
-    """
+    """All runs that match MLflow's filter string, the oldest first; None: in all experiments."""
     return mlflow.search_runs(
-        experiment_id and [experiment_id],
+        [experiment_id] if experiment_id else None,
         condition,
         max_results=sys.maxsize,
         order_by=["attributes.start_time ASC"],
@@ -218,9 +196,8 @@ def recorded_value(
     """What a run has recorded under a name; None if nothing.
 
     Args:
-        name: of a metric, a tag, or a table ``*.csv``.
-        like: a value of the expected kind: a number for a metric, a list for a metric's history by
-            step, a text for a tag or a table.
+        like: a value of the expected kind: a number for a metric, a list for its history by step,
+            a text for a tag or, if the name ends in .csv, for a table.
     """
     client = mlflow.MlflowClient()
     if isinstance(like, list):
