@@ -129,9 +129,10 @@ def record_failure(run_id: str, tag: str, line: str) -> None:
 
 
 def shorten_http_timeouts(seconds: int = 4) -> None:
-    """Let later requests wait this long each; repeat them once, after a signal not at all."""
+    """Let later requests wait no longer than this; repeat them once, after a signal not at all."""
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0" if cancel.received() else "1"
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(seconds)
+    before = int(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", seconds))
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(min(seconds, before))
 
 
 def provenance_tags(dataset: Dataset, device: str) -> dict[str, str]:
