@@ -15,6 +15,7 @@ LARGEST = float(np.finfo(np.float32).max)
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 LABEL_SUFFIX = f"{re.escape(census.LABEL_SUFFIX)}$"
 LABELS = pa.array([census.NEGATIVE, census.POSITIVE])  # a label is encoded as its position
+Texts = tuple[str, ...]
 
 
 def interpret(chunk: Chunk, labelled: bool = False) -> tuple[Chunk, pd.DataFrame, np.ndarray]:
@@ -40,7 +41,7 @@ def interpret(chunk: Chunk, labelled: bool = False) -> tuple[Chunk, pd.DataFrame
             features[name], invalid = _parse_numbers(column, chunk.missing_markers)
             expected = "a finite number"
         else:
-            features[name], invalid = _encode_categories(column, chunk.missing_markers)
+            features[name], invalid = _encode_text(column, chunk.missing_markers)
             expected = "a value"
         for i in np.flatnonzero(invalid).tolist():
             reasons.setdefault(i, f"{name}: expected {expected}, got {str(column[i])[:50]!r}")
@@ -68,14 +69,12 @@ def _as_json(table: pa.Table, row: int) -> str:
 # Each of the following returns the converted column and where its values are invalid, (n_samples,).
 
 
-def _parse_numbers(
-    column: pa.ChunkedArray, missing_markers: tuple[str, ...]
-) -> tuple[np.ndarray, np.ndarray]:
+def _parse_numbers(column: pa.ChunkedArray, missing: Texts) -> tuple[np.ndarray, np.ndarray]:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     unparsed = False
     if is_text(column.type):
-        text = _without_missing(column, missing_markers)
+        text = _without_missing(column, missing)
         try:
             column = text.cast(pa.float64())
         except pa.ArrowInvalid:
@@ -86,29 +85,23 @@ def _parse_numbers(
     return numbers, (np.abs(numbers) > LARGEST) | unparsed
 
 
-def _encode_categories(
-    column: pa.ChunkedArray, missing_markers: tuple[str, ...]
-) -> tuple[pd.Categorical, np.ndarray]:
+def _encode_text(column: pa.ChunkedArray, missing: Texts) -> tuple[pd.Categorical, np.ndarray]:
     raw = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    trimmed = _without_missing(raw.dictionary, missing_markers).dictionary_encode()
+    trimmed = _without_missing(raw.dictionary, missing).dictionary_encode()
     codes = trimmed.indices.take(raw.indices).fill_null(-1).to_numpy()
     empty = trimmed.dictionary.index("").as_py()  # -1 if there is none
     categories = pd.Index(trimmed.dictionary, dtype="str")
     return pd.Categorical.from_codes(codes, categories), (codes == empty) & (codes >= 0)
 
 
-def _encode_labels(
-    column: pa.ChunkedArray, missing_markers: tuple[str, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    text = _without_missing(column, missing_markers)
+def _encode_labels(column: pa.ChunkedArray, missing: Texts) -> tuple[np.ndarray, np.ndarray]:
+    text = _without_missing(column, missing)
     labels = pc.index_in(pc.replace_substring_regex(text, LABEL_SUFFIX, ""), LABELS)
     labels = labels.fill_null(-1).to_numpy().astype(np.int8)
     return labels, (labels < 0) & text.is_valid().to_numpy()
 
 
-def _without_missing(
-    column: pa.Array | pa.ChunkedArray, missing_markers: tuple[str, ...]
-) -> pa.Array | pa.ChunkedArray:
+def _without_missing(column: pa.ChunkedArray, missing: Texts) -> pa.ChunkedArray:
     """Text without the spaces around it, null where it stands for a missing value."""
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    return pc.if_else(pc.is_in(text, pa.array(missing_markers)), None, text)
+    return pc.if_else(pc.is_in(text, pa.array(missing)), None, text)
