@@ -1,8 +1,8 @@
-"""Try many broken files, parameters and requests, and count what came of them.
+"""Try many malformed files, parameters and requests, and count the outcomes.
 
     python -m tests.hostile --number 10000 --seed 0
 
-Prints a table by kind, then every outcome that should not be; exits 1 if there is one.
+Prints a table by kind, then every wrong outcome; exits with status 1 if there is one.
 """
 
 import os
@@ -16,8 +16,8 @@ import click
 
 OUTCOMES = {
     "error": "documented error",
-    "right": "right answer",
-    "MLflow": "broken by MLflow's server",
+    "correct": "correct result",
+    "MLflow": "failure of MLflow's server",
     "WRONG": "anything else",
 }
 
@@ -41,22 +41,22 @@ def main(number: int, seed: int) -> None:
 def _try_all(number: int, seed: int, folder: Path) -> int:
     import mlflow
 
-    from tests.hostile import bodies, broken, parameters
+    from tests.hostile import bodies, files, parameters
 
     os.chdir(folder)
-    mlflow.MlflowClient().search_experiments()  # makes the store
-    counts, notes, mlflows = Counter(), [], {}
-    shares = {"file": (broken, 0.5), "parameters": (parameters, 0.3), "request": (bodies, 0.2)}
+    mlflow.MlflowClient().search_experiments()  # creates the store
+    counts, wrong, of_mlflow = Counter(), [], {}
+    shares = {"file": (files, 0.5), "parameters": (parameters, 0.3), "request": (bodies, 0.2)}
     for family, (module, share) in shares.items():
-        own = folder / family
-        own.mkdir()
-        for kind, outcome, why in module.tried(round(number * share), seed, own):
+        subfolder = folder / family
+        subfolder.mkdir()
+        for kind, outcome, why in module.try_many(round(number * share), seed, subfolder):
             counts[f"{family}: {kind}", outcome] += 1
             if outcome == "WRONG":
-                notes.append(f"{family}: {kind}: {why}")
+                wrong.append(f"{family}: {kind}: {why}")
             elif outcome == "MLflow":
                 reason = re.sub(r".*: (?=\d{3} )", "", why, flags=re.S)[:150]
-                mlflows.setdefault((f"{family}: {kind}", reason.split(":")[0]), reason)
+                of_mlflow.setdefault((f"{family}: {kind}", reason.split(":")[0]), reason)
     kinds = sorted({kind for kind, _ in counts})
     width = max(map(len, kinds))
     heads = ["tried", *OUTCOMES.values()]
@@ -65,11 +65,11 @@ def _try_all(number: int, seed: int, folder: Path) -> int:
         found = [sum(counts[k, o] for k in ([kind] if kind else kinds)) for o in OUTCOMES]
         cells = [f"{n:{len(h)},}" for n, h in zip([sum(found), *found], heads, strict=True)]
         click.echo(f"{kind or 'all':{width}}  {'  '.join(cells)}")
-    for (kind, _), reason in mlflows.items():
+    for (kind, _), reason in of_mlflow.items():
         click.echo(f"MLflow's server, {kind}: {reason}")
-    for note in notes:
+    for note in wrong:
         click.echo(f"WRONG {note}")
-    return bool(notes)
+    return bool(wrong)
 
 
 if __name__ == "__main__":

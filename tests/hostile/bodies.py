@@ -1,4 +1,4 @@
-"""Requests to a served model that are broken in one of many ways, and what may come back."""
+"""Requests to a served model that are malformed in one of many ways, and the valid responses."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ from tabular.model import boosting, served
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.tracking import logged_model
 from tests.helpers import PERSON as ROW
-from tests.hostile.broken import CELLS, flipped, replaced, truncated
+from tests.hostile.files import CELLS, flipped, replaced, truncated
 from tests.servers import serving
 
 JSON = "application/json"
@@ -39,12 +39,12 @@ KEYS = (
 
 
 class Body:
-    """A request in the making.
+    """The body of a request, before it is encoded.
 
     Attributes:
-        rows: as dictionaries, where the form still is one of rows.
-        form: how they are laid out.
-        rest: what stands beside them.
+        rows: as dictionaries.
+        form: the key of the rows, which decides how they are encoded.
+        rest: further keys and values.
     """
 
     def __init__(self, rng: random.Random):
@@ -52,16 +52,16 @@ class Body:
         self.form = rng.choice(["dataframe_records", "dataframe_split", "instances", "inputs"])
         self.rest = {}
 
-    def laid_out(self) -> dict:
+    def encode(self) -> dict:
         names = [*dict.fromkeys(name for row in self.rows for name in row)]
         if self.form == "dataframe_split":
             data = [[row.get(name) for name in names] for row in self.rows]
-            laid_out = {"columns": names, "data": data}
+            encoded = {"columns": names, "data": data}
         elif self.form == "inputs":
-            laid_out = {name: [row.get(name) for row in self.rows] for name in names}
+            encoded = {name: [row.get(name) for row in self.rows] for name in names}
         else:
-            laid_out = self.rows
-        return {self.form: laid_out} | self.rest
+            encoded = self.rows
+        return {self.form: encoded} | self.rest
 
 
 def values(rng: random.Random, body: Body) -> None:
@@ -96,7 +96,7 @@ def params(rng: random.Random, body: Body) -> None:
 
 
 def keys(rng: random.Random, body: Body) -> None:
-    """More keys than one beside the rows, or one instead of theirs."""
+    """Further keys, or another key of the rows."""
     if rng.random() < 0.3:
         body.form = rng.choice(KEYS)
     for _ in range(rng.randrange(3)):
@@ -118,7 +118,7 @@ CHANGES = {
 
 
 def shape(rng: random.Random, body: Body) -> object:
-    """Anything where rows, a table's parts or the whole should be."""
+    """Any value instead of the rows, a component of the table, or the body."""
     other = [
         *VALUES,
         [PERSON],
@@ -129,7 +129,7 @@ def shape(rng: random.Random, body: Body) -> object:
         [PERSON, None],
         [PERSON, 1],
     ]
-    whole = body.laid_out()
+    encoded = body.encode()
     what = rng.randrange(4)
     if what == 0:
         return rng.choice(other)
@@ -142,9 +142,9 @@ def shape(rng: random.Random, body: Body) -> object:
         if rng.random() < 0.3:
             del split[rng.choice([*split])]
         return {"dataframe_split": split}
-    place = copy.deepcopy(whole)
-    key = next(iter(place))
-    return {key: {rng.choice(["a", "columns", "data"]): place[key]}}
+    changed = copy.deepcopy(encoded)
+    key = next(iter(changed))
+    return {key: {rng.choice(["a", "columns", "data"]): changed[key]}}
 
 
 def nested(rng: random.Random, body: Body) -> str:
@@ -163,13 +163,13 @@ def deeper(rng: random.Random, body: Body) -> str:
 
 
 def literal(rng: random.Random, body: Body) -> str:
-    """A number written as Python's JSON would not, or a key twice."""
+    """A number that is unusual or invalid in JSON, or a repeated key."""
     number = rng.choice(
         ["1e400", "-1e400", "1e-400", "1E+2", "039", "+39", "39.", ".5", "0x10", "NaN", "Infinity",
          "-Infinity", "1_000", "9" * 400, "9" * 5000, "0." + "0" * 5000 + "1", "1e" + "9" * 50,
          "''", "nan"]
     )  # fmt: skip
-    text = json.dumps(body.laid_out())
+    text = json.dumps(body.encode())
     if rng.random() < 0.3:
         return text.replace('"age":', f'"age": 1, "age": {number}, "age":')
     return text.replace("39.0", number)
@@ -180,30 +180,30 @@ TEXTS: dict[str, Callable] = {
     "literals": literal,
     "nesting": nested,
     "absurd nesting": deeper,
-    "truncated": lambda rng, body: truncated(rng, json.dumps(body.laid_out()).encode()),
-    "bytes flipped": lambda rng, body: flipped(rng, json.dumps(body.laid_out()).encode()),
-    "bytes replaced": lambda rng, body: replaced(rng, json.dumps(body.laid_out()).encode()),
+    "truncated": lambda rng, body: truncated(rng, json.dumps(body.encode()).encode()),
+    "bytes flipped": lambda rng, body: flipped(rng, json.dumps(body.encode()).encode()),
+    "bytes replaced": lambda rng, body: replaced(rng, json.dumps(body.encode()).encode()),
     "other content": lambda rng, body: rng.choice(
         [b"", b" ", b"\x00", b"null", b"1", b'"x"', b"[]", b"{}", b"<html>", b"\xff\xfe{}",
          b"{'a': 1}", b"nan",
-         b"\xef\xbb\xbf{}", json.dumps(body.laid_out()).encode("utf-16"), b"[" * 99, b"PAR1",
+         b"\xef\xbb\xbf{}", json.dumps(body.encode()).encode("utf-16"), b"[" * 99, b"PAR1",
          bytes(range(256))]
     ),
 }  # fmt: skip
 
 
 def request(rng: random.Random) -> tuple[str, bytes, dict[str, str]]:
-    """How a request is broken, its body and its headers."""
+    """How a request is malformed, its content and its headers."""
     body, kind = Body(rng), rng.choice([*CHANGES, *TEXTS, "as CSV", "content type"])
     headers = {"Content-Type": JSON}
     if kind in CHANGES:
         for change in dict.fromkeys([kind, rng.choice([*CHANGES])]):
             CHANGES[change](rng, body)
-        content = json.dumps(body.laid_out())
+        content = json.dumps(body.encode())
     elif kind in TEXTS:
         content = TEXTS[kind](rng, body)
     else:
-        content = json.dumps(body.laid_out())
+        content = json.dumps(body.encode())
         if kind == "as CSV":
             lines = [",".join(PERSON), ",".join(map(str, PERSON.values()))]
             content = rng.choice([truncated, flipped, replaced])(rng, "\n".join(lines).encode())
@@ -223,36 +223,36 @@ RAISED = re.compile(r"^\w*(?:Error|Exception)\b.*", re.M)  # the last line of a 
 
 
 def outcome(address: str, content: bytes, headers: dict[str, str], log: Path) -> tuple[str, str]:
-    """What a server made of a request, and what it said.
+    """The outcome of a request, and its reason.
 
-    One of ``right``, ``error`` (a refusal with its reason), ``WRONG``, or ``MLflow``: its server
-    broke before the model's code ran.
+    An outcome is ``correct``, ``error`` (refused with a reason), ``MLflow`` (its server failed
+    before the model's code ran) or ``WRONG``.
     """
     before = log.stat().st_size
     try:
-        answer = requests.post(address, content, headers=headers, timeout=30)
+        response = requests.post(address, content, headers=headers, timeout=30)
     except requests.RequestException as error:
         return "WRONG", f"{type(error).__name__}: {error}"
-    said = answer.text[:300]
-    if answer.status_code == 200:
+    text = response.text[:300]
+    if response.status_code == 200:
         try:
-            _require_right(answer.json()["predictions"], content, headers)
+            _require_correct(response.json()["predictions"], content, headers)
         except (AssertionError, KeyError, TypeError, ValueError) as error:
-            return "WRONG", f"{type(error).__name__} {error}: {said}"
-        return "right", ""
-    unexpected = answer.status_code >= 500 or "unexpected error" in answer.text
+            return "WRONG", f"{type(error).__name__} {error}: {text}"
+        return "correct", ""
+    unexpected = response.status_code >= 500 or "unexpected error" in response.text
     if unexpected:
-        trace = _trace(log, before) + answer.text
+        trace = _trace(log, before) + response.text
         raised = RAISED.findall(trace)
         outcome = "WRONG" if "served.py" in trace or not raised else "MLflow"
-        return outcome, f"{answer.status_code} {(raised or [trace])[-1][-300:]}"
-    if 400 <= answer.status_code < 500 and said.strip():
-        return "error", said
-    return "WRONG", f"{answer.status_code} {said}"
+        return outcome, f"{response.status_code} {(raised or [trace])[-1][-300:]}"
+    if 400 <= response.status_code < 500 and text.strip():
+        return "error", text
+    return "WRONG", f"{response.status_code} {text}"
 
 
 def _trace(log: Path, start: int) -> str:
-    """What the server has written since, once a traceback is whole; after two seconds without."""
+    """What the server has logged since, once a traceback is complete, or after two seconds."""
     for _ in range(20):
         with log.open("rb") as file:
             file.seek(start)
@@ -263,29 +263,29 @@ def _trace(log: Path, start: int) -> str:
     return trace
 
 
-def _require_right(answers: list[dict], content: bytes, headers: dict[str, str]) -> None:
-    """An answer for each row, with a label that is the model's and a probability."""
-    for answer in answers:
-        assert [*answer] == [census.LABEL, "probability"], "keys"
-        assert answer[census.LABEL] in (census.NEGATIVE, census.POSITIVE), "label"
-        assert 0 <= answer["probability"] <= 1, "probability"
+def _require_correct(predictions: list[dict], content: bytes, headers: dict[str, str]) -> None:
+    """Check that each row has a prediction: one of the two labels, and a probability."""
+    for prediction in predictions:
+        assert [*prediction] == [census.LABEL, "probability"], "keys"
+        assert prediction[census.LABEL] in (census.NEGATIVE, census.POSITIVE), "label"
+        assert 0 <= prediction["probability"] <= 1, "probability"
     if headers.get("Content-Type") == JSON:
-        asked = json.loads(content)
+        sent = json.loads(content)
         for form in ("dataframe_records", "instances"):
-            if isinstance(rows := asked.get(form), list):
+            if isinstance(rows := sent.get(form), list):
                 given = [row for row in rows if row or form != "instances"]  # MLflow drops {}
-                assert len(given) == len(answers), "another number of answers than of rows"
-        split = asked.get("dataframe_split")
+                assert len(given) == len(predictions), "number of predictions"
+        split = sent.get("dataframe_split")
         if isinstance(split, dict) and isinstance(split["data"], list):  # else pandas repeats it
-            assert len(split["data"]) == len(answers), "another number of answers than of rows"
+            assert len(split["data"]) == len(predictions), "number of predictions"
 
 
-def tried(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Send so many broken requests to one served model; how each is broken, and its outcome."""
+def try_many(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Send ``number`` malformed requests to a served model; yields kind, outcome and reason."""
     synthetic.write(folder, 2000)
-    rows = sources.load(str(folder))
+    dataset = sources.load(str(folder))
     booster, _ = boosting.fit(
-        DEFAULTS | {"n_estimators": 10}, boosting.bin_rows(rows.train.X, rows.train.y)
+        DEFAULTS | {"n_estimators": 10}, boosting.bin_rows(dataset.train.X, dataset.train.y)
     )
     booster.save_model(folder / "booster.ubj")
     mlflow.pyfunc.save_model(
@@ -298,7 +298,7 @@ def tried(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, str]
     )
     log = folder / "serve.log"
     with serving(str(folder / "model"), log) as address:
-        for place in range(number):
-            kind, content, headers = request(random.Random(f"body {seed} {place}"))
+        for position in range(number):
+            kind, content, headers = request(random.Random(f"body {seed} {position}"))
             found, why = outcome(address, content, headers, log)
-            yield kind, found, f"request {place} {content[:200]!r} {headers}: {why}"
+            yield kind, found, f"request {position} {content[:200]!r} {headers}: {why}"

@@ -1,4 +1,4 @@
-"""Parameters as somebody may type them, up to where the work would start."""
+"""Malformed parameters of every script, up to the point where its work would start."""
 
 import contextlib
 import io
@@ -18,10 +18,11 @@ import reproduce
 import score
 import sweep
 import train
+from tabular import checks
 from tabular.data import census, sources, synthetic
 from tabular.errors import one_line
 from tabular.model.hyperparameters import DEFAULTS, HYPERPARAMETERS, Range
-from tabular.sweep import sampling
+from tabular.sweep.optuna_search import OptunaSearch
 from tabular.tracking import runs
 
 COMMANDS = {
@@ -80,7 +81,6 @@ ADDRESSES = (
     "dbfs:/x", "dbfs://a@b/x", "mlflow-artifacts:/x", "mlflow-artifacts://127.0.0.1:9/x", "file://x/y",
     "file:x", "hf://x", "x://y", "x:y", ":", "://", "tcp://127.0.0.1", "tcp://x:y", "tcp://:1", "tls://",
 )  # fmt: skip
-# where `executor=dask` would go and ask: not an address there is nothing to wait for
 WORDS = (
     "log_loss",
     "accuracy",
@@ -96,7 +96,7 @@ WORDS = (
 )
 TEXT = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30
-)  # the system passes neither NUL nor what is no Unicode
+)  # an argument of a process contains neither NUL nor surrogates
 VALUES = st.one_of(
     st.sampled_from(NUMBERS),
     st.sampled_from(PATHS),
@@ -128,7 +128,7 @@ LIKELY |= {
 
 @st.composite
 def command_lines(draw) -> tuple[str, dict[str, str]]:
-    """A script's name, and what is given for some of its options."""
+    """Draw the name of a script and values of some of its options."""
     name = draw(st.sampled_from([*COMMANDS]))
     options = [option.name for option in COMMANDS[name].params]
     given = draw(st.lists(st.sampled_from(options), min_size=1, max_size=3, unique=True))
@@ -145,52 +145,53 @@ def command_lines(draw) -> tuple[str, dict[str, str]]:
 
 
 class Accepted(BaseException):
-    """The parameters were taken, and a run would start."""
+    """The parameters were accepted, and a run would start."""
 
 
 @contextlib.contextmanager
-def no_work(rows: sources.Dataset) -> Iterator[None]:
-    """Whatever passes the checks ends where a run would start, with rows that are there already."""
+def no_work(folder: Path) -> Iterator[None]:
+    """Raise ``Accepted`` where a run would start, and use the files of a folder as the dataset."""
 
     def start(name: str):
         raise Accepted(name)
 
+    location = sources._find_splits(folder, "data")
     with (
         mock.patch.object(runs, "start_run", start),
-        mock.patch.object(sources, "_generate", lambda *args, **options: rows),
-        mock.patch.object(sources, "_find_uci", lambda *args: rows),
-        mock.patch.object(check, "versions", lambda: ""),
-        mock.patch.object(check, "runs", lambda fix: ""),
+        mock.patch.object(sources, "_generate", lambda *args, **options: location),
+        mock.patch.object(sources, "_find_published", lambda *args: location),
+        mock.patch.object(checks, "check_versions", lambda: ""),
+        mock.patch.object(checks, "check_runs", lambda fix: ""),
     ):
         yield
 
 
 def outcome(name: str, typed: dict[str, str]) -> tuple[str, str]:
-    """What a script makes of its parameters (``right``, ``error`` or ``WRONG``), and why."""
+    """The outcome of a command line (``correct``, ``error`` or ``WRONG``), and its reason."""
     command = COMMANDS[name]
     arguments = [f"--{option}={value}" for option, value in typed.items()]
-    told = io.StringIO()
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             with contextlib.suppress(Accepted):
                 command.main(arguments, name, standalone_mode=False)
-            _require_right(name, command.make_context(name, arguments).params, typed)
+            _require_correct(name, command.make_context(name, arguments).params, typed)
     except click.ClickException as error:
         line = one_line(error.format_message())
         if error.exit_code not in (1, 2):
             return "WRONG", f"exit code {error.exit_code}"
-        if name == "check":  # tells what is wrong line by line
-            lines = told.getvalue().splitlines() or [line]
+        if name == "check":  # it reports each problem in a line of its own
+            lines = printed.getvalue().splitlines() or [line]
             return ("error", "") if all(map(str.isprintable, lines)) else ("WRONG", str(lines))
-        about = any(option.name in line for option in command.params)
-        return ("error", line) if about else ("WRONG", f"names no parameter: {line}")
+        names_one = any(option.name in line for option in command.params)
+        return ("error", line) if names_one else ("WRONG", f"names no parameter: {line}")
     except BaseException as error:
         return "WRONG", f"{type(error).__name__}: {error}"[:2000]
-    return "right", ""
+    return "correct", ""
 
 
-def _require_right(name: str, params: dict, typed: dict[str, str]) -> None:
-    """What was taken for a number is the number that the text says."""
+def _require_correct(name: str, params: dict, typed: dict[str, str]) -> None:
+    """Check that every parsed number is the number that was typed."""
     for option, text in typed.items():
         value = params[option]
         values = value if isinstance(value, tuple) else (value,)
@@ -206,26 +207,24 @@ def _require_right(name: str, params: dict, typed: dict[str, str]) -> None:
                 assert number == type(number)(given), f"{option}: {number} of {given!r}"
     if name == "sweep" and params["sampler"] != "grid":
         space = {key: params[key] for key in DEFAULTS}
-        trials = sampling.OptunaSearch(
-            space, params["sampler"], params["metric"], params["seed"], 2
-        )
-        trials.start(lambda point: None)
-        (point,) = next(trials.fits(2))
+        search = OptunaSearch(space, params["sampler"], params["metric"], params["seed"], 2)
+        search.start(lambda config: None)
+        (config,) = next(search.fits(2))
         for p in HYPERPARAMETERS:
-            assert isinstance(point[p.name], type(p.default))
-            assert p.low <= point[p.name] <= (p.high or math.inf)
-            found = space[p.name]
-            if isinstance(found, Range):
-                assert found.low <= point[p.name] <= found.high
+            assert isinstance(config[p.name], type(p.default))
+            assert p.low <= config[p.name] <= (p.high or math.inf)
+            values = space[p.name]
+            if isinstance(values, Range):
+                assert values.low <= config[p.name] <= values.high
             else:
-                assert point[p.name] in found
+                assert config[p.name] in values
 
 
-def tried(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Give so many broken sets of parameters; the script each is for, and its outcome."""
+def try_many(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Run scripts with ``number`` malformed command lines; yields script, outcome and reason."""
     synthetic.write(folder, 100)
-    rows, before = sources.load(str(folder)), Path.cwd()
-    here = folder / "a" / "b" / "c"  # the parents that paths may climb to are temporary, too
+    before = Path.cwd()
+    here = folder / "a" / "b" / "c"  # so deep that the parents of paths are temporary too
     here.mkdir(parents=True)
     (here / "rows.csv").write_text(",".join(census.FEATURES) + "\n")
     (here / "folder.csv").mkdir()
@@ -247,7 +246,7 @@ def tried(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, str]
 
     os.chdir(here)
     try:
-        with no_work(rows):
+        with no_work(folder):
             attempt()
         left = {path.name for path in here.iterdir()} - {
             "rows.csv",

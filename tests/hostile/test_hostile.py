@@ -1,4 +1,7 @@
-"""Hostile input ends as a plain error or a right answer; `python -m tests.hostile` tries more."""
+"""Malformed input gives a documented error or a correct result.
+
+`python -m tests.hostile` tries more of it.
+"""
 
 import html
 import subprocess
@@ -9,12 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import promote
+import score
+import sweep
+import train
+from tabular import promotion
 from tabular.data import census, sources
 from tabular.errors import one_line
 from tabular.tracking import runs
 from tests.helpers import PROJECT
-from tests.hostile import bodies, broken, parameters, referee
+from tests.hostile import bodies, files, oracle, parameters
 
 MARKUP = [
     "<script>alert(1)</script>",
@@ -26,66 +32,67 @@ MARKUP = [
 
 
 def check(cases) -> Counter:
+    """The number of cases by outcome; none may be wrong."""
     found = [*cases]
     assert not [why for _, outcome, why in found if outcome == "WRONG"]
     return Counter(outcome for _, outcome, _ in found)
 
 
-def test_a_broken_file_is_an_error_that_names_it_or_rows_that_are_right(tmp_path):
-    counts = check(broken.tried(250, 1, tmp_path))
+def test_a_malformed_file_gives_an_error_that_names_it_or_correct_rows(tmp_path):
+    counts = check(files.try_many(150, 1, tmp_path))
     assert counts["error"] > 50
-    assert counts["right"] > 10
+    assert counts["correct"] > 10
 
 
 @pytest.mark.parametrize("form", [".data", ".csv", ".parquet"])
-def test_a_whole_file_is_right(tmp_path, form):
-    """Else an error for every file would pass."""
-    forms = broken.good(tmp_path / "forms")
+def test_a_well_formed_file_is_read_correctly(tmp_path, form):
+    """Otherwise a reader that refuses every file would pass."""
+    forms = files.good(tmp_path / "forms")
     (tmp_path / census.TRAIN).write_bytes(forms[".data"])
     path = tmp_path / (census.TEST if form == ".data" else f"test{form}")
     path.write_bytes(forms[form])
-    assert referee.outcome(path, tmp_path) == ("right", "")
+    assert oracle.outcome(path, tmp_path) == ("correct", "")
 
 
-def test_the_judge_of_files_sees_wrong_rows(tmp_path, monkeypatch):
-    """A reader that loses a row, changes a value or raises something else is found out."""
-    forms = broken.good(tmp_path / "forms")
+def test_the_oracle_detects_wrong_rows(tmp_path, monkeypatch):
+    """Readers that change a value, lose a row or raise an undocumented error."""
+    forms = files.good(tmp_path / "forms")
     (tmp_path / census.TEST).write_bytes(forms[".data"])
     path = tmp_path / census.TRAIN
     path.write_bytes(forms[".data"])
-    interpret = referee.columns.interpret
+    interpret = oracle.columns.interpret
 
-    def older(piece, labelled=False):
-        piece, X, y = interpret(piece, labelled)
-        return piece, X.assign(age=X["age"] + 1), y
+    def older(chunk, labelled=False):
+        chunk, X, y = interpret(chunk, labelled)
+        return chunk, X.assign(age=X["age"] + 1), y
 
-    def shorter(piece, labelled=False):
-        piece, X, y = interpret(piece, labelled)
-        return piece._replace(rows=piece.rows[1:], lines=piece.lines[1:]), X[1:], y[1:]
+    def shorter(chunk, labelled=False):
+        chunk, X, y = interpret(chunk, labelled)
+        return chunk._replace(rows=chunk.rows[1:], lines=chunk.lines[1:]), X[1:], y[1:]
 
-    def raising(piece, labelled=False):
+    def raising(chunk, labelled=False):
         raise KeyError("age")
 
     for reader in (older, shorter, raising):
-        monkeypatch.setattr(referee.columns, "interpret", reader)
-        assert referee.outcome(path, tmp_path)[0] == "WRONG"
+        monkeypatch.setattr(oracle.columns, "interpret", reader)
+        assert oracle.outcome(path, tmp_path)[0] == "WRONG"
 
 
-def test_a_broken_parameter_is_an_error_that_names_it_or_the_number_it_says(tmp_path):
-    counts = check(parameters.tried(300, 1, tmp_path))
+def test_a_malformed_parameter_gives_an_error_that_names_it_or_the_typed_number(tmp_path):
+    counts = check(parameters.try_many(200, 1, tmp_path))
     assert counts["error"] > 100
-    assert counts["right"] > 3
+    assert counts["correct"] > 3
 
 
-def test_a_broken_request_is_refused_with_a_reason_or_answered_right(tmp_path):
-    counts = check(bodies.tried(250, 1, tmp_path))
-    assert counts["error"] > 100
-    assert counts["right"] > 20
+def test_a_malformed_request_is_refused_with_a_reason_or_predicted_correctly(tmp_path):
+    counts = check(bodies.try_many(150, 1, tmp_path))
+    assert counts["error"] > 80
+    assert counts["correct"] > 20
 
 
 @pytest.fixture
 def canary(tmp_path):
-    """Nothing that was typed may be run by a shell."""
+    """A command that creates a file; no shell may run it."""
     (tmp_path / "work").mkdir()
     yield f"touch {tmp_path}/canary"
     assert not [*tmp_path.rglob("canary*")]
@@ -94,14 +101,14 @@ def canary(tmp_path):
 SHELL = ["; {}", "$({})", "`{}`", "' ; {} ; '", '" ; {} ; "', "\n{}\n", "x && {} #", "| {}"]
 
 
-@pytest.mark.parametrize("script", ["train", "sweep", "score"])
-def test_a_script_runs_nothing_that_was_typed(run_command, no_store, canary, script):
+@pytest.mark.parametrize("script", [train, sweep, score], ids=["train", "sweep", "score"])
+def test_a_script_runs_no_command_that_was_typed(run_script, no_store, canary, script):
     typed = "".join(SHELL).replace("{}", canary)
     options = {"data": typed}
-    if script == "score":
+    if script is score:
         options = {"model": typed, "input": f"{typed}.csv", "output": "out.csv"}
     options = [f"--{name}={value}" for name, value in options.items()]
-    done = run_command("python", PROJECT / f"{script}.py", *options)
+    done = run_script(script.main, *options)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ")
@@ -117,8 +124,8 @@ def test_a_script_runs_nothing_that_was_typed(run_command, no_store, canary, scr
     ],
     ids=["data", "register", "resume"],
 )
-def test_mlflow_run_runs_nothing_that_was_typed(run_command, project, canary, options):
-    """MLflow hands the command line to a shell, and quotes the values."""
+def test_mlflow_run_runs_no_command_that_was_typed(run_command, project, canary, options):
+    """MLflow passes the command line to a shell, and quotes the values."""
     typed, markup = [form.format(canary) for form in SHELL], "[a](javascript:alert(1))<script>"
     options = [option.format(*typed, markup=markup) for option in options]
     done = run_command("mlflow", "run", "--env-manager", "local", *options, project)
@@ -132,17 +139,17 @@ def test_mlflow_run_runs_nothing_that_was_typed(run_command, project, canary, op
 
 
 def is_harmless(note: str, text: str) -> bool:
-    """Whether a note shows the text, and nothing of it can act in the page that shows the note."""
+    """Whether a description shows the text, and no markup in it is rendered."""
     signs = ("<", "](", "![", "]:", "`c`", "**b")
     return one_line(text) in html.unescape(note) and not any(sign in note for sign in signs)
 
 
 @pytest.mark.parametrize("text", MARKUP)
-def test_an_error_in_a_description_is_shown_as_it_stands(text):
-    """MLflow's page drops scripts and handlers, but would load a picture and offer a link."""
+def test_markup_in_an_error_is_not_rendered_in_the_description(text):
+    """MLflow's page removes scripts and handlers, but would load an image and show a link."""
     with mlflow.start_run() as run:
         pass
-    for _ in range(2):  # the script tells it, and then the command line
+    for _ in range(2):  # the script records it, and then the command line
         runs.record_failure(run.info.run_id, "error", f"data: {text}\x1b[31m")
     tags = mlflow.get_run(run.info.run_id).data.tags
     assert tags["error"] == f"data: {text}\\x1b[31m"
@@ -151,26 +158,26 @@ def test_an_error_in_a_description_is_shown_as_it_stands(text):
 
 
 @pytest.mark.parametrize("text", MARKUP)
-def test_a_verdict_shows_a_group_as_it_stands(text):
-    """The name of a group of people is a category of the data."""
+def test_markup_in_the_name_of_a_group_is_not_rendered_in_the_checks(text):
+    """The name of a group is a category of the data."""
     n_rows = 40
     y = np.arange(n_rows) % 2
     X = pd.DataFrame({"age": np.full(n_rows, 30.0), "sex": [text] * n_rows, "race": ["a"] * n_rows})
     split = sources.Split(X, y, "test", "", False)
-    drop = promote._group_drop(split, np.full(n_rows, 0.1), y * 1.0, 0.02)
+    drop = promotion._check_groups(split, y * 1.0, np.full(n_rows, 0.1), 0.02)
     assert text[:60] in drop[1]
     checks = pd.DataFrame([drop], columns=["check", "figure", "bound", "passed"])
     with mlflow.start_run() as run:
-        promote.say(run, checks, None, None, 1)
+        promotion.log_checks(run, checks, None, None, 1)
     note = mlflow.get_run(run.info.run_id).data.tags[runs.DESCRIPTION]
     assert is_harmless(note, text[:60])
     assert note.splitlines()[-1].count("|") == 5
 
 
 @pytest.mark.slow
-def test_any_category_is_trained_on_drawn_and_served(run_command, tmp_path):
-    """Markup, formulas, control characters, other scripts, a very long one: all are words."""
-    words = [
+def test_any_text_can_be_a_category(run_command, tmp_path):
+    """Training, plots and serving accept markup, formulas, control characters and long texts."""
+    categories = [
         *MARKUP,
         "$\\frac{$",
         "$x$",
@@ -181,32 +188,32 @@ def test_any_category_is_trained_on_drawn_and_served(run_command, tmp_path):
         "\u202e",
         "x" * 20_000,
     ]
-    words += ["\U0001f600", "{0}", "%s", '"', "\\", "\u2126", "e\u0301"]
+    categories += ["\U0001f600", "{0}", "%s", '"', "\\", "\u2126", "e\u0301"]
     rng, folder = np.random.default_rng(0), tmp_path / "rows"
     folder.mkdir()
     for name in ("train", "test"):
         n_rows = 600
         numbers = {name: rng.integers(1, 90, n_rows).astype(float) for name in census.NUMERIC}
-        texts = {name: rng.choice(words, n_rows) for name in census.CATEGORICAL}
+        texts = {name: rng.choice(categories, n_rows) for name in census.CATEGORICAL}
         rows = pd.DataFrame(numbers | texts)[[*census.FEATURES]]
-        label = np.where(rows["sex"].isin(words[::2]), census.NEGATIVE, census.POSITIVE)
+        label = np.where(rows["sex"].isin(categories[::2]), census.NEGATIVE, census.POSITIVE)
         rows.assign(income=label).to_parquet(folder / f"{name}.parquet")
     done = run_command("python", PROJECT / "train.py", "--data", folder, "--n_estimators", 5)
     assert done.returncode == 0, done.stderr
     (run,) = mlflow.search_runs(output_format="list")
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["accuracy"] == 1  # told apart, every one
+    assert run.data.metrics["accuracy"] == 1  # every category is distinguished
     note = run.data.tags[runs.DESCRIPTION]
     assert not any(sign in note.replace(census.POSITIVE, "") for sign in ("<", "](", "!["))
     groups = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/groups.csv")
     assert MARKUP[0] in groups
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
-    answers = model.predict(rows)
-    assert answers[census.LABEL].tolist() == label.tolist()
+    predictions = model.predict(rows)
+    assert predictions[census.LABEL].tolist() == label.tolist()
 
 
 @pytest.mark.slow
-def test_the_long_form_prints_a_table(tmp_path):
+def test_the_command_prints_a_table(tmp_path):
     done = subprocess.run(
         ["python", "-m", "tests.hostile", "--number", "40", "--seed", "3"],
         cwd=PROJECT,

@@ -1,4 +1,4 @@
-"""What a reader may make of a file, broken or not: a documented error, or the right rows."""
+"""Whether a file was read correctly: with a documented error, or as plain Python reads it."""
 
 import codecs
 import csv
@@ -16,12 +16,12 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def outcome(path: Path, folder: Path) -> tuple[str, str]:
-    """Read a file as training and as scoring do; what came of it, and the reason of the worst.
+    """Read a file as training and as scoring do; returns the worse outcome, and its reason.
 
-    One of ``right``, ``error`` (documented) and ``WRONG``.
+    An outcome is one of ``correct``, ``error`` (documented) and ``WRONG``.
     """
     found = [_attempt(_as_score_does, path, path), _attempt(_as_training_does, path, folder)]
-    return max(found, key=lambda pair: ["right", "error", "WRONG"].index(pair[0]))
+    return max(found, key=lambda pair: ["correct", "error", "WRONG"].index(pair[0]))
 
 
 def _attempt(read: Callable, path: Path, given: Path) -> tuple[str, str]:
@@ -34,49 +34,49 @@ def _attempt(read: Callable, path: Path, given: Path) -> tuple[str, str]:
         return ("error", line) if named and plain else ("WRONG", f"message: {line[:2000]!r}")
     except BaseException as error:
         return "WRONG", f"{type(error).__name__}: {error}"[:2000]
-    return "right", ""
+    return "correct", ""
 
 
 def _as_score_does(path: Path, _) -> None:
     found = {}
     with readers.open_rows(path, f"input: {path.name}") as source:
         for block in source.blocks:
-            piece, X, y = columns.interpret(source.parse(*block))
-            assert len(piece.rows) == len(piece.lines) == len(X) == len(y), "counts differ"
-            _require_right(X, y, (-1, 0, 1))
-            for bad in piece.bad:
+            chunk, X, y = columns.interpret(source.parse(*block))
+            assert len(chunk.rows) == len(chunk.lines) == len(X) == len(y), "counts differ"
+            _require_correct(X, y, (-1, 0, 1))
+            for bad in chunk.bad:
                 assert bad.line >= 1, bad
                 assert len(bad.reason) < 1000, bad.reason
             values = zip(
                 *(X[name].astype(object).tolist() for name in census.FEATURES), strict=True
             )
-            for line, row, label in zip(piece.lines.tolist(), values, y.tolist(), strict=True):
+            for line, row, label in zip(chunk.lines.tolist(), values, y.tolist(), strict=True):
                 assert line not in found, "a line was read twice"
                 found[line] = (*(None if value != value else value for value in row), label)
     if path.suffix != ".parquet":
-        whole = referee(path.read_bytes(), path.suffix)
-        judged = [line for line in whole if whole[line] is not None]
-        lost = [line for line in judged if found.get(line) != whole[line]]
-        assert not lost, f"line {lost[0]} is {whole[lost[0]]}, read was {found.get(lost[0])}"
-        assert not {*found} - {*whole}, f"made up: {sorted({*found} - {*whole})}"
+        expected = read_plainly(path.read_bytes(), path.suffix)
+        certain = [line for line in expected if expected[line] is not None]
+        lost = [line for line in certain if found.get(line) != expected[line]]
+        assert not lost, f"line {lost[0]} is {expected[lost[0]]}, read was {found.get(lost[0])}"
+        assert not {*found} - {*expected}, f"invented: {sorted({*found} - {*expected})}"
 
 
 def _as_training_does(path: Path, folder: Path) -> None:
-    rows = sources.load(str(folder))
-    assert rows.origin == "directory"
-    for split in (rows.train, rows.test):
+    dataset = sources.load(str(folder))
+    assert dataset.origin == "directory"
+    for split in (dataset.train, dataset.test):
         assert 0 < split.n_rows == len(split.X)
-        _require_right(split.X, split.y, (0, 1))
+        _require_correct(split.X, split.y, (0, 1))
     if path.parent == folder and path.suffix != ".parquet":
-        whole = referee(path.read_bytes(), path.suffix)
-        split = rows.train if path.stem in ("train", "adult") else rows.test
-        split = rows.test if path.name == census.TEST else split
-        if None not in whole.values():
-            assert split.n_rows == len(whole), "a row was lost or made up"
-            assert split.y.tolist() == [row[-1] for row in whole.values()]
+        expected = read_plainly(path.read_bytes(), path.suffix)
+        split = dataset.train if path.stem in ("train", "adult") else dataset.test
+        split = dataset.test if path.name == census.TEST else split
+        if None not in expected.values():
+            assert split.n_rows == len(expected), "a row was lost or invented"
+            assert split.y.tolist() == [row[-1] for row in expected.values()]
 
 
-def _require_right(X, y: np.ndarray, labels: tuple) -> None:
+def _require_correct(X, y: np.ndarray, labels: tuple) -> None:
     assert [*X] == [*census.FEATURES]
     assert np.isin(y, labels).all(), "labels"
     for name in census.FEATURES:
@@ -84,12 +84,12 @@ def _require_right(X, y: np.ndarray, labels: tuple) -> None:
             assert X[name].dtype.kind == "f", name
             assert not np.isinf(X[name]).any(), f"{name} is infinite"
         else:
-            words = X[name].dropna().unique().tolist()
-            assert all(isinstance(word, str) and word for word in words), f"{name}: {words}"
+            values = X[name].dropna().unique().tolist()
+            assert all(isinstance(value, str) and value for value in values), f"{name}: {values}"
 
 
-def referee(content: bytes, suffix: str) -> dict[int, tuple | None]:
-    """Rows by their lines as plain Python reads them; None where quotes and the like leave room."""
+def read_plainly(content: bytes, suffix: str) -> dict[int, tuple | None]:
+    """The rows of a file by line; None for a line that is ambiguous, such as one with quotes."""
     names, first = NAMES, 1
     content = content.removeprefix(codecs.BOM_UTF8)
     lines = content.split(b"\n")
@@ -112,7 +112,7 @@ def referee(content: bytes, suffix: str) -> dict[int, tuple | None]:
 
 
 def _row(line: bytes, names: list[str], suffix: str) -> tuple | None:
-    """Features and label of a line; None where it is no row."""
+    """Features and label of a line; None if it is not a valid row."""
     missing = ("?", "", "nan", "NaN", "NAN") if suffix == ".csv" else ("?",)
     try:
         texts = [field.strip() for field in line.decode().split(",")]

@@ -1,4 +1,4 @@
-"""Census files that are broken in one of many ways."""
+"""Data files that are malformed in one of many ways."""
 
 import codecs
 import faulthandler
@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tabular.data import census, synthetic
-from tests.hostile import referee
-from tests.hostile.referee import NAMES
+from tests.hostile import oracle
+from tests.hostile.oracle import NAMES
 
 N_ROWS = 40
 CELLS = (
@@ -34,7 +34,7 @@ CELLS = (
 
 
 def good(folder: Path) -> dict[str, bytes]:
-    """The same whole rows in every form, by the ending of a file's name."""
+    """The content of well-formed files of the same rows, by extension."""
     folder.mkdir(exist_ok=True)
     synthetic.write(folder, 2 * N_ROWS)
     lines = (folder / census.TEST).read_text().splitlines()[1:]
@@ -62,18 +62,18 @@ def _columns(rows: list[list[str]]) -> pa.Table:
 
 
 def write(rng: random.Random, forms: dict[str, bytes], folder: Path) -> tuple[str, Path]:
-    """Write a folder of rows with one broken file; returns how it is broken, and the file."""
+    """Write a dataset with one malformed file; returns the kind of damage, and the file."""
     splits = [census.TRAIN, census.TEST]
     rng.shuffle(splits)
     (folder / splits[0]).write_bytes(forms[".data"])
     suffix = rng.choice([*forms])
-    kind, content = spoil(rng, forms, suffix)
+    kind, content = damage(rng, forms, suffix)
     own = census.OWN_NAMES[splits[1]]
     if rng.random() < 0.25:
         (folder / own).mkdir()
-        for place in range(rng.randrange(3)):
+        for position in range(rng.randrange(3)):
             form = rng.choice([*forms])
-            (folder / own / f"{place}{form}").write_bytes(forms[form])
+            (folder / own / f"{position}{form}").write_bytes(forms[form])
         path = folder / own / f"{rng.randrange(4)}b{suffix}"
     else:
         path = folder / (splits[1] if suffix == ".data" else own + suffix)
@@ -81,8 +81,8 @@ def write(rng: random.Random, forms: dict[str, bytes], folder: Path) -> tuple[st
     return kind, path
 
 
-def spoil(rng: random.Random, forms: dict[str, bytes], suffix: str) -> tuple[str, bytes]:
-    """How a whole file was broken, and what became of it."""
+def damage(rng: random.Random, forms: dict[str, bytes], suffix: str) -> tuple[str, bytes]:
+    """Damage a well-formed file; returns the kind of damage, and the content."""
     kinds = {".data": TEXT, ".csv": TEXT | HEADER, ".parquet": PARQUET}[suffix]
     kind = rng.choice([*kinds])
     content = kinds[kind](rng, forms[suffix])
@@ -103,7 +103,7 @@ def flipped(rng: random.Random, content: bytes) -> bytes:
 
 
 def replaced(rng: random.Random, content: bytes) -> bytes:
-    """A stretch of other bytes, of the same or another length."""
+    """Replace a run of bytes by others, of the same or another length."""
     at, n_bytes = rng.randrange(len(content) + 1), rng.choice([1, 4, 50, 500])
     filling = rng.choice([b"\x00", b"\xff", b"0", b",", rng.randbytes(n_bytes)]) * n_bytes
     return content[:at] + filling + content[at + rng.choice([0, n_bytes]) :]
@@ -139,10 +139,10 @@ def line_ends(rng: random.Random, content: bytes) -> bytes:
 
 
 def fields_moved(rng: random.Random, content: bytes) -> bytes:
-    """Fields of some lines dropped, doubled, exchanged or turned around."""
+    """Drop, repeat, exchange or reverse fields of some lines."""
     lines = content.split(b"\n")
-    for place in rng.sample(range(len(lines)), rng.choice([1, 1, 3, 10])):
-        fields = lines[place].split(b",")
+    for position in rng.sample(range(len(lines)), rng.choice([1, 1, 3, 10])):
+        fields = lines[position].split(b",")
         i, j = (rng.randrange(len(fields)) for _ in "ab")
         what = rng.randrange(5)
         if what == 0:
@@ -153,46 +153,48 @@ def fields_moved(rng: random.Random, content: bytes) -> bytes:
             fields[i], fields[j] = fields[j], fields[i]
         else:
             fields = fields[::-1] if what == 3 else fields * 3
-        lines[place] = b",".join(fields)
+        lines[position] = b",".join(fields)
     return b"\n".join(lines)
 
 
 def cells(rng: random.Random, content: bytes) -> bytes:
-    """Some values replaced by others."""
+    """Replace some values."""
     lines = content.split(b"\n")
-    for place in rng.sample(range(1, len(lines)), rng.choice([1, 1, 3])):
-        fields = lines[place].split(b",")
+    for position in rng.sample(range(1, len(lines)), rng.choice([1, 1, 3])):
+        fields = lines[position].split(b",")
         fields[rng.randrange(len(fields))] = rng.choice(CELLS).encode()
-        lines[place] = b",".join(fields)
+        lines[position] = b",".join(fields)
     return b"\n".join(lines)
 
 
 def column(rng: random.Random, content: bytes) -> bytes:
-    """A value in all lines replaced by another."""
-    place, cell = rng.randrange(len(NAMES)), rng.choice(CELLS).encode()
+    """Replace the values of a column."""
+    position, cell = rng.randrange(len(NAMES)), rng.choice(CELLS).encode()
     head, *lines = content.split(b"\n")
     for number, line in enumerate(lines):
-        if len(fields := line.split(b",")) > place:
-            fields[place] = cell
+        if len(fields := line.split(b",")) > position:
+            fields[position] = cell
             lines[number] = b",".join(fields)
     return b"\n".join([head, *lines])
 
 
 def lines_moved(rng: random.Random, content: bytes) -> bytes:
-    """Lines joined, cut in two, repeated or blank."""
+    """Join, split, repeat or blank lines, or make one very long."""
     lines = content.split(b"\n")
-    place, what = rng.randrange(len(lines)), rng.randrange(5)
+    position, what = rng.randrange(len(lines)), rng.randrange(5)
     if what == 0:
-        lines[place : place + 2] = [b"".join(lines[place : place + 2])]
+        lines[position : position + 2] = [b"".join(lines[position : position + 2])]
     elif what == 1:
-        at = rng.randrange(len(lines[place]) + 1)
-        lines[place : place + 1] = [lines[place][:at], lines[place][at:]]
+        at = rng.randrange(len(lines[position]) + 1)
+        lines[position : position + 1] = [lines[position][:at], lines[position][at:]]
     elif what == 2:
         lines *= 3
     elif what == 3:
-        lines.insert(place, rng.choice([b" ", b"\t \x0c", b"|", b"| x", b"\xc2\xa0", b",", b'""']))
+        lines.insert(
+            position, rng.choice([b" ", b"\t \x0c", b"|", b"| x", b"\xc2\xa0", b",", b'""'])
+        )
     else:
-        lines[place] = rng.choice([b"x", b",", b"39,", b'"']) * rng.choice([10**5, 10**6])
+        lines[position] = rng.choice([b"x", b",", b"39,", b'"']) * rng.choice([10**5, 10**6])
     return b"\n".join(lines)
 
 
@@ -220,7 +222,7 @@ TEXT = {
 
 
 def header(rng: random.Random, content: bytes) -> bytes:
-    """Names of columns dropped, doubled, in other letters, odd, very many or very long."""
+    """Drop, repeat, change, permute or add names of columns, some of them very long."""
     names, odd = [*NAMES], rng.choice([*CELLS, "a\rb", "x" * 200_000, "\x1b]0;x\x07", "\udcff"])
     i, what = rng.randrange(len(names)), rng.randrange(10)
     if what == 0:
@@ -259,7 +261,7 @@ HEADER = {
 
 
 def rewritten(change: Callable) -> Callable:
-    """A Parquet file of changed columns."""
+    """A function that writes a Parquet file again with changed columns."""
 
     def rewrite(rng: random.Random, content: bytes) -> bytes:
         rows = change(rng, pq.read_table(pa.BufferReader(content)))
@@ -279,8 +281,8 @@ def rewritten(change: Callable) -> Callable:
     return rewrite
 
 
-def of_no_text(n_rows: int) -> pa.Array:
-    """Text that is no UTF-8, as other programs may write it."""
+def invalid_utf8(n_rows: int) -> pa.Array:
+    """A column of text that is not UTF-8."""
     offsets = pa.array(range(0, 2 * n_rows + 1, 2), pa.int32()).buffers()[1]
     return pa.Array.from_buffers(
         pa.string(), n_rows, [None, offsets, pa.py_buffer(b"\xff\xfe" * n_rows)]
@@ -315,19 +317,19 @@ def strange(rng: random.Random, n_rows: int) -> pa.Array:
         lambda: pa.array([{"a": {"b": [None]}}] * n_rows),
         lambda: pa.array([[(1, b"\xff")]] * n_rows, pa.map_(pa.int64(), pa.binary())),
         lambda: pa.StructArray.from_arrays([small, small], ["a", "a"]),
-        lambda: of_no_text(n_rows),
+        lambda: invalid_utf8(n_rows),
     )  # fmt: skip
     return rng.choice(makers)()
 
 
 def types(rng: random.Random, rows: pa.Table) -> pa.Table:
-    for place in rng.sample(range(len(NAMES)), rng.choice([1, 1, 2])):
-        rows = rows.set_column(place, NAMES[place], strange(rng, len(rows)))
+    for position in rng.sample(range(len(NAMES)), rng.choice([1, 1, 2])):
+        rows = rows.set_column(position, NAMES[position], strange(rng, len(rows)))
     return rows
 
 
 def further_columns(rng: random.Random, rows: pa.Table) -> pa.Table:
-    """Columns of any type beside the table's, and a bad value, so that they are shown."""
+    """Add columns of any type, and a bad value, so that the error shows them."""
     rows = rows.set_column(0, "age", pa.array([np.inf, *rows["age"].to_pylist()[1:]]))
     for name in rng.sample(["x", "a.b", "", "\x1b[31m", "age", census.LABEL, "y" * 9999], 2):
         rows = rows.append_column(name, strange(rng, len(rows)))
@@ -335,20 +337,22 @@ def further_columns(rng: random.Random, rows: pa.Table) -> pa.Table:
 
 
 def fewer(rng: random.Random, rows: pa.Table) -> pa.Table:
-    """Columns or rows left out."""
+    """Remove columns or rows."""
     if rng.random() < 0.3:
         return rows.slice(0, rng.choice([0, 1]))
     return rows.select(rng.sample(NAMES, rng.randrange(len(NAMES))))
 
 
 def nulls(rng: random.Random, rows: pa.Table) -> pa.Table:
-    for place in rng.sample(range(len(NAMES)), rng.randrange(1, 4)):
-        rows = rows.set_column(place, NAMES[place], pa.nulls(len(rows), rows.schema[place].type))
+    for position in rng.sample(range(len(NAMES)), rng.randrange(1, 4)):
+        rows = rows.set_column(
+            position, NAMES[position], pa.nulls(len(rows), rows.schema[position].type)
+        )
     return rows
 
 
 def in_footer(rng: random.Random, content: bytes) -> bytes:
-    """Bytes changed in what tells the columns, their places and their kinds."""
+    """Change bytes of the footer, which describes the columns."""
     length = int.from_bytes(content[-8:-4], "little")
     if rng.random() < 0.2:
         length = rng.choice([0, 1, length - 1, length + 1, 2**31 - 1, 2**32 - 1])
@@ -375,19 +379,19 @@ PARQUET = {
 }  # fmt: skip
 
 
-def tried(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Read so many broken files; how each is broken, and its outcome.
+def try_many(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Read ``number`` malformed files; yields the kind of damage, the outcome and its reason.
 
-    A warning is an error; a file that keeps its reader for a minute ends the process.
+    A warning is an error, and a file that takes a minute to read ends the process.
     """
     forms = good(folder)
-    for place in range(number):
+    for position in range(number):
         with tempfile.TemporaryDirectory(dir=folder) as one, warnings.catch_warnings():
             warnings.simplefilter("error")
             faulthandler.dump_traceback_later(60, exit=True, file=sys.__stderr__)
             try:
-                kind, path = write(random.Random(f"file {seed} {place}"), forms, Path(one))
-                found, why = referee.outcome(path, Path(one))
+                kind, path = write(random.Random(f"file {seed} {position}"), forms, Path(one))
+                found, why = oracle.outcome(path, Path(one))
             finally:
                 faulthandler.cancel_dump_traceback_later()
-        yield kind, found, f"file {place}, {path.name}: {why}"
+        yield kind, found, f"file {position}, {path.name}: {why}"
