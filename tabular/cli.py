@@ -1,24 +1,27 @@
-"""What the command lines share: options, plain errors, exit codes, signals."""
+"""What the command lines share: options, values from them, error messages, exit codes."""
 
 import os
 import sys
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from tabular import cancel
 from tabular.errors import UserError, one_line
-from tabular.model.hyperparameters import HYPERPARAMETERS, Range
+from tabular.model.hyperparameters import DEFAULTS, HYPERPARAMETERS, Range
+
+Options = TypeVar("Options")
 
 
 class Command(click.Command):
-    """A command that takes ``--max-depth`` for ``--max_depth`` and remembers what was typed.
+    """A command that takes ``--max-depth`` for ``--max_depth`` and keeps what was typed.
 
-    A parameter of a run can be written only once, so ours must be the text that ``mlflow run``
-    recorded, and none may be given twice under two spellings.
+    A parameter of a run can be written only once, so the text that is logged must be the text that
+    ``mlflow run`` recorded, and no option may be given twice under two spellings.
     """
 
-    def __init__(self, *args, help: str, **kwargs):
+    def __init__(self, *args: Any, help: str, **kwargs: Any) -> None:
         settings = {
             "token_normalize_func": lambda name: name.replace("-", "_"),
             "max_content_width": 100,
@@ -33,42 +36,46 @@ class Command(click.Command):
         for option in self.params:
             if given.count(option) > 1:
                 raise click.UsageError(f"{option.name} is given twice.")
-        ctx.meta["typed"] = {p.name: str(typed.get(p.name, p.default)) for p in self.params}
+        ctx.meta["cli_args"] = {p.name: str(typed.get(p.name, p.default)) for p in self.params}
         return super().parse_args(ctx, args)
 
 
 class Int(click.IntRange):
-    """A whole number within bounds, or a word in its place, which gives None."""
+    """An integer within bounds, or a word in its place, which gives None."""
 
     name = "integer"
 
-    def __init__(self, low: int, high: int | None = None, word: str | None = None):
+    def __init__(self, low: int, high: int | None = None, word: str | None = None) -> None:
         super().__init__(low, high)
         self.word = word
 
-    def convert(self, value, param, ctx) -> int | None:
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
         return None if value == self.word else super().convert(value, param, ctx)
 
 
 class Float(click.FloatRange):
-    """A finite number within bounds; XGBoost keeps it in 32 bits."""
+    """A finite number within bounds that 32 bits can hold, as XGBoost keeps it."""
 
     name = "number"
 
-    def convert(self, value, param, ctx) -> float:
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
         number = super().convert(value, param, ctx)
         if number and not 1.2e-38 < abs(number) < 3.4e38:  # nan fails too
             self.fail(f"{value!r} is not a number that 32 bits can hold.", param, ctx)
         return number
 
+    def _describe_range(self) -> str:
+        bounded = self.min is not None or self.max is not None
+        return super()._describe_range() if bounded else ""
+
 
 class CommaList(click.ParamType):
-    """Values of one kind, separated by commas, or a range like 0.01..0.3."""
+    """Values of one type, separated by commas, or a range like 0.01..0.3."""
 
-    def __init__(self, kind: click.ParamType):
+    def __init__(self, kind: click.ParamType) -> None:
         self.kind, self.name = kind, f"{kind.name}s"
 
-    def convert(self, value, param, ctx) -> tuple | Range:
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple | Range:
         if not isinstance(value, str):
             return value
         entries = value.split(",")
@@ -82,8 +89,8 @@ class CommaList(click.ParamType):
         return tuple(self.kind.convert(entry.strip(), param, ctx) for entry in entries)
 
 
-def option(name: str, kind: click.ParamType | None, default, meaning: str) -> Callable:
-    """An option whose help says what it means and what its default is; without one, required."""
+def option(name: str, kind: click.ParamType | None, default: Any, meaning: str) -> Callable:
+    """An option whose help shows meaning and default; without a default it is required."""
     given = {"required": True} if default is None else {"default": default, "show_default": True}
     return click.option(f"--{name}", type=kind, help=meaning, **given)
 
@@ -91,66 +98,87 @@ def option(name: str, kind: click.ParamType | None, default, meaning: str) -> Ca
 def hyperparameter_options(command: Callable, lists: bool = False) -> Callable:
     """Add one option for each hyper-parameter: for a number, or for a list or a range."""
     for p in reversed(HYPERPARAMETERS):
-        whole = isinstance(p.default, int)
-        kind = Int(p.low, p.high) if whole else Float(p.low, p.high, min_open=p.low_excluded)
+        integer = isinstance(p.default, int)
+        kind = Int(p.low, p.high) if integer else Float(p.low, p.high, min_open=p.low_excluded)
         default = p.default
         if lists:
             kind, default = CommaList(kind), ",".join(map(str, p.grid or [p.default]))
-        command = option(p.name, kind, default, f"{p.meaning[0].upper()}{p.meaning[1:]}.")(command)
+        meaning = p.meaning[0].upper() + p.meaning[1:] + "."
+        command = option(p.name, kind, default, meaning)(command)
     return command
 
 
-def common_options(command: Callable) -> Callable:
-    """Add the options that everything which trains has."""
+def run_options(command: Callable) -> Callable:
+    """Add the options of ``tabular.options.RunOptions``."""
     for name, kind, default, meaning in (
         (
             "scheduler",
             None,
             "local",
-            "Of Dask: its address, or local for a cluster in this machine.",
+            "Address of a Dask scheduler; local starts a cluster on this machine.",
         ),
         ("executor", click.Choice(["local", "dask"]), "local", "Where the work is done."),
-        ("register", None, "none", "Registered model that gets a new version; none: none."),
-        ("device", click.Choice(["cpu", "cuda"]), "cpu", "What trains the trees."),
+        (
+            "register",
+            None,
+            "none",
+            "Registered model that gets a new version; none registers nothing.",
+        ),
+        ("device", click.Choice(["cpu", "cuda"]), "cpu", "Device that trains the trees."),
         ("data", None, "auto", "auto, uci, synthetic, synthetic:N (rows) or a folder."),
-        ("seed", Int(0, 2**31 - 1), 0, "Of sampling and of the validation split."),
+        ("seed", Int(0, 2**31 - 1), 0, "Seed of sampling and of the validation split."),
     ):
         command = option(name, kind, default, meaning)(command)
     return command
 
 
+def build(kind: type[Options], ctx: click.Context, options: dict[str, Any], into: str) -> Options:
+    """The options of a command as one value.
+
+    Args:
+        into: the attribute of ``kind`` that takes the hyper-parameters, by name.
+    """
+    options = dict(options)
+    options[into] = {name: options.pop(name) for name in DEFAULTS}
+    return kind(**options, cli_args=ctx.meta["cli_args"])
+
+
 def run(command: click.Command) -> None:
     """Run a command line to its end and exit.
 
-    Status 0: done; 1: the work failed; 2: the user's slip, told in a line; 128 + n: signal n.
-    Under ``mlflow run`` the run exists already: what ended it is written on it.
+    The exit status is 0 if it is done, 1 if the work failed, 2 after a user's mistake, which is
+    reported in one line, and 128 + n after signal n. Under ``mlflow run`` the run exists already,
+    and the reason is written on it.
     """
     cancel.install()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of one small file
     try:
         command.main(standalone_mode=False)
-        cancel.stop_timer()
     except BaseException as error:
+        cancel.stop_timer()
         if number := cancel.received():
-            _tell("ended_by", number.name)
+            _report_end("ended_by", number.name)
             sys.exit(128 + number)
         if isinstance(error, click.ClickException):
-            _tell("error", error.format_message())
+            _report_end("error", error.format_message())
             sys.exit(error.exit_code)
         from tabular.tracking import store
 
         if store.is_permission_denied(error):
             uri = store.redact(store.tracking_uri())
-            _tell("error", f"MLFLOW_TRACKING_URI: {uri} {store.explain_http_status(403)}")
+            _report_end("error", f"MLFLOW_TRACKING_URI: {uri} {store.explain_http_status(403)}")
             sys.exit(UserError.exit_code)
-        _tell("error", f"{type(error).__name__}: {error}")
+        _report_end("error", f"{type(error).__name__}: {error}")
         raise
+    finally:
+        cancel.stop_timer()  # at the interpreter's exit SIGALRM would kill the process
 
 
-def _tell(tag: str, text: str) -> None:
+def _report_end(tag: str, text: str) -> None:
+    """Print why the process ends, and write it on a run that MLflow made and none has opened."""
     line = one_line(text)
     print(f"{tag.replace('_', ' ')}: {line}", file=sys.stderr)
-    if run_id := os.environ.get("MLFLOW_RUN_ID"):  # MLflow's, not yet opened by us
+    if run_id := os.environ.get("MLFLOW_RUN_ID"):
         with cancel.uninterrupted():
             from tabular.tracking import runs
 

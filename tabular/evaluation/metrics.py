@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics
 
-SEARCH_METRICS = {"log_loss": 1, "accuracy": -1, "roc_auc": -1}  # 1: less is better
 CONFIDENCE = 0.95  # of every interval
 BINS = 10  # of predicted probability, in a reliability table
 THRESHOLDS = np.arange(1, 20) / 20
@@ -20,7 +19,7 @@ def search_metrics(
     threshold: float = 0.5,
     sample_weight: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """The metrics in ``SEARCH_METRICS``; arguments as of ``classification_metrics``."""
+    """The metrics in ``options.SEARCH_METRICS``; arguments as of ``classification_metrics``."""
     weights = {"sample_weight": sample_weight}
     return {
         "log_loss": metrics.log_loss(y_true, probability, **weights),

@@ -1,14 +1,11 @@
-"""The child runs of a sweep in the MLflow store: written, found again, adopted, ended."""
+"""The child runs of a sweep in the MLflow store: created, finished, found again, ended."""
 
 import hashlib
 import json
-import math
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import mlflow
 import numpy as np
@@ -16,16 +13,13 @@ import xgboost
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from tabular import cancel
-from tabular.data.sources import Dataset
 from tabular.errors import UserError
-from tabular.model import boosting
 from tabular.model.hyperparameters import config_name
-from tabular.sweep import trials
 from tabular.sweep.space import Config
-from tabular.sweep.trials import PATIENCE_ROUNDS, TrialResult
+from tabular.sweep.trials import PATIENCE_ROUNDS, SweepSpec, TrialResult
 from tabular.tracking import process, runs, store
 
-RESULT_VERSION = 1  # to be raised when the code would give another result for the same point
+RESULT_VERSION = 1  # to be raised when the code would give another result for the same config
 
 PARENT = "mlflow.parentRunId"
 CONFIG, TRIAL, SIZE = "sweep.config", "sweep.trial", "sweep.points"
@@ -34,132 +28,84 @@ CONTEXT = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.so
 VALIDATION = "validation_"
 
 
-@dataclass(frozen=True)
-class SweepSpec:
-    """What all points of a sweep have in common."""
-
-    rows: Dataset
-    device: str
-    seed: int
-    folds: int
-    trees: Sequence[int] | None = None  # a trial is judged at the best of these numbers of trees
-
-    def matrices(self) -> list[tuple]:
-        """Of each fold the rows to train on and to validate on, binned."""
-        parts = boosting.validation_splits(self.rows.train.y, self.seed, self.folds)
-        return [boosting.split_matrices(self.rows.train, part) for part in parts]
-
-    def trial(self, point: Config) -> str:
-        """SHA-256 of everything that decides the result of a trial, its number of trees too."""
-        return self.digest(point, trees=str(self.trees), patience=PATIENCE_ROUNDS)
-
-    def digest(self, point: Config, **more) -> str:
-        """SHA-256 of everything that decides the result of a point."""
-        decisive = more | {
-            "hyperparameters": point,
-            "rows": self.rows.train.digest,
-            "folds": self.folds,
-            "seed": self.seed,
-            "device": self.device,
-            "xgboost": xgboost.__version__,
-            "version": RESULT_VERSION,
-        }
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+def config_digest(spec: SweepSpec, config: Config, **more: str | int) -> str:
+    """SHA-256 of everything that decides the result of a configuration, hexadecimal."""
+    decisive = more | {
+        "hyperparameters": config,
+        "rows": spec.dataset.train.digest,
+        "folds": spec.folds,
+        "seed": spec.seed,
+        "device": spec.device,
+        "xgboost": xgboost.__version__,
+        "version": RESULT_VERSION,
+    }
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-def begin(parent: Run, setting: SweepSpec, point: Config) -> str:
-    """Make the child run of a point, RUNNING, with its lineage; returns its id."""
-    run_id = create(parent, setting, point)
-    log_lineage(setting, run_id)
-    return run_id
+def trial_digest(spec: SweepSpec, config: Config) -> str:
+    """SHA-256 of everything that decides the result of a trial, its number of trees too."""
+    return config_digest(spec, config, trees=str(spec.tree_choices), patience=PATIENCE_ROUNDS)
 
 
-def create(parent: Run, setting: SweepSpec, point: Config) -> str:
-    """Make the child run of a point, RUNNING; returns its id."""
+def create(parent: Run, spec: SweepSpec, config: Config) -> str:
+    """Create the child run of a configuration, RUNNING; returns its id."""
     client = mlflow.MlflowClient()
     tags = {key: parent.data.tags[key] for key in CONTEXT if key in parent.data.tags}
-    tags |= {PARENT: parent.info.run_id} | runs.provenance_tags(setting.rows, setting.device)
-    if setting.trees:
-        tags[TRIAL] = setting.trial(point)
+    tags |= {PARENT: parent.info.run_id} | runs.provenance_tags(spec.dataset, spec.device)
+    if spec.tree_choices:
+        tags[TRIAL] = trial_digest(spec, config)
     else:
-        tags[CONFIG] = setting.digest(point)
-    name = setting.rows.marked(config_name(point))
+        tags[CONFIG] = config_digest(spec, config)
+    name = spec.dataset.qualify(config_name(config))
     return client.create_run(parent.info.experiment_id, tags=tags, run_name=name).info.run_id
 
 
-def log_lineage(setting: SweepSpec, run_id: str) -> None:
-    """Write on a child which rows it was trained on; a second time, nothing changes."""
-    runs.log_inputs(run_id, setting.rows, training=setting.rows.train)
+def finish(spec: SweepSpec, result: TrialResult, when: int | None = None) -> None:
+    """Log a result and its training data on its child run, and end the run, FINISHED or FAILED.
 
-
-def finish(setting: SweepSpec, outcome: TrialResult, when: int | None = None) -> None:
-    """Write a point and what it gave, and end its run, FINISHED or FAILED.
-
-    It is one call for all, because a call takes a server longer than what it holds.
+    Metrics, parameters and tags go in one call, because a call takes a server longer than what it
+    holds.
 
     Args:
-        when: date of the metrics, in ms since 1970; None: now. What is written a second time with
-            the same date stands there once.
+        when: timestamp of the metrics, in ms since 1970; None: now. What is logged a second time
+            with the same timestamp is stored once.
     """
-    point = outcome.point | {"seed": setting.seed, "folds": setting.folds}
+    params = result.config | {"seed": spec.seed, "folds": spec.folds}
     points, tags = [], {}
-    if outcome.error:
-        line = outcome.error[:5000]
+    if result.error:
+        line = result.error[:5000]
         note = f"**error**: {runs.escape_markdown(line)}"
         tags = {"error": line, runs.DESCRIPTION: note}
-        if setting.trees:
-            del point["n_estimators"]  # was to be found
+        if spec.tree_choices:
+            del params["n_estimators"]  # was to be found
     else:
-        when, rounds = when or int(time.time() * 1000), len(outcome.curve)
-        points = [Metric(VALIDATION + k, v, when, rounds) for k, v in outcome.metrics.items()]
-        points += [  # the last round's is among the metrics
-            Metric(f"{VALIDATION}log_loss", float(value), when, step)
-            for step, value in enumerate(outcome.curve[:-1], start=1)
-        ]
-        if setting.trees:
-            name = setting.rows.marked(config_name(outcome.point))
-            tags = {CONFIG: setting.digest(outcome.point), "mlflow.runName": name}
+        points = _metric_points(result, when or int(time.time() * 1000))
+        if spec.tree_choices:
+            name = spec.dataset.qualify(config_name(result.config))
+            tags = {CONFIG: config_digest(spec, result.config), "mlflow.runName": name}
     client = mlflow.MlflowClient()
+    runs.log_inputs(result.run_id, spec.dataset, training=spec.dataset.train)
     client.log_batch(
-        outcome.run_id,
+        result.run_id,
         points,
-        [Param(key, str(value)) for key, value in point.items()],
+        [Param(key, str(value)) for key, value in params.items()],
         [RunTag(key, value) for key, value in tags.items()],
     )
-    status = "FAILED" if outcome.error else "FINISHED"
-    client.set_terminated(outcome.run_id, status)
+    client.set_terminated(result.run_id, "FAILED" if result.error else "FINISHED")
 
 
-def judged(
-    setting: SweepSpec,
-    fits: Iterator[list[Config] | None],
-    folds: list[tuple],
-    workers: int,
-    n_jobs: int,
-    begin: Callable[[list[Config]], list[str]],
-    ahead: float = math.inf,
-    when: int | None = None,
-    stop: threading.Event | None = None,
-) -> Iterator[TrialResult]:
-    """``trials.judged``, each outcome written to its run before it is given.
-
-    Args:
-        n_jobs: threads of a fit.
-        when: as of ``finish``.
-        The rest are those of ``trials.judged``.
-    """
-    options = {"seed": setting.seed, "device": setting.device, "n_jobs": n_jobs}
-    found = trials.judged(fits, folds, workers, begin, ahead, setting.trees, stop, **options)
-    with closing(found):
-        for outcome in found:
-            if stop and stop.is_set():
-                return
-            finish(setting, outcome, when)
-            yield outcome
+def _metric_points(result: TrialResult, when: int) -> list[Metric]:
+    """The metrics at the last round, and the log loss of the rounds before it."""
+    *earlier, _ = result.curve
+    points = [Metric(VALIDATION + k, v, when, len(earlier) + 1) for k, v in result.metrics.items()]
+    return points + [
+        Metric(f"{VALIDATION}log_loss", float(value), when, step)
+        for step, value in enumerate(earlier, start=1)
+    ]
 
 
 def curve(run_id: str) -> np.ndarray:
-    """The validation log loss of a child run after each round, shape (n_estimators,)."""
+    """The validation log loss of a child run after each round, (n_estimators,)."""
     return np.array(store.recorded_value(store.find_run(run_id), f"{VALIDATION}log_loss", []))
 
 
@@ -167,8 +113,8 @@ def curve(run_id: str) -> np.ndarray:
 def ensure_children_ended(parent: Run) -> Iterator[None]:
     """However the body ends, no child of ``parent`` reads RUNNING afterwards.
 
-    After an undisturbed one that is a child that the store made twice, because its first answer
-    got lost on the way.
+    After an undisturbed body that is a child that the store created twice, because its first
+    response was lost on the way.
     """
     reason = "made twice"
     try:
@@ -181,48 +127,55 @@ def ensure_children_ended(parent: Run) -> Iterator[None]:
     finally:
         with cancel.uninterrupted():
             try:
-                ours = f"attributes.status = 'RUNNING' and tags.`{PARENT}` = '{parent.info.run_id}'"
-                for child in store.search_runs(ours, parent.info.experiment_id):
+                running = f"attributes.status = 'RUNNING' and tags.`{PARENT}` = "
+                condition = f"{running}'{parent.info.run_id}'"
+                for child in store.search_runs(condition, parent.info.experiment_id):
                     _kill(child, reason)
             except Exception as error:
                 print(f"not ended: {str(error)[:500]}", file=sys.stderr)
+                runs.shorten_http_timeouts(1)
 
 
 def end_orphaned_runs(parent: Run) -> list[str]:
     """End the runs of the experiment that read RUNNING and whose process is certainly gone.
 
     Returns:
-        Ids of other runs that read RUNNING and are no child of any.
+        Ids of the other runs that read RUNNING and are no child of any run.
     """
-    dead, others = left_running(parent.info.experiment_id)
-    end(dead)
+    orphaned, others = left_running(parent.info.experiment_id)
+    end(orphaned)
     return [run.info.run_id for run in others if run.info.run_id != parent.info.run_id]
 
 
 def left_running(experiment_id: str) -> tuple[list[Run], list[Run]]:
     """Runs that read RUNNING: those whose process is certainly gone; others that are no child."""
-    dead, others = [], []
+    orphaned, others = [], []
     for run in store.search_runs("attributes.status = 'RUNNING'", experiment_id):
         author = store.find_run(run.data.tags.get(PARENT, "")) or run
         if process.is_gone(author.data.tags.get(runs.PROCESS, "")):
-            dead.append(run)
+            orphaned.append(run)
         elif author is run:
             others.append(run)
-    return dead, others
+    return orphaned, others
 
 
-def end(dead: list[Run]) -> None:
+def end(orphaned: list[Run]) -> None:
     """End runs whose process is gone, as KILLED."""
-    for run in dead:
+    for run in orphaned:
         _kill(run, "its process was gone")
+
+
+def _kill(run: Run, reason: str) -> None:
+    client = mlflow.MlflowClient()
+    client.set_tag(run.info.run_id, "ended_by", reason)
+    client.set_terminated(run.info.run_id, "KILLED")
 
 
 def require_resumable(resume: str) -> None:
     """Raise ``UserError`` unless ``resume`` is auto, never or the run id of a sweep."""
     if resume in ("auto", "never"):
         return
-    with cancel.uninterrupted():
-        run = store.find_run(resume)
+    run = store.find_run(resume)
     if not run or SIZE not in run.data.tags:
         raise UserError(
             f"resume: expected auto, never or the run id of a sweep, got {resume!r}, which is none "
@@ -231,65 +184,63 @@ def require_resumable(resume: str) -> None:
 
 
 def find_finished(
-    parent: Run, setting: SweepSpec, how: str
+    parent: Run, spec: SweepSpec, resume: str
 ) -> Callable[[Config], TrialResult | None]:
-    """What looks up what a FINISHED child of an earlier sweep already holds for a point.
+    """A function that returns the result of a configuration from an earlier sweep's child run.
 
-    Children of a sweep that did not finish move to ``parent`` when they are looked up; those of a
-    finished one, of one that still runs and of another experiment stay where they are.
+    A child of a sweep that did not finish moves to ``parent`` when it is looked up; one of a
+    finished sweep, of a sweep that still runs or of another experiment stays where it is.
+
+    Args:
+        resume: auto, never, or the run id of the sweep whose children are used.
     """
-    client, where, only = mlflow.MlflowClient(), parent, None
-    if how not in ("auto", "never"):
-        where = client.get_run(how)
-        only = {how, *where.data.tags.get(RESUMED_FROM, how).split(",")}
-    tag, digest = (TRIAL, setting.trial) if setting.trees else (CONFIG, setting.digest)
-    found, earlier, used = {}, {}, []
-    finished = f"attributes.status = 'FINISHED' and tags.`{tag}` != ''"
-    experiment_id = where.info.experiment_id
-    for child in [] if how == "never" else store.search_runs(finished, experiment_id):
-        if not only or child.data.tags.get(PARENT, "") in only:
+    client, source, allowed = mlflow.MlflowClient(), parent, None
+    if resume not in ("auto", "never"):
+        source = client.get_run(resume)
+        allowed = {resume, *source.data.tags.get(RESUMED_FROM, resume).split(",")}
+    tag, digest = (TRIAL, trial_digest) if spec.tree_choices else (CONFIG, config_digest)
+    found: dict[str, Run] = {}
+    condition = f"attributes.status = 'FINISHED' and tags.`{tag}` != ''"
+    experiment_id = source.info.experiment_id
+    for child in [] if resume == "never" else store.search_runs(condition, experiment_id):
+        if not allowed or child.data.tags.get(PARENT, "") in allowed:
             found.setdefault(child.data.tags[tag], child)
+    earlier: dict[str, Run | None] = {}
 
-    def look_up(point: Config) -> TrialResult | None:
-        child = found.get(digest(point))
+    def look_up(config: Config) -> TrialResult | None:
+        child = found.get(digest(spec, config))
         if not child:
             return None
-        of = child.data.tags.get(PARENT, "")
-        if of not in earlier:
-            earlier[of] = store.find_run(of)
-            used.extend(filter(None, [of]))
-            client.set_tag(parent.info.run_id, RESUMED_FROM, ",".join(used)[:5000])
-        ended = earlier[of] is None or earlier[of].info.status in ("FAILED", "KILLED")
-        adopted = ended and experiment_id == parent.info.experiment_id
-        if adopted:
+        sweep_id = child.data.tags.get(PARENT, "")
+        if sweep_id not in earlier:
+            earlier[sweep_id] = store.find_run(sweep_id)
+            used = ",".join(filter(None, earlier))[:5000]
+            client.set_tag(parent.info.run_id, RESUMED_FROM, used)
+        sweep = earlier[sweep_id]
+        unfinished = sweep is None or sweep.info.status in ("FAILED", "KILLED")
+        adopt = unfinished and experiment_id == parent.info.experiment_id
+        if adopt:
             client.set_tag(child.info.run_id, PARENT, parent.info.run_id)
-        return _outcome(point, child, "adopted" if adopted else "reused")
+        return _recorded_result(config, child, "adopted" if adopt else "reused")
 
     return look_up
 
 
-def _outcome(point: Config, child: Run, source: str) -> TrialResult:
-    """What a FINISHED child holds."""
-    metrics = child.data.metrics.items()
+def _recorded_result(config: Config, child: Run, source: str) -> TrialResult:
+    """The result that a FINISHED child run holds."""
     return TrialResult(
-        point | {"n_estimators": int(child.data.params["n_estimators"])},
-        {name.removeprefix(VALIDATION): value for name, value in metrics},
+        config | {"n_estimators": int(child.data.params["n_estimators"])},
+        {name.removeprefix(VALIDATION): value for name, value in child.data.metrics.items()},
         run_id=child.info.run_id,
         source=source,
     )
 
 
-def result_of_lost_fit(setting: SweepSpec, point: Config, run_id: str, reason: str) -> TrialResult:
-    """The outcome of a point whose worker was lost: that of its run, or a failure."""
+def result_of_lost_fit(spec: SweepSpec, config: Config, run_id: str, reason: str) -> TrialResult:
+    """The result of a configuration whose worker was lost: that of its run, or a failure."""
     child = store.find_run(run_id)
-    if child.info.status == "FINISHED":
-        return _outcome(point, child, "computed")
-    outcome = TrialResult(point, error=reason, run_id=run_id)
-    finish(setting, outcome)
-    return outcome
-
-
-def _kill(run: Run, reason: str) -> None:
-    client = mlflow.MlflowClient()
-    client.set_tag(run.info.run_id, "ended_by", reason)
-    client.set_terminated(run.info.run_id, "KILLED")
+    if child and child.info.status == "FINISHED":
+        return _recorded_result(config, child, "computed")
+    result = TrialResult(config, error=reason, run_id=run_id)
+    finish(spec, result)
+    return result

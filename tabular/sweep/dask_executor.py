@@ -1,79 +1,81 @@
-"""The fits of a sweep on the workers of a Dask cluster, whatever becomes of them."""
+"""The shared fits of a sweep on the workers of a Dask cluster, which may come and go."""
 
 import pickle
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
 
+import dask
+from distributed import CancelledError, Client, Future, KilledWorker, get_worker
 from mlflow.entities import Run
 
+from tabular import cancel
 from tabular.cluster.connection import (
     ANSWER_SECONDS,
     CONNECTION_LOST,
     Requirements,
+    capacity,
     live_workers,
     missing_requirement,
     on_worker,
 )
+from tabular.cluster.connection import (
+    connect as connect_client,
+)
 from tabular.errors import WorkFailed
 from tabular.sweep import child_runs
+from tabular.sweep.executors import MakeExecutor, allocate_cores
+from tabular.sweep.options import SweepOptions
 from tabular.sweep.space import Config
-from tabular.sweep.trials import TrialResult
+from tabular.sweep.trials import Matrices, Stopped, SweepSpec, TrialResult, run_shared_fit
 
-NO_WORKER_SECONDS = 300  # seconds without any worker after which a sweep fails
+NO_WORKER_SECONDS = 300  # without any worker, after which a sweep fails
 LOCK = threading.Lock()  # of a worker's process
 
 
 @dataclass
 class WorkerContext:
-    """What all fits of a sweep share; a worker gets it once and bins its rows once."""
+    """What all fits of a sweep share: a worker gets it once and bins its rows once."""
 
-    setting: child_runs.SweepSpec
-    needs: Requirements
-    folds: list[tuple] | None = field(default=None, init=False)
+    spec: SweepSpec
+    required: Requirements
+    folds: list[Matrices] | None = field(default=None, init=False)
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"folds": None}
 
-    def prepare(self) -> list[tuple]:
-        """Rows as ``child_runs.SweepSpec.matrices`` gives them."""
+    def prepare(self) -> list[Matrices]:
+        """The matrices of each fold; a worker that joined after the start is checked first."""
         with LOCK:
             if self.folds is None:
-                if lack := missing_requirement(self.needs):
-                    raise WorkFailed(f"a worker {lack}")
-                self.folds = self.setting.matrices()
+                if missing := missing_requirement(self.required):
+                    raise WorkFailed(f"a worker {missing}")
+                self.folds = self.spec.matrices()
             return self.folds
 
 
-def judge(
-    bench: WorkerContext, fit: list[Config], run_ids: list[str], n_jobs: int, when: int
-) -> list[TrialResult]:
-    """Judge the points of a shared fit, here on a worker, and write their runs.
+class SharedFit(NamedTuple):
+    """A shared fit that was submitted: its configurations, their runs, and where it is placed.
 
-    The runs are there already, and what is written a second time stands there once: a worker that
-    was given up and wakes again does no harm.
+    ``when`` is the timestamp of its metrics, in ms since 1970.
     """
-    from distributed import get_worker
 
-    def begin(points: list[Config]) -> list[str]:
-        for run_id in run_ids:
-            child_runs.log_lineage(bench.setting, run_id)
-        return run_ids
-
-    worker = get_worker()
-    stop, fits = _Released(worker.state, worker.get_current_task()), iter([fit])
-    folds = bench.prepare()
-    return [*child_runs.judged(bench.setting, fits, folds, 1, n_jobs, begin, when=when, stop=stop)]
+    configs: list[Config]
+    run_ids: list[str]
+    when: int
+    address: str | None
 
 
 class _Released(threading.Event):
     """Set as soon as nobody wants the result of a task any more."""
 
-    def __init__(self, state, key):
+    def __init__(self, state: Any, key: Any) -> None:
         super().__init__()
         self.state, self.key = state, key
 
@@ -84,84 +86,120 @@ class _Released(threading.Event):
         return super().is_set()
 
 
-def judged(
-    client, run: Run, setting: child_runs.SweepSpec, fits: Iterator, ahead: int, n_jobs: int
-) -> Iterator[TrialResult]:
-    """Outcomes of all points, from workers that have written them.
+def run_on_worker(
+    context: WorkerContext, configs: list[Config], run_ids: list[str], n_jobs: int, when: int
+) -> list[TrialResult] | None:
+    """Run a shared fit, here on a worker, and log its results.
 
-    The runs are made here, so that a point has one, however often it is computed. The points of a
-    lost worker are computed again; those of a fit that four workers died of have failed.
+    The runs exist already, and what is logged a second time is stored once: a worker that was
+    removed and wakes again does no harm.
 
-    Args:
-        run: the parent.
-        fits, ahead: as of ``trials.judged``.
-        n_jobs: threads of a fit.
+    Returns:
+        None where the task was taken from this worker meanwhile.
     """
-    import dask
-    from distributed import CancelledError, KilledWorker
-
-    test = replace(setting.rows.test, X=setting.rows.test.X[:0], y=setting.rows.test.y[:0])
-    needs = Requirements.of_this_run(setting.device)
-    bench = WorkerContext(replace(setting, rows=replace(setting.rows, test=test)), needs)
-    # a task and not scattered, so that the scheduler can make it again when its workers are lost;
-    # and in bytes, because the scheduler has no code of ours
-    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
-        shared = client.submit(pickle.loads, pickle.dumps(bench), pure=False)
-    news, in_hand = SimpleQueue(), {}
-
-    def submit(fit: list[Config], run_ids: list[str], when: int) -> None:
-        workers = live_workers(client)
-        load = Counter(where for *_, where in in_hand.values())
-        where = min(workers, key=lambda w: load[w] / workers[w]["nthreads"], default=None)
-        # Dask left alone would give all to the one that has the rows
-        place = {"workers": where, "allow_other_workers": True} if where else {}
-        arguments = shared, fit, run_ids, n_jobs, when
-        future = client.submit(on_worker(judge), *arguments, pure=False, **place)
-        in_hand[future] = fit, run_ids, when, where
-        future.add_done_callback(news.put)
-
+    worker = get_worker()
+    released = _Released(worker.state, worker.get_current_task())
+    folds, spec = context.prepare(), context.spec
     try:
+        results = run_shared_fit(spec, folds, configs, run_ids, n_jobs, released.is_set)
+    except Stopped:
+        return None
+    for result in results:
+        child_runs.finish(spec, result, when)
+    return results
+
+
+@contextmanager
+def connect(options: SweepOptions) -> Iterator[MakeExecutor]:
+    """What makes the executor of ``executor=dask``, once the cluster is ready."""
+    with connect_client(options.scheduler, options.device, options.workers) as client:
+        yield partial(DaskExecutor, client, workers=options.workers)
+
+
+class DaskExecutor:
+    """Workers of a Dask cluster.
+
+    The child runs are created here, so that a configuration has one, however often it is computed.
+    The fits of a lost worker are computed again; one that four workers died of has failed.
+    """
+
+    def __init__(
+        self, client: Client, parent: Run, spec: SweepSpec, n_fits: int, workers: int | None = None
+    ) -> None:
+        self.client, self.parent, self.spec = client, parent, spec
+        cores = capacity(client, spec.device)
+        self.workers, self.n_jobs = allocate_cores(max(1, n_fits), workers, spec.device, cores)
+        self.max_in_flight = 2 * self.workers
+        self._finished: SimpleQueue = SimpleQueue()
+        self._in_flight: dict[Future, SharedFit] = {}
+        dataset = spec.dataset
+        test = replace(dataset.test, X=dataset.test.X[:0], y=dataset.test.y[:0])  # is not needed
+        context = WorkerContext(
+            replace(spec, dataset=replace(dataset, test=test)),
+            Requirements.of_this_process(spec.device),
+        )
+        # a task and not scattered, so that the scheduler can make it again when its workers are
+        # lost; and in bytes, because the scheduler has no code of ours
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+            self._context = client.submit(pickle.loads, pickle.dumps(context), pure=False)
+
+    def submit(self, configs: list[Config]) -> None:
+        """Create the child runs of a shared fit, and send it to the worker with the least work."""
+        run_ids = [child_runs.create(self.parent, self.spec, config) for config in configs]
+        self._send(configs, run_ids, int(time.time() * 1000))
+
+    def _send(self, configs: list[Config], run_ids: list[str], when: int) -> None:
+        workers = live_workers(self.client)
+        load = Counter(fit.address for fit in self._in_flight.values())
+        address = min(workers, key=lambda w: load[w] / workers[w]["nthreads"], default=None)
+        # left alone, Dask would send all fits to the worker that has the rows
+        place = {"workers": address, "allow_other_workers": True} if address else {}
+        arguments = self._context, configs, run_ids, self.n_jobs, when
+        future = self.client.submit(on_worker(run_on_worker), *arguments, pure=False, **place)
+        self._in_flight[future] = SharedFit(configs, run_ids, when, address)
+        future.add_done_callback(self._finished.put)
+
+    def next_results(self) -> list[TrialResult]:
+        """Wait for one shared fit; returns its results, which a worker has logged."""
         while True:
-            while len(in_hand) < ahead and (fit := next(fits, None)):
-                run_ids = [child_runs.create(run, setting, point) for point in fit]
-                submit(fit, run_ids, int(time.time() * 1000))
-            if not in_hand:
-                return
-            future = _next(client, news, in_hand)
-            fit, run_ids, when, _ = in_hand[future]
+            future = self._next_future()
+            fit = self._in_flight[future]
             try:
-                outcomes = future.result(timeout=ANSWER_SECONDS)
-            except CancelledError:  # the scheduler has forgotten all: it was started anew, or lost
+                results = future.result(timeout=ANSWER_SECONDS)
+            except CancelledError:  # the scheduler was restarted, or is lost
                 raise WorkFailed(CONNECTION_LOST) from None
             except KilledWorker:
-                outcomes = [
-                    child_runs.result_of_lost_fit(setting, point, run_id, "workers died of it")
-                    for point, run_id in zip(fit, run_ids, strict=True)
+                results = [
+                    child_runs.result_of_lost_fit(self.spec, config, run_id, "workers died of it")
+                    for config, run_id in zip(fit.configs, fit.run_ids, strict=True)
                 ]
             except OSError as error:  # who holds it is silent or lost; Dask will compute it again
                 if future.status == "error" and error is future.exception():
                     raise
-                future.add_done_callback(news.put)
+                future.add_done_callback(self._finished.put)
                 continue
-            del in_hand[future]
-            if len(outcomes) < len(fit):  # it was taken from the worker, and given back
-                submit(fit, run_ids, when)
-            else:
-                yield from outcomes
-    finally:
-        if client.status == "running":
-            client.cancel([*in_hand])
+            del self._in_flight[future]
+            if results is not None:
+                return results
+            self._send(fit.configs, fit.run_ids, fit.when)  # taken from its worker, and given back
 
+    def _next_future(self) -> Future:
+        """The next of the futures that is done, failed or cancelled."""
+        last_seen = time.monotonic()
+        while True:
+            cancel.check()
+            with suppress(Empty):
+                if (future := self._finished.get(timeout=0.5)) in self._in_flight:
+                    return future
+                continue
+            if live_workers(self.client, 1):
+                last_seen = time.monotonic()
+            elif time.monotonic() > last_seen + NO_WORKER_SECONDS:
+                raise WorkFailed(
+                    f"scheduler: for {NO_WORKER_SECONDS} seconds there has been no worker"
+                )
 
-def _next(client, news: SimpleQueue, in_hand: dict):
-    """The next of the futures that is done, failed or cancelled."""
-    last_seen = time.monotonic()
-    while True:
-        with suppress(Empty):
-            if (future := news.get(timeout=1)) in in_hand:
-                return future
-            continue
-        if live_workers(client, 1):
-            last_seen = time.monotonic()
-        elif time.monotonic() > last_seen + NO_WORKER_SECONDS:
-            raise WorkFailed(f"scheduler: for {NO_WORKER_SECONDS} seconds there has been no worker")
+    def close(self) -> None:
+        """Cancel the fits that still run."""
+        if self.client.status == "running":
+            self.client.cancel([*self._in_flight])

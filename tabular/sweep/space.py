@@ -1,30 +1,31 @@
-"""A grid of hyper-parameters: its points, those that one fit serves, and the best of them."""
+"""The search space of a sweep: the configurations of a grid, and the fits that they share."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
+from typing import Any
 
 from tabular.errors import UserError
 from tabular.model.hyperparameters import DEFAULTS, Range
-
-METRICS = {"log_loss": 1, "accuracy": -1, "roc_auc": -1}  # 1: less is better
+from tabular.options import SEARCH_METRICS
 
 Config = dict[str, int | float]
+SearchSpace = dict[str, "tuple | Range"]  # values, or a range of values, by hyper-parameter
 
 
-def grid_configs(lists: dict[str, tuple], max_points: int) -> list[Config]:
+def grid_configs(space: SearchSpace, max_points: int) -> list[Config]:
     """Every combination of the values of all hyper-parameters, each once.
 
     Raises:
-        UserError: there are more than ``max_points``, or a range has no end of values.
+        UserError: there are more than ``max_points``, or a range is given.
     """
-    for name, span in lists.items():
-        if isinstance(span, Range):
+    for name, values in space.items():
+        if isinstance(values, Range):
             raise UserError(
-                f"{name}: a grid needs a list, got the range {span}; "
+                f"{name}: a grid needs a list, got the range {values}; "
                 "list the values, or draw from ranges with sampler=random or sampler=tpe"
             )
-    values = [tuple(dict.fromkeys(lists[name])) for name in DEFAULTS]
+    values = [tuple(dict.fromkeys(space[name])) for name in DEFAULTS]
     if (size := math.prod(map(len, values))) > max_points:
         raise UserError(
             f"max_points: the grid has {size:,} points, more than {max_points:,}; "
@@ -33,76 +34,77 @@ def grid_configs(lists: dict[str, tuple], max_points: int) -> list[Config]:
     return [dict(zip(DEFAULTS, combination, strict=True)) for combination in product(*values)]
 
 
-def config_key(point: Config) -> tuple:
-    """What tells a point of a grid from the others."""
-    return tuple(point.values())
+def config_key(config: Config) -> tuple:
+    """A hashable value that identifies a configuration."""
+    return tuple(config.values())
 
 
-def varied_names(grid_configs: Iterable[Config]) -> list[str]:
-    """The hyper-parameters that are not the same everywhere."""
-    grid_configs = [*grid_configs]
-    return [name for name in grid_configs[0] if len({point[name] for point in grid_configs}) > 1]
+def varied_names(configs: Iterable[Config]) -> list[str]:
+    """The hyper-parameters that have more than one value."""
+    configs = [*configs]
+    return [name for name in configs[0] if len({config[name] for config in configs}) > 1]
 
 
-def shared_fits(grid_configs: Iterable[Config]) -> list[list[Config]]:
-    """Points that differ only in ``n_estimators``, together, fewest trees first; most work first.
+def shared_fits(configs: Iterable[Config]) -> list[list[Config]]:
+    """Groups of configurations that differ only in ``n_estimators``, the most costly group first.
 
-    Boosting is sequential: the first trees of a long fit are the trees of a short one.
+    Boosting is sequential: the first trees of a long fit are the trees of a short one, so one fit
+    serves the whole group. Within a group the fewest trees come first.
     """
-    fits: dict[tuple, list[Config]] = {}
-    for point in sorted(grid_configs, key=lambda point: point["n_estimators"]):
-        shape = tuple(value for name, value in point.items() if name != "n_estimators")
-        fits.setdefault(shape, []).append(point)
-    return sorted(fits.values(), key=lambda fit: sum(fit_cost([fit]).values()), reverse=True)
+    groups: dict[tuple, list[Config]] = {}
+    for config in sorted(configs, key=lambda config: config["n_estimators"]):
+        others = tuple(value for name, value in config.items() if name != "n_estimators")
+        groups.setdefault(others, []).append(config)
+    return sorted(groups.values(), key=lambda fit: sum(fit_cost([fit]).values()), reverse=True)
 
 
-def fit_cost(fits: Iterable[list[Config]]) -> dict[tuple, int]:
-    """What each point adds to its shared fit, by its values, in no unit.
+def fit_cost(fits: Iterable[list[Config]]) -> dict[tuple, int | float]:
+    """What each configuration adds to the time of its shared fit, by its key, in no unit.
 
-    Measured: the time of a round is linear in the depth, and a stump's is not much less.
+    As measured, the time of a round is linear in the depth and has a constant part.
     """
     return {
-        config_key(point): (point["n_estimators"] - trees) * (3 + point["max_depth"])
+        config_key(config): (config["n_estimators"] - trees) * (3 + config["max_depth"])
         for fit in fits
-        for point, trees in zip(fit, [0] + [p["n_estimators"] for p in fit[:-1]], strict=True)
+        for config, trees in zip(fit, [0] + [c["n_estimators"] for c in fit[:-1]], strict=True)
     }
 
 
-def rank_key(point: Config, score: float, metric: str) -> tuple:
-    """A key to sort by, best first; of equal scores the model with room for fewer leaves."""
-    leaves = point["n_estimators"] * 2 ** point["max_depth"]
-    return METRICS[metric] * score, leaves, config_key(point)
+def rank_key(config: Config, score: float, metric: str) -> tuple:
+    """A key that sorts the best first; of equal scores the model with room for fewer leaves."""
+    leaves = config["n_estimators"] * 2 ** config["max_depth"]
+    return SEARCH_METRICS[metric] * score, leaves, config_key(config)
 
 
-class Grid:
-    """All points of a grid as work to do.
+class GridSearch:
+    """All configurations of a grid.
 
     Attributes:
-        trees: None: every point is judged at its own number of trees.
-        total, done: work in no unit; all of it, and what was heard of.
+        tree_choices: None: every configuration has its own number of trees.
+        total, done: the cost of all fits, and of those that have results; in no unit.
     """
 
-    trees = None
+    tree_choices = None
+    noun = "point"
 
-    def __init__(self, grid_configs: list[Config]):
-        self.points, self.n_points = grid_configs, len(grid_configs)
+    def __init__(self, configs: list[Config]) -> None:
+        self.configs, self.n_configs = configs, len(configs)
 
     def __str__(self) -> str:
-        return (
-            f"grid   points: {self.n_points:,}, fits they share: {len(shared_fits(self.points)):,}"
-        )
+        fits = f"{len(shared_fits(self.configs)):,}"
+        return f"grid   points: {self.n_configs:,}, fits they share: {fits}"
 
-    def start(self, known: Callable[[Config], object]) -> int:
-        """Leave out what is known; returns the number of fits that remain."""
-        self.rest = shared_fits(point for point in self.points if not known(point))
-        self.work, self.done = fit_cost(self.rest), 0
-        self.total = sum(self.work.values())
-        return len(self.rest)
+    def start(self, cached: Callable[[Config], Any]) -> int:
+        """Leave out the configurations with a cached result; returns the number of fits left."""
+        self.remaining = shared_fits(config for config in self.configs if not cached(config))
+        self.cost, self.done = fit_cost(self.remaining), 0
+        self.total = sum(self.cost.values())
+        return len(self.remaining)
 
-    def fits(self, ahead: int) -> Iterator[list[Config]]:
-        """One fit after the other, most work first."""
-        return iter(self.rest)
+    def fits(self, max_in_flight: int) -> Iterator[list[Config]]:
+        """One shared fit after the other, the most costly first."""
+        return iter(self.remaining)
 
-    def tell(self, outcome) -> None:
-        """Hear what a point gave."""
-        self.done += self.work[config_key(outcome.point)]
+    def tell(self, result: Any) -> None:
+        """Take note of a ``trials.TrialResult``."""
+        self.done += self.cost[config_key(result.config)]

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 
@@ -54,7 +54,11 @@ def start_run(name: str) -> Iterator[Run]:
 def _open_run(name: str) -> Run:
     resumed = "MLFLOW_RUN_ID" in os.environ
     own_name = None if resumed else os.environ.get("MLFLOW_RUN_NAME", name)
-    opened = mlflow.start_run(run_name=own_name, tags={PROCESS: process.identity()})
+    tags = {PROCESS: process.identity()}
+    # a new SQLite store is being migrated now, and must not be left half migrated
+    local = store.is_local(store.tracking_uri())
+    with cancel.uninterrupted() if local else nullcontext():
+        opened = mlflow.start_run(run_name=own_name, tags=tags)
     run = _redact_tags(opened)
     store.require_artifacts(mlflow.MlflowClient().get_experiment(run.info.experiment_id))
     if resumed and _is_generated(run.info.run_name or ""):

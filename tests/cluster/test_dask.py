@@ -239,7 +239,7 @@ class Refusing(http.server.BaseHTTPRequestHandler):
 ])  # fmt: skip
 def test_a_worker_that_cannot_do_the_work_says_why(monkeypatch, change, message):
     """Called where it would be: in a process whose environment a stranger has set."""
-    needs = connection.Requirements.of_this_run("cpu")
+    needs = connection.Requirements.of_this_process("cpu")
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
     monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "false")
     monkeypatch.setattr(mlflow, "set_tracking_uri", lambda uri: monkeypatch.setenv(
@@ -262,14 +262,14 @@ def test_a_password_does_not_travel(monkeypatch):
         ("http://ml.example.org", "http://ml.example.org"),
     ):
         monkeypatch.setattr(connection.store, "tracking_uri", lambda uri=uri: uri)
-        assert connection.Requirements.of_this_run("cpu").uri == sent
+        assert connection.Requirements.of_this_process("cpu").uri == sent
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["train.py", "sweep.py"])
 @pytest.mark.parametrize(("options", "message"), [
     (["--executor", "spark"], "error: Invalid value for '--executor': 'spark' is not one of"),
-    (["--scheduler", "tcp://10.0.0.1:8786"], "error: scheduler: tcp://10.0.0.1:8786 is for execut"),
+    (["--scheduler", "tcp://10.0.0.1:8786"], "error: scheduler: tcp://10.0.0.1:8786 needs execut"),
     (["--executor", "dask", "--scheduler", "10.0.0.1"], "error: scheduler: expected local or an"),
     (["--executor", "dask", "--scheduler", "tcp://127.0.0.1:9"],
      "error: scheduler: tcp://127.0.0.1:9 does not answer; start dask scheduler"),

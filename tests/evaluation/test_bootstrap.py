@@ -7,7 +7,8 @@ import pytest
 
 from tabular import cancel
 from tabular.evaluation import bootstrap
-from tabular.evaluation.metrics import SEARCH_METRICS, classification_metrics
+from tabular.evaluation.metrics import classification_metrics
+from tabular.options import SEARCH_METRICS
 
 
 def simulate(n, seed, *noise):

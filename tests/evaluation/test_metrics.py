@@ -5,6 +5,7 @@ import pytest
 import scipy.stats
 
 from tabular.evaluation import metrics
+from tabular.options import SEARCH_METRICS
 
 Y = np.array([0, 0, 1, 1, 1])
 P = np.array([0.1, 0.6, 0.5, 0.8, 0.2])
@@ -46,7 +47,7 @@ def test_a_weight_counts_a_row_as_often():
 
 
 def test_search_metrics_are_those_that_a_search_can_choose_by():
-    assert set(metrics.search_metrics(Y, P)) == set(metrics.SEARCH_METRICS)
+    assert set(metrics.search_metrics(Y, P)) == set(SEARCH_METRICS)
 
 
 def test_a_histogram_counts_rows_by_label_and_step_of_probability():

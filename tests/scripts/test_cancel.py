@@ -1,64 +1,42 @@
 """A signal ends a run as KILLED wherever it arrives, and never leaves one RUNNING."""
 
-import subprocess
-import sys
+import os
+import signal
+import time
+from pathlib import Path
 
 import mlflow
 import pytest
 
-from tests.helpers import PROJECT, the_run
+from tabular import cancel
+from tests.helpers import the_run
 
-# The signal arrives as the named function begins; `how` is what the code around makes of it.
-SCRIPT = """
-import importlib, os, signal, sys
-sys.path.insert(0, {project!r})
-import train
-from tabular import cli
-
-module, name = {place!r}.rsplit(".", 1)
-module = importlib.import_module(module)
-original = getattr(module, name)
-
-def struck(*args, **kwargs):
-    try:
-        os.kill(os.getpid(), signal.SIGTERM)
-        for _ in range(1000):
-            pass
-    except BaseException:
-        if {how!r} == "raised":
-            raise
-        if {how!r} == "disguised":
-            raise ValueError("an error of the code that the signal broke into")
-    return original(*args, **kwargs)
-
-setattr(module, name, struck)
-sys.argv = ["train.py", "--data", {data!r}, "--n_estimators", "3", "--register", "struck"]
-cli.run(train.main)
-"""
+STRIKE = Path(__file__).parent / "strike.py"
 
 
 @pytest.fixture
-def struck(run_command, synthetic_folder, tmp_path):
-    for name in ("adult.data", "adult.test"):  # without the marker: registrable rows
+def strike(run_command, synthetic_folder, tmp_path):
+    """Run ``strike.py`` on rows without the marker of synthetic ones, which can be registered."""
+    for name in ("adult.data", "adult.test"):
         lines = (synthetic_folder / name).read_text().splitlines(keepends=True)
         (tmp_path / name).write_text("".join(lines[1:1000]))
 
-    def run(place, how="raised"):
-        code = SCRIPT.format(project=str(PROJECT), place=place, how=how, data=str(tmp_path))
-        return run_command("python", "-c", code)
+    def run(place, how="kept"):
+        options = ["--data", tmp_path, "--n_estimators", "3", "--register", "struck"]
+        return run_command("python", STRIKE, place, how, *options)
 
     return run
 
 
 @pytest.mark.parametrize(("place", "how"), [
-    ("mlflow.start_run", "raised"),
-    ("tabular.model.boosting.bin_rows", "raised"),
+    ("mlflow.start_run", "kept"),
+    ("tabular.model.boosting.bin_rows", "kept"),
     ("tabular.model.boosting.bin_rows", "disguised"),
-    ("tabular.evaluation.shap.importance_table", "lost"),
-    ("mlflow.pyfunc.log_model", "raised"),
+    ("tabular.evaluation.shap.importance_table", "kept"),
+    ("mlflow.pyfunc.log_model", "kept"),
 ])  # fmt: skip
-def test_a_signal_anywhere_in_a_run_ends_it_as_killed(struck, place, how):
-    done = struck(place, how)
+def test_a_signal_during_a_run_ends_it_as_killed(strike, place, how):
+    done = strike(place, how)
     assert done.returncode == 128 + 15
     assert done.stderr.rstrip().endswith("ended by: SIGTERM")
     assert "Traceback" not in done.stderr
@@ -68,38 +46,80 @@ def test_a_signal_anywhere_in_a_run_ends_it_as_killed(struck, place, how):
     assert not mlflow.MlflowClient().search_registered_models()
 
 
-def test_a_signal_before_the_run_makes_none(struck, no_store):
-    done = struck("tabular.data.sources.load")
+def test_a_signal_before_the_run_starts_none(strike, no_store):
+    done = strike("tabular.data.sources.load")
     assert done.returncode == 128 + 15
 
 
-def test_a_signal_after_the_work_changes_nothing(struck):
-    """The run is being written FINISHED, and that is what it is."""
-    done = struck("mlflow.end_run")
+def test_a_signal_after_the_work_leaves_the_run_finished(strike):
+    """The run is being ended as FINISHED, and that is true."""
+    done = strike("mlflow.end_run")
     assert done.returncode == 0
     assert the_run().info.status == "FINISHED"
 
 
-HOLD = """
-import os, signal
-from tabular import cancel
-
-cancel.PATIENCE = {patience}
-cancel.install()
-try:
-    with cancel.held_off():
-        with cancel.held_off():
-            os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGINT)
-        print("reached")
-except cancel.Cancelled:
-    print(cancel.received().name)
-"""
+@pytest.fixture
+def installed(monkeypatch):
+    """Signal handlers as the scripts have them, for the time of a test."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    monkeypatch.setattr(cancel, "_received", None)
+    monkeypatch.setattr(cancel, "_ignore_until", 0.0)
+    monkeypatch.setattr(cancel, "GRACE_SECONDS", 0.2)
+    cancel.install()
+    yield
+    cancel.stop_timer()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
-@pytest.mark.parametrize(("patience", "printed"), [(3, ["reached", "SIGTERM"]), (0, ["SIGTERM"])])
-def test_a_hold_ends_with_the_outer_one_or_when_somebody_asks_again(patience, printed):
-    """Two signals at once are one request; one that comes much later means it."""
-    command = [sys.executable, "-c", HOLD.format(patience=patience)]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-    assert done.stdout.split() == printed
+def send(number=signal.SIGTERM):
+    os.kill(os.getpid(), number)
+
+
+def test_the_first_signal_raises_at_the_next_check(installed):
+    send()
+    assert cancel.received() is signal.SIGTERM
+    with pytest.raises(cancel.Cancelled):
+        cancel.check()
+
+
+def test_a_wait_without_a_check_is_broken_after_the_grace_period(installed):
+    start = time.monotonic()
+    with pytest.raises(cancel.Cancelled):
+        send()
+        time.sleep(5)
+    assert time.monotonic() - start < 2
+
+
+def test_the_timer_spares_an_uninterrupted_body_and_raises_after_it(installed):
+    done = False
+    with pytest.raises(cancel.Cancelled):
+        with cancel.uninterrupted():
+            with cancel.uninterrupted():
+                send()
+            time.sleep(0.4)
+            done = True
+        time.sleep(5)
+    assert done
+
+
+def test_no_timer_fires_after_a_check_has_raised(installed):
+    send()
+    with pytest.raises(cancel.Cancelled):
+        cancel.check()
+    time.sleep(0.4)  # what ends the run has its time
+
+
+def test_two_signals_at_once_are_one_request(installed):
+    """`mlflow run` passes one Ctrl-C on as two signals."""
+    send()
+    send(signal.SIGINT)
+    assert cancel.received() is signal.SIGTERM
+
+
+def test_a_later_signal_raises_at_once(installed, monkeypatch):
+    monkeypatch.setattr(cancel, "DUPLICATE_SECONDS", 0.0)
+    send()
+    with pytest.raises(cancel.Cancelled), cancel.uninterrupted():
+        send(signal.SIGINT)

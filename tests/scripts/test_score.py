@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import score
+from tabular import scoring
 from tabular.data import census, readers, sources, synthetic, writers
 from tabular.evaluation import metrics
 from tabular.model import boosting
@@ -344,9 +344,9 @@ def test_any_row_scored_from_a_file_is_answered_as_over_rest(
         pa.parquet.write_table(pa.table(columns), folder / "in.parquet")
     unwrapped = served.unwrap_python_model()
     with readers.open_rows(folder / f"in{suffix}", "input") as source:
-        figures = score.score(
+        figures = scoring.score_source(
             source,
-            score.scored_schema(source.schema, ".parquet"),
+            scoring.output_schema(source.schema, ".parquet"),
             folder / "out.parquet",
             lambda X: unwrapped.booster.inplace_predict(unwrapped.encode(X)),
             threshold,

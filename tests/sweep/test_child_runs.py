@@ -1,4 +1,4 @@
-"""The child runs of a sweep: found again, adopted, ended; and whose are left alone."""
+"""The child runs of a sweep: found again, adopted, ended, or left alone."""
 
 import subprocess
 import sys
@@ -12,16 +12,16 @@ from tabular.data import sources
 from tabular.errors import UserError
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.sweep import child_runs
-from tabular.sweep.trials import TrialResult
+from tabular.sweep.trials import SweepSpec, TrialResult
 from tabular.tracking import process, runs
 from tests.helpers import PROJECT
 
-POINTS = [DEFAULTS | {"max_depth": depth} for depth in (1, 2, 3)]
+CONFIGS = [DEFAULTS | {"max_depth": depth} for depth in (1, 2, 3)]
 
 
 @pytest.fixture
-def setting(synthetic_folder):
-    return child_runs.SweepSpec(sources.load(str(synthetic_folder)), "cpu", seed=0, folds=1)
+def spec(synthetic_folder):
+    return SweepSpec(sources.load(str(synthetic_folder)), "cpu", seed=0, folds=1)
 
 
 @pytest.fixture
@@ -44,29 +44,29 @@ def dead():
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True).stdout.strip()
 
 
-def child(parent, setting, point, loss=0.5, finished=True):
-    run_id = child_runs.begin(parent, setting, point)
+def child(parent, spec, config, loss=0.5, finished=True):
+    run_id = child_runs.create(parent, spec, config)
     if finished:
         metrics = {"log_loss": loss, "accuracy": 0.8, "roc_auc": 0.9}
-        outcome = TrialResult(point, metrics, np.array([0.7, 0.6, loss]), run_id=run_id)
-        child_runs.finish(setting, outcome)
+        result = TrialResult(config, metrics, np.array([0.7, 0.6, loss]), run_id=run_id)
+        child_runs.finish(spec, result)
     return run_id
 
 
-def resume(parent, setting, how):
-    look_up = child_runs.find_finished(parent, setting, how)
-    return [outcome for point in POINTS if (outcome := look_up(point))]
+def resume(parent, spec, how):
+    look_up = child_runs.find_finished(parent, spec, how)
+    return [result for config in CONFIGS if (result := look_up(config))]
 
 
 def get(run_id):
     return mlflow.MlflowClient().get_run(run_id)
 
 
-def test_a_child_holds_what_decided_its_result_and_what_came_of_it(setting, parent):
+def test_a_child_holds_what_decided_its_result_and_what_came_of_it(spec, parent):
     run = parent()
-    found = get(child(run, setting, POINTS[1], loss=0.4))
+    found = get(child(run, spec, CONFIGS[1], loss=0.4))
     assert found.info.status == "FINISHED"
-    params = POINTS[1] | {"seed": 0, "folds": 1}
+    params = CONFIGS[1] | {"seed": 0, "folds": 1}
     assert found.data.params == {name: str(value) for name, value in params.items()}
     assert found.data.metrics == {
         "validation_log_loss": 0.4, "validation_accuracy": 0.8, "validation_roc_auc": 0.9,
@@ -74,66 +74,69 @@ def test_a_child_holds_what_decided_its_result_and_what_came_of_it(setting, pare
     assert child_runs.curve(found.info.run_id).tolist() == [0.7, 0.6, 0.4]
     tags = found.data.tags
     assert tags["mlflow.parentRunId"] == run.info.run_id
-    assert tags["sweep.config"] == setting.digest(POINTS[1])
-    assert tags["data.digest"] == setting.rows.digest
+    assert tags["sweep.config"] == child_runs.config_digest(spec, CONFIGS[1])
+    assert tags["data.digest"] == spec.dataset.digest
     assert tags["version.xgboost"] == "3.2.0"
     assert [i.tags[0].value for i in found.inputs.dataset_inputs] == ["training"]
 
 
-def test_the_digest_changes_with_everything_that_decides_and_with_nothing_else(setting):
-    point, rows = POINTS[0], setting.rows
-    digests = [setting.digest(point)] + [
-        replace(setting, **change).digest(point)
+def test_the_digest_changes_with_everything_that_decides_and_with_nothing_else(spec):
+    config, rows = CONFIGS[0], spec.dataset
+    digests = [child_runs.config_digest(spec, config)] + [
+        child_runs.config_digest(replace(spec, **change), config)
         for change in (
             {"device": "cuda"}, {"seed": 1}, {"folds": 3},
-            {"rows": replace(rows, train=replace(rows.train, digest="another"))},
+            {"dataset": replace(rows, train=replace(rows.train, digest="another"))},
         )
-    ] + [setting.digest(point | {"gamma": 0.5})]  # fmt: skip
+    ] + [child_runs.config_digest(spec, config | {"gamma": 0.5})]  # fmt: skip
     assert len(set(digests)) == 6
-    other_test = replace(setting, rows=replace(rows, test=replace(rows.test, digest="another")))
-    assert other_test.digest(dict(reversed(point.items()))) == digests[0]
+    other_test = replace(spec, dataset=replace(rows, test=replace(rows.test, digest="another")))
+    assert child_runs.config_digest(other_test, dict(reversed(config.items()))) == digests[0]
 
 
-def test_a_trial_is_known_by_what_was_drawn_and_as_the_point_that_it_became(setting, parent):
+def test_a_trial_is_known_by_what_was_drawn_and_as_the_point_that_it_became(spec, parent):
     """A sampler draws no number of trees: it is found, and then a grid knows the child too."""
-    trials, run = replace(setting, trees=range(1, 11)), parent()
-    drawn = POINTS[0] | {"n_estimators": 10}
-    run_id = child_runs.begin(run, trials, drawn)
+    trials, run = replace(spec, tree_choices=range(1, 11)), parent()
+    drawn = CONFIGS[0] | {"n_estimators": 10}
+    run_id = child_runs.create(run, trials, drawn)
     assert "n_estimators" not in get(run_id).data.params
     became = drawn | {"n_estimators": 3}
     metrics = {"log_loss": 0.5, "accuracy": 0.8, "roc_auc": 0.9}
-    outcome = TrialResult(became, metrics, np.array([0.7, 0.6, 0.5]), run_id=run_id)
-    child_runs.finish(trials, outcome)
+    result = TrialResult(became, metrics, np.array([0.7, 0.6, 0.5]), run_id=run_id)
+    child_runs.finish(trials, result)
     child = get(run_id)
     assert child.data.params["n_estimators"] == "3"
     assert child.info.run_name == "synthetic depth=1 rate=0.1 trees=3"
     known = child_runs.find_finished(parent(), trials, "auto")
-    assert known(drawn).point == became
+    assert known(drawn).config == became
     assert known(drawn | {"gamma": 1.0}) is None
-    assert child_runs.find_finished(parent(), replace(trials, trees=(5, 10)), "auto")(drawn) is None
-    as_grid = child_runs.find_finished(parent(), setting, "auto")
+    assert (
+        child_runs.find_finished(parent(), replace(trials, tree_choices=(5, 10)), "auto")(drawn)
+        is None
+    )
+    as_grid = child_runs.find_finished(parent(), spec, "auto")
     assert as_grid(became).run_id == run_id
     assert as_grid(drawn) is None
 
 
-def test_a_curve_longer_than_a_batch_is_whole(setting, parent):
-    run_id = child_runs.begin(parent(), setting, POINTS[0])
+def test_a_curve_longer_than_a_batch_is_whole(spec, parent):
+    run_id = child_runs.create(parent(), spec, CONFIGS[0])
     curve = np.linspace(1, 0, 2500)
-    outcome = TrialResult(POINTS[0], {"log_loss": 0.0}, curve, run_id=run_id)
-    child_runs.finish(setting, outcome)
+    result = TrialResult(CONFIGS[0], {"log_loss": 0.0}, curve, run_id=run_id)
+    child_runs.finish(spec, result)
     assert child_runs.curve(run_id).tolist() == curve.tolist()
 
 
-def test_children_of_a_dead_sweep_are_adopted_and_its_running_runs_end(setting, parent, dead):
+def test_children_of_a_dead_sweep_are_adopted_and_its_running_runs_end(spec, parent, dead):
     crashed = parent(dead)
-    done = child(crashed, setting, POINTS[0], loss=0.3)
-    open_ = child(crashed, setting, POINTS[1], finished=False)
+    done = child(crashed, spec, CONFIGS[0], loss=0.3)
+    open_ = child(crashed, spec, CONFIGS[1], finished=False)
     new = parent()
     assert child_runs.end_orphaned_runs(new) == []
-    (outcome,) = resume(new, setting, "auto")
-    assert (outcome.run_id, outcome.source) == (done, "adopted")
-    assert outcome.point == POINTS[0]
-    assert outcome.metrics == {"log_loss": 0.3, "accuracy": 0.8, "roc_auc": 0.9}
+    (result,) = resume(new, spec, "auto")
+    assert (result.run_id, result.source) == (done, "adopted")
+    assert result.config == CONFIGS[0]
+    assert result.metrics == {"log_loss": 0.3, "accuracy": 0.8, "roc_auc": 0.9}
     assert get(done).data.tags["mlflow.parentRunId"] == new.info.run_id
     for run_id in (crashed.info.run_id, open_):
         assert get(run_id).info.status == "KILLED"
@@ -142,49 +145,49 @@ def test_children_of_a_dead_sweep_are_adopted_and_its_running_runs_end(setting, 
     assert get(new.info.run_id).data.tags["sweep.resumed_from"] == crashed.info.run_id
 
 
-def test_children_of_a_finished_sweep_stay_where_they_are(setting, parent):
+def test_children_of_a_finished_sweep_stay_where_they_are(spec, parent):
     finished = parent()
-    done = child(finished, setting, POINTS[0])
+    done = child(finished, spec, CONFIGS[0])
     mlflow.MlflowClient().set_terminated(finished.info.run_id)
-    (outcome,) = resume(parent(), setting, "auto")
-    assert (outcome.run_id, outcome.source) == (done, "reused")
+    (result,) = resume(parent(), spec, "auto")
+    assert (result.run_id, result.source) == (done, "reused")
     assert get(done).data.tags["mlflow.parentRunId"] == finished.info.run_id
 
 
-def test_a_run_that_may_be_alive_is_listed_and_not_touched(setting, parent):
+def test_a_run_that_may_be_alive_is_listed_and_not_touched(spec, parent):
     here = process.identity()
     elsewhere = "elsewhere " + here.split(" ", 1)[1]
     runs = [parent(here), parent(elsewhere), parent("")]
-    open_ = [child(run, setting, POINTS[0], finished=False) for run in runs]
-    done = child(runs[1], setting, POINTS[1])
+    open_ = [child(run, spec, CONFIGS[0], finished=False) for run in runs]
+    done = child(runs[1], spec, CONFIGS[1])
     new = parent()
     assert child_runs.end_orphaned_runs(new) == [run.info.run_id for run in runs]
     assert {get(run_id).info.status for run_id in open_} == {"RUNNING"}
-    (outcome,) = resume(new, setting, "auto")
-    assert (outcome.run_id, outcome.source) == (done, "reused")
+    (result,) = resume(new, spec, "auto")
+    assert (result.run_id, result.source) == (done, "reused")
 
 
-def test_only_the_named_sweep_and_what_it_resumed_is_continued(setting, parent):
+def test_only_the_named_sweep_and_what_it_resumed_is_continued(spec, parent):
     client = mlflow.MlflowClient()
     first, second, third = parent(), parent(), parent()
-    known = [child(first, setting, POINTS[0]), child(second, setting, POINTS[1])]
-    child(third, setting, POINTS[2])
+    known = [child(first, spec, CONFIGS[0]), child(second, spec, CONFIGS[1])]
+    child(third, spec, CONFIGS[2])
     client.set_tag(second.info.run_id, child_runs.RESUMED_FROM, first.info.run_id)
     for run in (first, second, third):
         client.set_terminated(run.info.run_id)
-    found = resume(parent(), setting, second.info.run_id)
-    assert [outcome.run_id for outcome in found] == known
-    assert resume(parent(), setting, "never") == []
+    found = resume(parent(), spec, second.info.run_id)
+    assert [result.run_id for result in found] == known
+    assert resume(parent(), spec, "never") == []
 
 
-def test_a_sweep_of_another_experiment_lends_its_children(setting, parent):
+def test_a_sweep_of_another_experiment_lends_its_children(spec, parent):
     client = mlflow.MlflowClient()
     other = client.create_run(client.create_experiment("other"), tags={child_runs.SIZE: "3"})
-    done = child(other, setting, POINTS[0])
+    done = child(other, spec, CONFIGS[0])
     client.set_terminated(other.info.run_id, "KILLED")
-    assert resume(parent(), setting, "auto") == []
-    (outcome,) = resume(parent(), setting, other.info.run_id)
-    assert (outcome.run_id, outcome.source) == (done, "reused")
+    assert resume(parent(), spec, "auto") == []
+    (result,) = resume(parent(), spec, other.info.run_id)
+    assert (result.run_id, result.source) == (done, "reused")
     assert get(done).data.tags["mlflow.parentRunId"] == other.info.run_id
 
 
@@ -198,10 +201,10 @@ def test_only_a_sweep_can_be_resumed(parent):
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError])
-def test_no_child_is_left_running_however_a_sweep_goes_on(setting, parent, error):
+def test_no_child_is_left_running_however_a_sweep_goes_on(spec, parent, error):
     run, other = parent(), parent()
-    lost, foreign = (child(r, setting, POINTS[0], finished=False) for r in (run, other))
-    done = child(run, setting, POINTS[1])
+    lost, foreign = (child(r, spec, CONFIGS[0], finished=False) for r in (run, other))
+    done = child(run, spec, CONFIGS[1])
     try:
         with child_runs.ensure_children_ended(run):
             if error:

@@ -1,0 +1,79 @@
+"""Training on one split, in this process or on a cluster: one interface for both."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import xgboost
+
+from tabular.data import sources
+from tabular.data.dataset import Split
+from tabular.model import boosting
+from tabular.options import TrainOptions
+
+
+class Trainer(Protocol):
+    """What ``training`` needs to know of where the training rows lie and who trains.
+
+    Splits, indices and matrices are the trainer's own: its methods take what its others return.
+    """
+
+    def read_train(self, path: Path) -> Any:
+        """Read the training split from a file, or from the files of a folder."""
+
+    def validation_splits(self, split: Any, seed: int) -> list:
+        """Indices of the rows to train on and of the rows to validate on, as a list of one."""
+
+    def split_matrices(self, split: Any, indices: Any) -> tuple[Any, Any]:
+        """Binned rows to train on, and rows to validate on."""
+
+    def full_matrix(self, split: Any) -> Any:
+        """All rows, binned."""
+
+    def fit(
+        self,
+        config: dict[str, int | float],
+        train: Any,
+        *,
+        eval_set: Any = None,
+        seed: int = 0,
+        device: str = "cpu",
+        early_stopping_rounds: int = 0,
+    ) -> tuple[xgboost.Booster, list[float]]:
+        """Fit a booster; returns it and the log loss of ``eval_set`` after each round."""
+
+    def predict(
+        self, booster: xgboost.Booster, matrix: Any, n_trees: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and predicted probabilities, each (n_samples,), by the first ``n_trees``."""
+
+    def metrics(self) -> dict[str, float]:
+        """Metrics of the training itself, by name."""
+
+
+class LocalTrainer:
+    """Training in this process."""
+
+    read_train = staticmethod(sources.read_split)
+    split_matrices = staticmethod(boosting.split_matrices)
+    full_matrix = staticmethod(boosting.full_matrix)
+    fit = staticmethod(boosting.fit)
+    predict = staticmethod(boosting.predict)
+
+    def validation_splits(
+        self, split: Split, seed: int, folds: int = 1
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Indices as ``boosting.validation_splits`` draws them."""
+        return boosting.validation_splits(split.y, seed, folds)
+
+    def metrics(self) -> dict[str, float]:
+        """None: the run itself records how long and in how much memory it trained."""
+        return {}
+
+
+@contextmanager
+def connect_trainer(options: TrainOptions) -> Iterator[LocalTrainer]:
+    """The trainer of ``executor=local``, where there is nothing to connect to."""
+    yield LocalTrainer()

@@ -1,0 +1,52 @@
+"""What the command line of a training run or a sweep asks for, as values."""
+
+from dataclasses import dataclass
+
+from tabular.errors import UserError
+
+# What a sweep or a promotion may choose by: 1 where less is better, -1 where more is.
+SEARCH_METRICS = {"log_loss": 1, "accuracy": -1, "roc_auc": -1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Options that training and a sweep share.
+
+    Attributes:
+        data: where the rows come from, as ``data/README.md`` lists it.
+        device: what trains the trees, cpu or cuda.
+        seed: of row and column sampling and of the validation split.
+        register: registered model that gets a new version; none: no version is made.
+        executor: where the work is done, local or dask.
+        scheduler: address of a Dask scheduler; local: a cluster on this machine.
+        cli_args: every option as it was typed, by name.
+
+    Raises:
+        UserError: a scheduler is given without ``executor=dask``.
+    """
+
+    data: str
+    device: str
+    seed: int
+    register: str
+    executor: str
+    scheduler: str
+    cli_args: dict[str, str]
+
+    def __post_init__(self) -> None:
+        if self.executor == "local" and self.scheduler != "local":
+            raise UserError(f"scheduler: {self.scheduler} needs executor=dask, got executor=local")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(RunOptions):
+    """Options of ``train.py``.
+
+    Attributes:
+        config: hyper-parameters by name.
+        early_stopping_rounds: rounds without a better validation log loss after which the number
+            of trees is found; 0 trains ``n_estimators`` trees.
+    """
+
+    config: dict[str, int | float]
+    early_stopping_rounds: int

@@ -1,0 +1,211 @@
+"""Promote a model: compare it with the champion on the test set, and move the aliases."""
+
+from dataclasses import dataclass
+
+import click
+import numpy as np
+import pandas as pd
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+
+from tabular import training
+from tabular.data import census, sources
+from tabular.data.dataset import Dataset, Split
+from tabular.errors import UserError, WorkFailed, one_line
+from tabular.evaluation import bootstrap, fairness
+from tabular.evaluation.metrics import search_metrics
+from tabular.options import SEARCH_METRICS
+from tabular.tracking import logged_model, registry, runs, store
+from tabular.tracking.registry import LoggedModel
+
+CANDIDATE, NAME = "promote.candidate", "promote.name"  # tags of a run
+
+
+@dataclass(frozen=True)
+class PromoteOptions:
+    """Options of ``promote.py``.
+
+    Attributes:
+        model: address of the candidate; none only with ``rollback``.
+        name: registered model whose champion it is to be.
+        metric: what must improve, one of ``SEARCH_METRICS``.
+        min_improvement: what the 95 % interval of the improvement must lie above.
+        max_group_drop: how much accuracy any group may lose.
+        rollback: make the previous version champion again instead.
+        cli_args: every option as it was typed, by name.
+    """
+
+    model: str
+    name: str
+    metric: str
+    min_improvement: float
+    max_group_drop: float
+    rollback: bool
+    cli_args: dict[str, str]
+
+
+def promote(options: PromoteOptions) -> None:
+    """Do all of ``promote.py``.
+
+    Raises:
+        UserError: there is no such model or name.
+        WorkFailed: a check failed; nothing is changed then.
+    """
+    name = options.name
+    registry.require_name("name", name)
+    store.require_reachable()
+    champion = registry.version_by_alias(name, registry.CHAMPION)
+    if options.rollback:
+        roll_back(name, champion, options.cli_args)
+        return
+    if options.model == "none":
+        raise UserError("model: expected the address of a model, such as runs:/<run id>/model")
+    candidate = registry.find_model(options.model)
+    version = registry.find_version(candidate, name)
+    if champion and version and champion.version == version.version:
+        raise UserError(
+            f"model: {options.model} is version {version.version}, the champion of {name}"
+        )
+    tags = candidate.run.data.tags
+    dataset = sources.reload(tags)
+    training.announce(dataset)
+    with runs.start_run(f"promote {candidate.run.info.run_name}") as run:
+        runs.log_params(run, options.cli_args)
+        provenance = runs.provenance_tags(dataset, tags["device"])
+        runs.log_tags(run, provenance | {CANDIDATE: candidate.uri, NAME: name})
+        runs.log_inputs(run.info.run_id, dataset, test=dataset.test)
+        checks = run_checks(candidate, champion, dataset, options)
+        passed = checks["passed"].all()
+        if passed and not version:
+            version = registry.register(candidate.uri, name)
+        log_checks(run, checks, champion, version, count_candidates(name, candidate))
+        if not passed:
+            failed = ", ".join(checks["check"][~checks["passed"]])
+            raise WorkFailed(f"refused, nothing is changed: {failed}")
+        registry.set_champion(version, champion)
+    before = f", version {champion.version} previous" if champion else ", the first"
+    click.echo(f"promoted: version {version.version} of {name} is champion{before}")
+
+
+def roll_back(name: str, champion: ModelVersion | None, cli_args: dict[str, str]) -> None:
+    """Make the previous version champion again."""
+    previous = registry.version_by_alias(name, registry.PREVIOUS)
+    if not champion or not previous:
+        raise UserError(f"rollback: {name} has no version with the alias {registry.PREVIOUS}")
+    with runs.start_run(f"roll back {name}") as run:
+        runs.log_params(run, cli_args)
+        registry.roll_back(champion, previous)
+        note = f"**rolled back** to version {previous.version} by run {run.info.run_id}"
+        registry.log_verdict(champion, {"rolled_back_by": run.info.run_id}, note)
+    click.echo(f"rolled back: version {previous.version} of {name} is champion again")
+
+
+def run_checks(
+    candidate: LoggedModel,
+    champion: ModelVersion | None,
+    dataset: Dataset,
+    options: PromoteOptions,
+) -> pd.DataFrame:
+    """Check the candidate by itself, and against the champion where there is one.
+
+    Returns:
+        One row for each check, with the columns ``check``, ``figure``, ``bound`` and ``passed``.
+    """
+    incumbent = None
+    if champion:
+        address = f"models:/{champion.name}/{champion.version}"
+        incumbent = registry.find_model(address, "name")
+    promised = incumbent.signature if incumbent else logged_model.SIGNATURE
+    breaks = registry.incompatibilities(candidate.signature, promised)
+    origin = dataset.origin
+    checks = [("real_rows", origin, "uci or directory", origin != "synthetic")]
+    for which, model in (("candidate", candidate), ("champion", incumbent)):
+        if model:
+            digest = model.run.data.tags["data.digest"]
+            same = digest == dataset.digest
+            checks.append((f"{which}_data", digest[:8], dataset.digest[:8], same))
+    checks.append(("signature", "; ".join(breaks) or "compatible", "compatible", not breaks))
+    if not breaks:
+        test = dataset.test
+        new = registry.predict(candidate, test)
+        checks += _check_floors(test.y, new)
+        if incumbent:
+            old = registry.predict(incumbent, test)
+            checks.append(_check_improvement(test.y, old, new, options))
+            checks.append(_check_groups(test, old, new, options.max_group_drop))
+    return pd.DataFrame(checks, columns=["check", "figure", "bound", "passed"])
+
+
+def _check_floors(y_true: np.ndarray, probability: np.ndarray) -> list[tuple]:
+    """Whether each metric that has a floor reaches it."""
+    values, checks = search_metrics(y_true, probability), []
+    for name, floor in census.FLOORS.items():
+        sign = SEARCH_METRICS[name]
+        bound = f"at {'most' if sign > 0 else 'least'} {floor}"
+        checks.append((name, f"{values[name]:.4f}", bound, sign * values[name] <= sign * floor))
+    return checks
+
+
+def _check_improvement(
+    y_true: np.ndarray, old: np.ndarray, new: np.ndarray, options: PromoteOptions
+) -> tuple:
+    """Whether the interval of the improvement lies above the bound, by a paired bootstrap."""
+    metric, least = options.metric, options.min_improvement
+    better, worse = (old, new) if SEARCH_METRICS[metric] > 0 else (new, old)
+    gain = search_metrics(y_true, better)[metric] - search_metrics(y_true, worse)[metric]
+    low, high = bootstrap.paired_interval(y_true, better, worse, metric)
+    figure = f"{metric} {gain:+.4f} [{low:+.4f}, {high:+.4f}]"
+    return "improvement", figure, f"interval above {least}", low > least
+
+
+def _check_groups(split: Split, old: np.ndarray, new: np.ndarray, most: float) -> tuple:
+    """Whether no group loses more accuracy than allowed."""
+    before, after = (
+        fairness.group_table(fairness.metric_frames(split.X, split.y, probability >= 0.5))
+        for probability in (old, new)
+    )
+    drop = before["accuracy"] - after["accuracy"]
+    wrong = (drop * after["rows"]).round().astype(int)
+    drop = drop.where(wrong != 1, 0.0)  # one row proves nothing, and is much of a small group
+    worst = drop.idxmax()
+    group, n_rows = one_line(after["group"][worst])[:60], after["rows"][worst]
+    where = f"{group}: {wrong[worst]:+,} of {n_rows:,} rows wrong"
+    return "group_drop", f"{drop[worst]:+.4f} ({where})", f"at most {most}", drop[worst] <= most
+
+
+def count_candidates(name: str, candidate: LoggedModel) -> int:
+    """How many models have been compared on the test set for the name, this one included.
+
+    The more there are, the more likely is it that the best of them is best by chance.
+    """
+    found = store.search_runs(f"tags.`{CANDIDATE}` != ''")
+    compared = {run.data.tags[CANDIDATE] for run in found if run.data.tags.get(NAME) == name}
+    return len(compared | {candidate.uri})
+
+
+def log_checks(
+    run: Run,
+    checks: pd.DataFrame,
+    champion: ModelVersion | None,
+    version: ModelVersion | None,
+    n_compared: int,
+) -> None:
+    """Print the verdict and log it, on the run and on the version where there is one."""
+    verdict = "passed" if checks["passed"].all() else "refused"
+    lines = []
+    for check, figure, bound, passed in checks.itertuples(index=False):
+        click.echo(f"{'passed' if passed else 'FAILED'} {check}: {figure} ({bound})")
+        shown = f"{runs.escape_markdown(figure)} | {runs.escape_markdown(bound)}"
+        lines.append(f"| {check} | {shown} | {'passed' if passed else '**failed**'} |")
+    against = f"version {champion.version}, the champion" if champion else "no champion"
+    note = (
+        f"**{verdict}** against {against}; "
+        f"models compared on these test rows so far: {n_compared}\n\n"
+        "| check | figure | bound | |\n| --- | --- | --- | --- |\n" + "\n".join(lines)
+    )
+    runs.log_artifacts(run, {}, {"verdict.json": checks, "verdict.csv": checks})
+    tags = {"verdict": verdict, "candidates_compared": str(n_compared)}
+    runs.log_tags(run, tags | {runs.DESCRIPTION: note})
+    if version:
+        tags |= {f"verdict.{line.check}": line.figure for line in checks.itertuples()}
+        registry.log_verdict(version, tags | {"verdict.run_id": run.info.run_id}, note)

@@ -1,0 +1,133 @@
+"""Train a past run again from its own record, and compare every result."""
+
+from typing import Any
+
+import click
+import pandas as pd
+from mlflow.entities import Run
+
+from tabular import training
+from tabular.data import sources
+from tabular.data.dataset import Dataset
+from tabular.errors import UserError, WorkFailed
+from tabular.model import boosting
+from tabular.model.hyperparameters import DEFAULTS
+from tabular.sweep import child_runs
+from tabular.sweep.trials import SweepSpec, run_shared_fit
+from tabular.tracking import logged_model, runs, store
+
+
+def reproduce(run_id: str, cli_args: dict[str, str]) -> None:
+    """Do all of ``reproduce.py``: arguments are its options.
+
+    Raises:
+        UserError: there is no such run, or it did not finish.
+        WorkFailed: some result is not identical.
+    """
+    store.require_reachable()
+    past = _require_finished(run_id)
+    dataset = sources.reload(past.data.tags)
+    device = past.data.tags["device"]
+    try:
+        boosting.require_device(device)
+    except UserError as error:
+        click.echo(f"WARNING: {error}; this is on the CPU", err=True)
+        device = "cpu"
+    training.announce(dataset)
+    with runs.start_run(f"reproduce {past.info.run_name}") as run:
+        runs.log_setup(run, cli_args, dataset, device, {"reproduces": run_id})
+        again = repeat_trial if child_runs.CONFIG in past.data.tags else retrain
+        found = again(past, dataset, device)
+        recorded = {name: store.recorded_value(past, name, value) for name, value in found.items()}
+        differing = [name for name in found if found[name] != recorded[name]]
+        for name in differing:
+            click.echo(
+                f"differs {name}: {_show(recorded[name])} recorded, {_show(found[name])} found"
+            )
+        rows = [
+            (name, _show(recorded[name]), _show(found[name]), name not in differing)
+            for name in found
+        ]
+        table = pd.DataFrame(rows, columns=["result", "recorded", "found", "identical"])
+        runs.log_artifacts(run, {}, {"comparison.csv": table})
+        runs.log_tags(run, {"identical": str(not differing).lower()})
+        if differing:
+            raise WorkFailed(
+                f"{len(differing)} of {len(found)} results of run {run_id} are not identical; "
+                f"{likely_reason(past, run, dataset, device)}"
+            )
+    few = ", ".join([*found][:3])
+    click.echo(f"identical: all {len(found)} results of run {run_id} ({few}, ...)")
+
+
+def _require_finished(run_id: str) -> Run:
+    """The run of that id, which trained a model or evaluated a configuration."""
+    past = store.find_run(run_id)
+    if not past or "data.digest" not in past.data.tags or past.info.status != "FINISHED":
+        raise UserError(
+            f"run_id: expected a FINISHED run of train.py or sweep.py, got {run_id!r}, which is "
+            f"{past.info.status if past else 'unknown'} in {store.tracking_uri()}"
+        )
+    return past
+
+
+def retrain(past: Run, dataset: Dataset, device: str) -> dict[str, Any]:
+    """The results, by name, of a run of ``train.py`` or of the winner of a sweep."""
+    params = past.data.params
+    if best := past.data.tags.get(child_runs.BEST):
+        params = params | store.find_run(best).data.params
+    seed, stopping = int(params["seed"]), int(params.get("early_stopping_rounds", 0))
+    indices = boosting.validation_splits(dataset.train.y, seed) if stopping else ()
+    fitted = training.fit(
+        _config(params),
+        dataset.train,
+        seed=seed,
+        device=device,
+        early_stopping_rounds=stopping,
+        validation_indices=indices,
+    )
+    evaluation = training.evaluate(fitted.booster, dataset)
+    return {
+        "model.digest": logged_model.model_digest(fitted.booster),
+        **evaluation.metrics,
+        **{name: value for name, value in fitted.metrics.items() if name != "fit_seconds"},
+        **fitted.curves,
+        **{path: table.to_csv(index=False) for path, table in evaluation.tables.items()},
+    }
+
+
+def repeat_trial(past: Run, dataset: Dataset, device: str) -> dict[str, Any]:
+    """The results, by name, of a child run of a sweep: fitted alone, on all cores."""
+    params = past.data.params
+    spec = SweepSpec(dataset, device, int(params["seed"]), int(params["folds"]))
+    (result,) = run_shared_fit(spec, spec.matrices(), [_config(params)], [past.info.run_id])
+    if result.error:
+        raise WorkFailed(result.error)
+    values = result.metrics | {"log_loss": result.curve.tolist()}
+    return {f"{child_runs.VALIDATION}{name}": value for name, value in values.items()}
+
+
+def _config(params: dict[str, str]) -> dict[str, int | float]:
+    return {name: type(default)(params[name]) for name, default in DEFAULTS.items()}
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, list):
+        return f"{value[-1]} after {len(value)} rounds" if value else "nothing"
+    return " ".join(str(value).split())[:64]
+
+
+def likely_reason(past: Run, run: Run, dataset: Dataset, device: str) -> str:
+    """What else differs between a past run and this one, as far as it was recorded."""
+    commit = "mlflow.source.git.commit"
+    now = runs.provenance_tags(dataset, device) | {commit: run.data.tags.get(commit)}
+    now.pop("data.source")
+    changes = [
+        f"{name} was {past.data.tags.get(name)}, is {value}"
+        for name, value in now.items()
+        if past.data.tags.get(name) != value
+    ]
+    if past.data.params.get("executor", "local") != "local":
+        changes.append(f"executor was {past.data.params['executor']}, is local")
+    likely = "likely because " + "; ".join(changes)
+    return likely if changes else "data, versions, device, machine type and commit are the same"

@@ -1,0 +1,129 @@
+"""Who runs the shared fits of a sweep: one interface, and the threads of this process."""
+
+import itertools
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+import joblib
+from mlflow.entities import Run
+
+from tabular import cancel
+from tabular.sweep import child_runs, trials
+from tabular.sweep.options import SweepOptions
+from tabular.sweep.space import Config
+from tabular.sweep.trials import SweepSpec, TrialResult
+
+# A fit asks for Python's lock every round; it must not wait 5 ms for the thread that logs results.
+SWITCH_SECONDS = 0.0002
+
+
+class Executor(Protocol):
+    """Runs shared fits and logs their child runs.
+
+    Attributes:
+        workers: fits at a time.
+        n_jobs: threads of a fit.
+        max_in_flight: fits that may run or wait for a worker.
+    """
+
+    workers: int
+    n_jobs: int
+    max_in_flight: int
+
+    def submit(self, configs: list[Config]) -> None:
+        """Create the child runs of a shared fit, and queue it."""
+
+    def next_results(self) -> list[TrialResult]:
+        """Wait for one shared fit; returns its results, whose child runs have ended."""
+
+    def close(self) -> None:
+        """Stop the fits that still run."""
+
+
+MakeExecutor = Callable[[Run, SweepSpec, int], Executor]  # of parent run, spec, number of fits
+
+
+def allocate_cores(
+    n_fits: int, workers: int | None, device: str, cores: int | None = None
+) -> tuple[int, int]:
+    """How many fits run at a time, and how many threads each has.
+
+    A fit gains less from a second thread than a second fit does, so there are as many workers as
+    cores or fits. A GPU takes one fit at a time.
+
+    Args:
+        workers: how many the user wants; None leaves it open.
+        cores: None: those of this machine.
+    """
+    cores = cores or joblib.cpu_count()
+    workers = min(n_fits, workers or (1 if device == "cuda" else cores))
+    return workers, max(1, cores // workers)
+
+
+@contextmanager
+def connect(options: SweepOptions) -> Iterator[MakeExecutor]:
+    """What makes the executor of ``executor=local``."""
+    yield partial(LocalExecutor, workers=options.workers)
+
+
+class LocalExecutor:
+    """Threads of this process: XGBoost does not hold Python's lock while it trains.
+
+    All fits share the binned rows.
+    """
+
+    def __init__(
+        self, parent: Run, spec: SweepSpec, n_fits: int, workers: int | None = None
+    ) -> None:
+        self.parent, self.spec = parent, spec
+        n_tasks = max(1, n_fits * spec.folds)
+        self.workers, self.n_jobs = allocate_cores(n_tasks, workers, spec.device)
+        self.max_in_flight = 2 * self.workers
+        self._folds = spec.matrices()
+        self._pool = ThreadPoolExecutor(self.workers)
+        self._finished: SimpleQueue = SimpleQueue()
+        self._stopping = threading.Event()
+        sys.setswitchinterval(SWITCH_SECONDS)
+
+    def submit(self, configs: list[Config]) -> None:
+        """Create the child runs of a shared fit, and queue it, each fold by itself."""
+        run_ids = [child_runs.create(self.parent, self.spec, config) for config in configs]
+        stop = self._stopping.is_set
+        futures = [
+            self._pool.submit(trials.fit_fold, self.spec, fold, configs, self.n_jobs, stop)
+            for fold in self._folds
+        ]
+        n_done = itertools.count(1)
+
+        def done(_: Future) -> None:
+            if next(n_done) == len(futures):
+                self._finished.put((configs, run_ids, futures))
+
+        for future in futures:
+            future.add_done_callback(done)
+
+    def next_results(self) -> list[TrialResult]:
+        """Wait for the folds of one shared fit, and log its results."""
+        while True:
+            cancel.check()
+            try:
+                configs, run_ids, futures = self._finished.get(timeout=0.2)
+                break
+            except Empty:
+                continue
+        fitted = [future.result() for future in futures]
+        results = trials.combine_folds(self.spec, configs, run_ids, fitted)
+        for result in results:
+            child_runs.finish(self.spec, result)
+        return results
+
+    def close(self) -> None:
+        """Stop the fits after their current rounds."""
+        self._stopping.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)

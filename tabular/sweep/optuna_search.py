@@ -1,0 +1,111 @@
+"""Configurations that Optuna draws from lists and ranges, at random or by TPE."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import optuna
+
+from tabular.model.hyperparameters import HYPERPARAMETERS, Hyperparameter, Range
+from tabular.options import SEARCH_METRICS
+from tabular.sweep import space
+from tabular.sweep.space import Config, SearchSpace
+
+
+class OptunaSearch:
+    """The trials of a study: each is one fit, and its best number of trees is found.
+
+    A trial is drawn once all but ``max_in_flight`` of those before it have been told to Optuna, in
+    the order in which they were drawn, whichever ended first. So a study that starts again draws
+    the same trials.
+
+    Args:
+        search_space: for each hyper-parameter the values, or the range of values, to draw from.
+        sampler: random or tpe.
+        metric: what the sampler optimises, one of ``options.SEARCH_METRICS``.
+        n_trials: a configuration that is drawn again counts, but is not evaluated again.
+
+    Attributes:
+        tree_choices: the numbers of trees among which the best is found for each trial.
+    """
+
+    def __init__(
+        self, search_space: SearchSpace, sampler: str, metric: str, seed: int, n_trials: int
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        samplers = optuna.samplers
+        tpe = {"multivariate": True, "constant_liar": True, "seed": seed}
+        chosen = samplers.RandomSampler(seed) if sampler == "random" else samplers.TPESampler(**tpe)
+        self.study = optuna.create_study(sampler=chosen)
+        self.search_space, self.sampler, self.metric = search_space, sampler, metric
+        self.n_configs = self.total = n_trials
+        self.noun = f"{sampler} trial"
+        trees = search_space["n_estimators"]
+        self.tree_choices = range(trees.low, trees.high + 1) if isinstance(trees, Range) else trees
+        self.drawn: list[tuple[optuna.Trial, tuple]] = []
+        self.results: dict[tuple, Any] = {}
+        self.n_told = 0
+
+    def __str__(self) -> str:
+        trees = f"{max(self.tree_choices):,}"
+        return f"{self.sampler:6} trials: {self.n_configs:,}, each of up to {trees} trees"
+
+    @property
+    def done(self) -> int:
+        """Trials that have a result."""
+        return len(self.results)
+
+    def start(self, cached: Callable[[Config], Any]) -> int:
+        """Use the cached result of a configuration when it is drawn; returns the number of fits."""
+        self.cached = cached
+        return self.n_configs
+
+    def fits(self, max_in_flight: int) -> Iterator[list[Config] | None]:
+        """The next fit, of one configuration; None while a result must be waited for."""
+        for number in range(self.n_configs):
+            while not self._tell_optuna(number + 1 - max_in_flight):
+                yield None
+            trial = self.study.ask()
+            config = {p.name: self._draw(trial, p) for p in HYPERPARAMETERS}
+            key = space.config_key(config)
+            again = key in (drawn for _, drawn in self.drawn)
+            self.drawn.append((trial, key))
+            if again:
+                self.total -= 1
+            elif result := self.cached(config):
+                self.tell(result)
+            else:
+                yield [config]
+
+    def _draw(self, trial: optuna.Trial, p: Hyperparameter) -> int | float:
+        values = self.search_space[p.name]
+        if p.name == "n_estimators":
+            return max(self.tree_choices)
+        if not isinstance(values, Range):
+            return trial.suggest_categorical(p.name, values)
+        log = p.log and values.low > 0
+        if isinstance(p.default, int):
+            return trial.suggest_int(p.name, values.low, values.high, log=log)
+        drawn = trial.suggest_float(p.name, values.low, values.high, log=log)
+        return min(max(float(f"{drawn:.4g}"), values.low), values.high)  # digits one can type
+
+    def _tell_optuna(self, n_trials: int) -> bool:
+        """Tell Optuna the first ``n_trials`` results; False where one of them is not there yet."""
+        while self.n_told < n_trials:
+            trial, key = self.drawn[self.n_told]
+            if key not in self.results:
+                return False
+            result = self.results[key]
+            if result.error:
+                self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            else:
+                sign = SEARCH_METRICS[self.metric]
+                self.study.tell(trial, sign * result.metrics[self.metric])
+            self.n_told += 1
+        return True
+
+    def tell(self, result: Any) -> None:
+        """Take note of a ``trials.TrialResult``."""
+        drawn = result.config | {"n_estimators": max(self.tree_choices)}
+        self.results[space.config_key(drawn)] = result

@@ -1,0 +1,84 @@
+"""The results of a sweep: ranked, beside the baseline, as a table and in Markdown."""
+
+import numpy as np
+import pandas as pd
+from mlflow.entities import Run
+
+from tabular.evaluation.metrics import search_metrics
+from tabular.model.hyperparameters import config_name
+from tabular.options import SEARCH_METRICS
+from tabular.sweep import space
+from tabular.sweep.trials import SweepSpec, TrialResult, average_folds
+
+MARKDOWN_ROWS = 10  # results in the run's description
+
+
+def rank(results: list[TrialResult], metric: str) -> list[TrialResult]:
+    """The best first, those that failed last."""
+    done = [r for r in results if not r.error]
+    done.sort(key=lambda r: space.rank_key(r.config, r.metrics[metric], metric))
+    return done + [r for r in results if r.error]
+
+
+def baseline_metrics(
+    y: np.ndarray, indices: list[tuple[np.ndarray, np.ndarray]]
+) -> dict[str, float]:
+    """Validation metrics of a prediction that ignores every column, as a ``DummyClassifier``'s.
+
+    It is the share of label 1 among the training rows.
+
+    Args:
+        y: 0 or 1, (n_samples,).
+        indices: as ``boosting.validation_splits`` returns them.
+    """
+    scores = [
+        (search_metrics(y[held_out], np.full(len(held_out), y[train].mean())), np.empty(0))
+        for train, held_out in indices
+    ]
+    return average_folds(scores)[0]
+
+
+def results_table(
+    results: list[TrialResult], baseline: dict[str, float], metric: str
+) -> pd.DataFrame:
+    """One row for each result, in their order, and the baseline where the metric places it."""
+    rows = [
+        {"source": r.source, **r.config, **r.metrics, "run_id": r.run_id, "error": r.error or ""}
+        for r in results
+    ]
+    rows.append({"source": "constant", **baseline, "run_id": "", "error": ""})
+    names = [*results[0].config, *baseline]
+    table = pd.DataFrame(rows)[["source", *names, "run_id", "error"]]
+    ascending = SEARCH_METRICS[metric] > 0
+    table = table.sort_values(metric, ascending=ascending, kind="stable", ignore_index=True)
+    integers = [name for name, value in results[0].config.items() if isinstance(value, int)]
+    table = table.astype(dict.fromkeys(integers, "Int64"))  # the baseline has none
+    return table.rename(columns={name: f"validation_{name}" for name in baseline})
+
+
+def leaderboard(
+    run: Run, spec: SweepSpec, results: list[TrialResult], baseline: dict[str, float], metric: str
+) -> str:
+    """The best results in Markdown, each with a link to its run."""
+    experiment = run.info.experiment_id
+    how = f"{spec.folds} folds" if spec.folds > 1 else "a fifth held out"
+    lines = [
+        f"\n**The best of {len(results):,} points** by validation {metric} ({how}):\n",
+        f"| | {' | '.join(SEARCH_METRICS)} | run |",
+        "| --- " * (len(SEARCH_METRICS) + 2) + "|",
+    ]
+    lines += [
+        f"| {config_name(result.config)} | "
+        + " | ".join(format_metric(result.metrics, name) for name in SEARCH_METRICS)
+        + f" | [{result.run_id}](#/experiments/{experiment}/runs/{result.run_id}) |"
+        for result in results[:MARKDOWN_ROWS]
+        if not result.error
+    ]
+    values = " | ".join(format_metric(baseline, name) for name in SEARCH_METRICS)
+    return "\n".join([*lines, f"| baseline: a constant prediction | {values} | |", ""])
+
+
+def format_metric(metrics: dict[str, float], name: str) -> str:
+    """A metric and, where it is a mean over folds, its standard deviation."""
+    deviation = f" (sd {metrics[f'{name}_std']:.4f})" if f"{name}_std" in metrics else ""
+    return f"{metrics[name]:.4f}{deviation}"

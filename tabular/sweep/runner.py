@@ -1,0 +1,216 @@
+"""A sweep from its options to its record: search, rank, refit the best, log."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from textwrap import shorten
+
+import click
+import numpy as np
+from mlflow.entities import Run
+from tqdm import tqdm
+
+from tabular import training
+from tabular.errors import WorkFailed
+from tabular.evaluation import plots
+from tabular.model import boosting
+from tabular.model.hyperparameters import config_name
+from tabular.options import SEARCH_METRICS
+from tabular.sweep import child_runs, space
+from tabular.sweep import plots as sweep_plots
+from tabular.sweep.executors import Executor, MakeExecutor
+from tabular.sweep.options import SweepOptions
+from tabular.sweep.optuna_search import OptunaSearch
+from tabular.sweep.results import (
+    baseline_metrics,
+    format_metric,
+    leaderboard,
+    rank,
+    results_table,
+)
+from tabular.sweep.space import GridSearch
+from tabular.sweep.trials import SweepSpec, TrialResult
+from tabular.tracking import runs
+
+NAMED_CURVES = 5  # in the plot of the curves; the others are grey
+
+Search = GridSearch | OptunaSearch
+
+
+def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
+    """Do all of ``sweep.py``: a parent run with one child run for each configuration."""
+    dataset = training.load_dataset(options)
+    indices = boosting.validation_splits(dataset.train.y, options.seed, options.folds)
+    child_runs.require_resumable(options.resume)
+    search = make_search(options)
+    training.announce(dataset)
+    click.echo(search)
+    spec = SweepSpec(dataset, options.device, options.seed, options.folds, search.tree_choices)
+    name = f"sweep of {search.n_configs:,} {search.noun}{'s' * (search.n_configs > 1)}"
+    with runs.start_run(dataset.qualify(name)) as run:
+        size = {child_runs.SIZE: str(search.n_configs)}
+        runs.log_setup(run, options.cli_args, dataset, options.device, size)
+        results, seconds = run_search(run, spec, search, options, make_executor)
+        baseline = baseline_metrics(dataset.train.y, indices)
+        log_table(run, results, baseline, options)
+        failed = [result.error for result in results if result.error]
+        reason = f"{len(failed)} of {len(results)} points failed: {failed[-1]}" if failed else ""
+        if len(failed) == len(results):
+            raise WorkFailed(reason)
+        too_many = len(failed) > options.max_failures
+        fitted = refit_best(run, spec, results[0], baseline, options.metric, indices)
+        fitted.metrics["search_seconds"] = seconds
+        note = leaderboard(run, spec, results, baseline, options.metric)
+        register = "none" if too_many else options.register
+        test_metrics = training.evaluate_and_log(run, fitted, dataset, register, note)
+        training.report(run, dataset, test_metrics)
+        if too_many:
+            raise WorkFailed(f"{reason} (max_failures={options.max_failures})")
+
+
+def make_search(options: SweepOptions) -> Search:
+    """The configurations to evaluate, and the order in which they are proposed."""
+    if options.sampler == "grid":
+        return GridSearch(space.grid_configs(options.space, options.max_points))
+    return OptunaSearch(
+        options.space, options.sampler, options.metric, options.seed, options.trials
+    )
+
+
+def run_search(
+    run: Run, spec: SweepSpec, search: Search, options: SweepOptions, make_executor: MakeExecutor
+) -> tuple[list[TrialResult], float]:
+    """Evaluate every configuration that no earlier sweep has evaluated, each in a child run.
+
+    Returns:
+        All results, ranked, and the seconds from the first fit to the end of the last child run.
+    """
+    for other in child_runs.end_orphaned_runs(run):
+        click.echo(f"note   run {other} reads RUNNING and may be alive: left alone")
+    look_up = child_runs.find_finished(run, spec, options.resume)
+    results: list[TrialResult] = []
+
+    def cached(config: space.Config) -> TrialResult | None:
+        if result := look_up(config):
+            results.append(result)
+        return result
+
+    start = time.perf_counter()
+    executor = make_executor(run, spec, search.start(cached))
+    with (
+        child_runs.ensure_children_ended(run),
+        closing(executor),
+        progress(search, results, options.metric) as advance,
+    ):
+        for result in run_trials(search, executor):
+            results.append(result)
+            advance()
+    seconds = time.perf_counter() - start
+    if n_cached := sum(result.source != "computed" for result in results):
+        click.echo(f"resume {n_cached:,} points are known from earlier sweeps")
+    click.echo(
+        f"search {seconds:.1f} s; fits at a time: {executor.workers}, "
+        f"threads for each: {executor.n_jobs}"
+    )
+    return rank(results, options.metric), seconds
+
+
+def run_trials(search: Search, executor: Executor) -> Iterator[TrialResult]:
+    """Submit the shared fits of a search, and pass their results on to it as they come."""
+    fits, in_flight = search.fits(executor.max_in_flight), 0
+    while True:
+        # None: there are no more, or the next one depends on a result that is not there yet
+        while in_flight < executor.max_in_flight and (configs := next(fits, None)):
+            executor.submit(configs)
+            in_flight += 1
+        if not in_flight:
+            return
+        results = executor.next_results()
+        in_flight -= 1
+        for result in results:
+            search.tell(result)
+            yield result
+
+
+@contextmanager
+def progress(
+    search: Search, results: list[TrialResult], metric: str
+) -> Iterator[Callable[[], None]]:
+    """A progress bar in a terminal, elsewhere a line for each tenth of the work."""
+    start, before, n_ranked, best = time.monotonic(), 0, 0, []
+    bar_format = "       {percentage:3.0f}% |{bar}| {desc}, {remaining} left"
+
+    def advance() -> None:
+        nonlocal before, n_ranked, best
+        best = rank([*best, *results[n_ranked:]], metric)[:1]
+        last, before, n_ranked = before, search.done, len(results)
+        line = f"{n_ranked:,} of {search.n_configs:,} points"
+        if not best[0].error:
+            line += f", best {metric} {best[0].metrics[metric]:.4f}"
+        bar.set_description_str(line, refresh=False)
+        bar.update(before - last)
+        if bar.disable and 10 * last // search.total < 10 * before // search.total:
+            left = (time.monotonic() - start) * (search.total / before - 1)
+            click.echo(f"       {line}, {tqdm.format_interval(left)} left", err=True)
+
+    with tqdm(
+        desc=f"0 of {search.n_configs:,} points",
+        total=search.total,
+        bar_format=bar_format,
+        disable=None,
+        leave=False,
+    ) as bar:
+        yield advance
+
+
+def log_table(
+    run: Run, results: list[TrialResult], baseline: dict[str, float], options: SweepOptions
+) -> None:
+    """Log the table of all results, and plots of it."""
+    metric = options.metric
+    table = results_table(results, baseline, metric)
+    images = {}
+    if done := [result for result in results if not result.error]:
+        for result in done[:NAMED_CURVES]:
+            if result.curve is None:
+                result.curve = child_runs.curve(result.run_id)
+        named = [
+            (shorten(config_name(result.config), 50, placeholder=" ..."), result.curve)
+            for result in done[:NAMED_CURVES]
+        ]
+        others = [result.curve for result in done[NAMED_CURVES:] if result.curve is not None]
+        varied = space.varied_names(result.config for result in done)
+        shown = table[table["run_id"].isin([result.run_id for result in done])]
+        draw = sweep_plots.heat_map if options.sampler == "grid" else sweep_plots.slices
+        figure = draw(shown, varied, f"validation_{metric}", SEARCH_METRICS[metric] > 0)
+        images["plots/sweep.png"] = plots.png(figure)
+        images["plots/sweep_curves.png"] = plots.png(sweep_plots.sweep_curves(named, others))
+    runs.log_artifacts(run, images, {"sweep.csv": table, "sweep.json": table})
+
+
+def refit_best(
+    run: Run,
+    spec: SweepSpec,
+    best: TrialResult,
+    baseline: dict[str, float],
+    metric: str,
+    indices: list[tuple[np.ndarray, np.ndarray]],
+) -> training.Fitted:
+    """Fit the best configuration on the full training set.
+
+    Its thresholds are computed on the validation rows, by a fit without them.
+    """
+    shown = ", ".join(f"{name} {format_metric(best.metrics, name)}" for name in SEARCH_METRICS)
+    click.echo(f"best   {config_name(best.config)}, run {best.run_id}")
+    click.echo(f"       validation {shown}; baseline {metric} {baseline[metric]:.4f}")
+    runs.log_tags(run, {child_runs.BEST: best.run_id})
+    fitted = training.fit(
+        best.config,
+        spec.dataset.train,
+        seed=spec.seed,
+        device=spec.device,
+        validation_indices=indices,
+    )
+    fitted.curves["validation_log_loss"] = best.curve
+    fitted.metrics |= {f"validation_{k}": v for k, v in best.metrics.items() if k != "log_loss"}
+    return fitted

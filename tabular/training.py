@@ -1,0 +1,270 @@
+"""Train one model on one configuration: load the dataset, fit, evaluate, log, report."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import click
+import joblib
+import numpy as np
+import pandas as pd
+import xgboost
+from mlflow.entities import Run
+
+from tabular import cancel
+from tabular.data import census, sources
+from tabular.data.dataset import Dataset, Split
+from tabular.evaluation import bootstrap, fairness, metrics, plots, shap
+from tabular.model import boosting
+from tabular.model.hyperparameters import config_name
+from tabular.model.served import Encoder
+from tabular.model.trainer import LocalTrainer, Trainer
+from tabular.options import RunOptions, TrainOptions
+from tabular.tracking import logged_model, process, registry, runs, store
+
+HEADLINE = ("accuracy", "roc_auc", "log_loss")
+
+
+@dataclass
+class Fitted:
+    """A booster fitted on the full training set, and what was measured on the way.
+
+    Attributes:
+        config: the hyper-parameters, as they were asked for.
+        metrics: values by name.
+        curves: log loss by round, by the metric's name.
+        validation: labels of the validation rows and the probabilities predicted for them by a
+            booster that was fitted without them, each (n_samples,); None without a validation set.
+    """
+
+    booster: xgboost.Booster
+    config: dict[str, int | float]
+    metrics: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    validation: tuple[np.ndarray, np.ndarray] | None = None
+
+
+@dataclass
+class Evaluation:
+    """A booster evaluated on the test set.
+
+    Attributes:
+        probability: of the positive label, (n_samples,).
+        metrics: values with the ends of their intervals, by name.
+        tables: by the file's name.
+    """
+
+    probability: np.ndarray
+    metrics: dict[str, float]
+    tables: dict[str, pd.DataFrame]
+
+
+def train(options: TrainOptions, trainer: Trainer) -> None:
+    """Do all of ``train.py``: one run with a model, its metrics, plots and tables."""
+    dataset = load_dataset(options, trainer)
+    indices = []
+    if options.early_stopping_rounds:
+        indices = trainer.validation_splits(dataset.train, options.seed)
+    announce(dataset)
+    with runs.start_run(dataset.qualify(config_name(options.config))) as run:
+        runs.log_setup(run, options.cli_args, dataset, options.device)
+        fitted = fit(
+            options.config,
+            dataset.train,
+            seed=options.seed,
+            device=options.device,
+            early_stopping_rounds=options.early_stopping_rounds,
+            validation_indices=indices,
+            trainer=trainer,
+        )
+        fitted.metrics |= trainer.metrics()
+        test_metrics = evaluate_and_log(run, fitted, dataset, options.register)
+    report(run, dataset, test_metrics)
+
+
+def load_dataset(options: RunOptions, trainer: Trainer | None = None) -> Dataset:
+    """The dataset, once everything else that the run needs has been checked.
+
+    Args:
+        trainer: who trains on the training rows; None: this process.
+
+    Raises:
+        UserError: store, data, device or the name of the registered model cannot be used.
+    """
+    trainer = trainer or LocalTrainer()
+    store.require_reachable()
+    dataset = sources.load(options.data, trainer.read_train)
+    if isinstance(trainer, LocalTrainer):
+        boosting.require_device(options.device)
+    if options.register != "none":
+        registry.require_registrable(options.register, dataset)
+    return dataset
+
+
+def announce(dataset: Dataset) -> None:
+    """Print what the rows are before any work."""
+    sizes = f"{dataset.train.n_rows:,} training and {dataset.test.n_rows:,} test rows"
+    if dataset.origin == "synthetic":
+        reason = f" because {dataset.warning}" if dataset.warning else ""
+        click.echo(f"WARNING: SYNTHETIC ROWS, no real people{reason}", err=True)
+    click.echo(f"data   {sizes}, {dataset.origin}, from {dataset.source}")
+
+
+def fit(
+    config: dict[str, int | float],
+    split: Split,
+    *,
+    seed: int,
+    device: str,
+    early_stopping_rounds: int = 0,
+    validation_indices: Sequence = (),
+    trainer: Trainer | None = None,
+) -> Fitted:
+    """Fit on the full training set, after one fit without the validation rows of each pair.
+
+    Args:
+        early_stopping_rounds: more than 0 finds the number of trees on the only pair of
+            ``validation_indices``.
+        validation_indices: as ``trainer.validation_splits`` returns them.
+        trainer: None trains in this process.
+    """
+    trainer = trainer or LocalTrainer()
+    how = {"seed": seed, "device": device}
+    start, values, curves, validation = time.perf_counter(), {}, {}, []
+    for indices in validation_indices:
+        train_matrix, eval_set = trainer.split_matrices(split, indices)
+        booster, curve = trainer.fit(
+            config,
+            train_matrix,
+            eval_set=eval_set,
+            early_stopping_rounds=early_stopping_rounds,
+            **how,
+        )
+        n_trees = booster.num_boosted_rounds()
+        if early_stopping_rounds:
+            n_trees = booster.best_iteration + 1
+            values["best_n_estimators"], curves["validation_log_loss"] = n_trees, curve
+        validation.append(trainer.predict(booster, eval_set, n_trees))
+    final = config | {"n_estimators": values.get("best_n_estimators", config["n_estimators"])}
+    booster, curves["train_log_loss"] = trainer.fit(final, trainer.full_matrix(split), **how)
+    values["fit_seconds"] = time.perf_counter() - start
+    fitted = Fitted(booster, config, values, curves)
+    if validation:
+        y_true, probability = zip(*validation, strict=True)
+        fitted.validation = np.concatenate(y_true), np.concatenate(probability)
+    return fitted
+
+
+def evaluate(booster: xgboost.Booster, dataset: Dataset) -> Evaluation:
+    """Predict the test set and compute metrics, intervals and tables."""
+    X, y = dataset.test.X, dataset.test.y
+    probability = booster.inplace_predict(Encoder(booster)(X))
+    groups = fairness.metric_frames(X, y, probability >= 0.5)
+    tables = {
+        "importance.csv": shap.importance_table(booster),
+        "groups.csv": fairness.group_table(groups),
+        "calibration.csv": metrics.reliability_table(y, probability),
+    }
+    values = metrics.classification_metrics(y, probability)
+    values |= bootstrap.confidence_intervals(y, probability)
+    values["expected_calibration_error"] = metrics.calibration_error(tables["calibration.csv"])
+    return Evaluation(probability, values | fairness.disparities(groups), tables)
+
+
+def evaluate_and_log(
+    run: Run, fitted: Fitted, dataset: Dataset, register: str = "none", note: str = ""
+) -> dict[str, float]:
+    """Evaluate on the test set, once, and log model, plots, tables and metrics.
+
+    Args:
+        register: registered model that gets a new version.
+        note: Markdown to append to the run's description.
+
+    Returns:
+        The test metrics by name.
+    """
+    booster, test = fitted.booster, dataset.test
+    with ThreadPoolExecutor(1) as pool:  # SHAP values take long and do not hold Python's lock
+        explained = pool.submit(_explain, booster, test)
+        evaluation = evaluate(booster, dataset)
+        evaluation.tables["thresholds.csv"] = _threshold_table(fitted, test.y, evaluation)
+        images = _draw(fitted, dataset, evaluation)
+        params = {name: str(value) for name, value in fitted.config.items()}
+        examples = logged_model.to_client_frame(test.X.head(5))
+        info = logged_model.log_model(booster, examples, params)
+        X, values = explained.result()
+    table = evaluation.tables["shap.csv"] = shap.shap_table(booster.feature_names, values)
+    figure = plots.shap(X, values, table, dataset.qualify(test.name))
+    images["plots/shap.png"] = plots.png(figure)
+    cancel.check()
+    runs.log_artifacts(run, images, evaluation.tables)
+    other = fitted.metrics | {"peak_memory_mb": process.peak_memory_mb()}
+    runs.log_results(run, info.model_id, evaluation.metrics, dataset, other, fitted.curves)
+    description = describe(run, dataset, evaluation.metrics)
+    tags = {"model.digest": logged_model.model_digest(booster)}
+    runs.log_tags(run, tags | {runs.DESCRIPTION: description + note})
+    cancel.check()
+    if register != "none":  # last: a version stands for a run that is complete
+        registry.register(info.model_uri, register, description)
+    return evaluation.metrics
+
+
+def _explain(booster: xgboost.Booster, split: Split) -> tuple[pd.DataFrame, np.ndarray]:
+    """A sample of rows, and their SHAP values as ``shap.shap_values`` returns them."""
+    X = split.X.iloc[shap.sample_rows(booster, split.n_rows)]
+    n_jobs = max(1, joblib.cpu_count() - 1)
+    return X, shap.shap_values(booster, Encoder(booster)(X), n_jobs)
+
+
+def _threshold_table(fitted: Fitted, y_true: np.ndarray, evaluation: Evaluation) -> pd.DataFrame:
+    """Metrics by threshold, on the validation rows where there are some."""
+    if fitted.validation:
+        return metrics.threshold_table(*fitted.validation).assign(rows="validation")
+    table = metrics.threshold_table(y_true, evaluation.probability)
+    return table.assign(rows="test, descriptive: not to choose by")
+
+
+def _draw(fitted: Fitted, dataset: Dataset, evaluation: Evaluation) -> dict[str, bytes]:
+    """All plots but that of the SHAP values, as PNG by the path of the artifact."""
+    figures = plots.figures(
+        dataset.test.y,
+        evaluation.probability,
+        evaluation.tables,
+        fitted.curves,
+        dataset.qualify(dataset.test.name),
+    )
+    return {path: plots.png(figure) for path, figure in figures.items()}
+
+
+def headline(dataset: Dataset, test_metrics: dict[str, float]) -> str:
+    """The test metrics that a reader asks for first, with their intervals."""
+    shown = [
+        f"{name} {test_metrics[name]:.4f} "
+        f"[{test_metrics[f'{name}_low']:.4f}, {test_metrics[f'{name}_high']:.4f}]"
+        for name in HEADLINE
+    ]
+    test = dataset.test
+    return f"{', '.join(shown)} on {test.n_rows:,} rows of {dataset.qualify(test.name)}"
+
+
+def describe(run: Run, dataset: Dataset, test_metrics: dict[str, float]) -> str:
+    """The run in Markdown, in the few lines that MLflow's page shows unfolded."""
+    warning = "**Synthetic rows: no real people, no conclusions.** "
+    return (
+        f"{warning if dataset.origin == 'synthetic' else ''}"
+        f"XGBoost predicts whether {census.LABEL} is {census.POSITIVE}, trained on "
+        f"{dataset.train.n_rows:,} rows ({dataset.origin}): "
+        f"**{headline(dataset, test_metrics)}** (in brackets 95 % bootstrap intervals).\n\n"
+        f"Serve it: `{runs.serve_command(run)}`\n"
+    )
+
+
+def report(run: Run, dataset: Dataset, test_metrics: dict[str, float]) -> None:
+    """Print the results and the commands that show and serve them."""
+    click.echo(f"test   {headline(dataset, test_metrics)}")
+    click.echo(f"run    {run.info.run_id}")
+    click.echo(f"look   {runs.ui_command()}")
+    click.echo(f"serve  {runs.serve_command(run)}")
+    if dataset.origin == "synthetic":
+        click.echo("WARNING: these figures are of SYNTHETIC ROWS, not of real ones", err=True)
