@@ -1,7 +1,7 @@
-"""How to treat the categories: candidates by repeated cross-validation on adult.data alone.
+"""Encodings of the categories, compared by repeated cross-validation on adult.data alone.
 
-5 folds, 4 times, the same for all; the differences are paired, fold by fold, with their standard
-error over the folds (too small by a little, since folds of one repetition share rows).
+All encodings share the same 5 folds, repeated 4 times. Differences are paired by fold, and given
+with their standard error, which is slightly too small because folds of a repetition share rows.
 
     CENSUS_DATA_DIR=<folder of the real files> python -m benchmarks.categories
 """
@@ -20,7 +20,7 @@ METRICS = ("log_loss", "accuracy", "roc_auc")
 
 
 def by_share(X: pd.DataFrame, y: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
-    """Codes in the order of the share of positives among the training rows."""
+    """Target encoding by rank: codes in the order of the training rows' share of positives."""
     X = X.copy()
     for name in census.CATEGORICAL:
         share = pd.Series(y[rows]).groupby(X[name].iloc[rows].to_numpy(), observed=True).mean()
@@ -30,30 +30,31 @@ def by_share(X: pd.DataFrame, y: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
 
 
 def candidates(X: pd.DataFrame, y: np.ndarray):
+    """For each encoding a function of the training rows: encoded features, XGBoost's options."""
     codes = X.copy()
     for name in census.CATEGORICAL:
         codes[name] = X[name].cat.codes.astype(np.float32).replace(-1, np.nan)
     columns = pd.get_dummies(X, columns=list(census.CATEGORICAL), dtype=np.float32)
-    weightless = X.drop(columns="fnlwgt")
+    without_weight = X.drop(columns="fnlwgt")
     return {
         CHOSEN: lambda rows: (X, {}),
         "one category against the rest": lambda rows: (X, {"max_cat_to_onehot": 100}),
         "one column for each category": lambda rows: (columns, {}),
         "codes in alphabetical order": lambda rows: (codes, {}),
         "codes in the order of their share": lambda rows: (by_share(X, y, rows), {}),
-        f"{CHOSEN}, without fnlwgt": lambda rows: (weightless, {}),
+        f"{CHOSEN}, without fnlwgt": lambda rows: (without_weight, {}),
     }
 
 
 def main() -> None:
     train = sources.load("uci").train
-    y, tried = train.y, candidates(train.X, train.y)
+    y, encodings = train.y, candidates(train.X, train.y)
     folds = list(RepeatedStratifiedKFold(n_splits=5, n_repeats=4, random_state=0).split(y, y))
     for max_depth in (3, 6):
-        found = {name: [] for name in tried}
+        found = {name: [] for name in encodings}
         for rows, held_out in tqdm(folds, desc=f"max_depth={max_depth}", disable=None):
-            for name, treat in tried.items():
-                X, options = treat(rows)
+            for name, encode in encodings.items():
+                X, options = encode(rows)
                 matrix = xgboost.QuantileDMatrix(X.iloc[rows], y[rows], enable_categorical=True)
                 parameters = {"objective": "binary:logistic", "max_depth": max_depth} | options
                 booster = xgboost.train(parameters | {"learning_rate": 0.1}, matrix, 100)

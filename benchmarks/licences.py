@@ -1,4 +1,4 @@
-"""The licence of everything that a run installs, as its own metadata states it.
+"""Write docs/licences.md: the licence that the metadata of each pinned package states.
 
 python -m benchmarks.licences
 """
@@ -25,7 +25,7 @@ A name in `code` is the official expression (SPDX); other words are the package'
 
 
 def pinned() -> tuple[list[Requirement], list[Requirement]]:
-    """What is installed here, and what on other systems or versions of Python only."""
+    """The packages installed here, and those of other systems or Python versions only."""
     lines = re.findall(r"^\w[^\\\n]*", (PROJECT / "requirements.txt").read_text(), re.M)
     found = [*map(Requirement, lines)]
     here = [line for line in found if not line.marker or line.marker.evaluate()]
@@ -34,16 +34,13 @@ def pinned() -> tuple[list[Requirement], list[Requirement]]:
 
 
 def line_of(name: str) -> str:
-    """A package's line of the table."""
+    """The row of a package in the table."""
     package = distribution(name)
     return f"| {name} | {package.version} | {licence(package)} |\n"
 
 
 def licence(package: Distribution) -> str:
-    """The expression; else the field, where it is one short line; else what the classifiers name.
-
-    Where the metadata is silent, what the text of the licence's file says.
-    """
+    """The licence expression, or the field of one line, or the classifiers, or the licence file."""
     about = package.metadata
     if expression := about.get("License-Expression"):
         return f"`{expression}`"
@@ -60,7 +57,7 @@ def licence(package: Distribution) -> str:
 
 
 def page() -> str:
-    """The whole page."""
+    """The content of the page."""
     here, elsewhere = pinned()
     lines = "".join(line_of(line.name) for line in here)
     others = ", ".join(f"{line.name} {line.specifier}" for line in elsewhere)

@@ -1,8 +1,8 @@
-"""The warm `mlflow run .` of one model beside the floors it cannot go below.
+"""The time of `mlflow run .` for one model, compared with the sum of its unavoidable parts.
 
-Every round runs, one after the other: `mlflow run` of a project whose command is `true`; an empty
-interpreter that imports mlflow, xgboost, pandas, matplotlib and seaborn; `start_run` on a store
-that exists, on top of the imports; a bare load and fit, on top of its imports; and the project.
+Each round runs, one after the other: `mlflow run` of a project whose command is `true`; an
+interpreter that imports mlflow, xgboost, pandas, matplotlib and seaborn; `start_run` on an existing
+store, without the imports; a minimal load and fit, without the imports; and the project.
 
     CENSUS_DATA_DIR=<folder of the real files> python -m benchmarks.main
 """
@@ -50,10 +50,10 @@ from tabular.data import sources
 from tabular.model import boosting
 from tabular.tracking import logged_model, runs
 from tabular.model.hyperparameters import DEFAULTS
-rows = sources.load()
-booster, _ = boosting.fit(DEFAULTS | {"max_depth": 6}, boosting.full_matrix(rows.train))
+dataset = sources.load()
+booster, _ = boosting.fit(DEFAULTS | {"max_depth": 6}, boosting.full_matrix(dataset.train))
 with runs.start_run("benchmark"):
-    examples = logged_model.to_client_frame(rows.test.X.head(5))
+    examples = logged_model.to_client_frame(dataset.test.X.head(5))
     start = time.perf_counter()
     logged_model.log_model(booster, examples, {})
     print("seconds", time.perf_counter() - start)
@@ -61,6 +61,7 @@ with runs.start_run("benchmark"):
 
 
 def seconds(command: list[str], cwd: Path) -> tuple[float, str]:
+    """The duration of a command, and what it prints."""
     start = time.perf_counter()
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
     elapsed = time.perf_counter() - start
@@ -70,7 +71,7 @@ def seconds(command: list[str], cwd: Path) -> tuple[float, str]:
 
 
 def inside(code: str, cwd: Path) -> float:
-    """Seconds that a script measured of itself, after its imports."""
+    """The seconds that a script measures itself, after its imports."""
     _, printed = seconds([sys.executable, "-c", code], cwd)
     return float(re.search(r"seconds ([\d.]+)", printed)[1])
 
@@ -82,7 +83,7 @@ def main(rounds: int) -> None:
         sys.exit("set CENSUS_DATA_DIR to the folder of the real files")
     os.environ["CENSUS_DATA_DIR"] = str(Path(os.environ["CENSUS_DATA_DIR"]).resolve())
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a user has his bytecode
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users have bytecode
     table = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -100,11 +101,11 @@ def main(rounds: int) -> None:
                 "start_run": inside(START_RUN, folder),
                 "load and fit": inside(FIT, folder),
             }
-            row["floors together"] = sum(row.values())
+            row["sum of the parts"] = sum(row.values())
             row["mlflow run . -P max_depth=6"] = seconds([*run, "-P", "max_depth=6"], project)[0]
             row["log_model"] = inside(LOG_MODEL, project)
-            row["ratio"] = row["mlflow run . -P max_depth=6"] / row["floors together"]
-            if number >= 0:  # the first round warms up
+            row["ratio"] = row["mlflow run . -P max_depth=6"] / row["sum of the parts"]
+            if number >= 0:  # the first round fills caches
                 for key, value in row.items():
                     table.setdefault(key, []).append(value)
     print(f"{rounds} rounds on {os.cpu_count()} cores, {platform.machine()}; seconds and ratio")

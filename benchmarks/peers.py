@@ -1,4 +1,4 @@
-"""The searches that ``sweep.py`` is measured beside, each written as its documentation shows."""
+"""Alternatives to ``sweep.py``, each written as its documentation shows."""
 
 import json
 import os
@@ -16,8 +16,8 @@ from tabular.evaluation.metrics import search_metrics
 
 DEPTHS, RATES, SIZES = (3, 6, 9), (0.05, 0.1, 0.3), (100, 200, 300)
 GRID = {"max_depth": DEPTHS, "learning_rate": RATES, "n_estimators": SIZES}
-POINTS = [*product(*GRID.values())]
-MIDDLE = [(6, rate, 200) for rate in RATES]  # as much work as the mean point
+CONFIGS = [*product(*GRID.values())]
+MIDDLE = [(6, rate, 200) for rate in RATES]  # as much work as the average configuration
 METRICS = ("log_loss", "accuracy", "roc_auc")
 CORES = joblib.cpu_count()
 MLPROJECT = """\
@@ -30,13 +30,13 @@ entry_points:
 
 
 def split():
-    """The rows to train on and those to validate on, each as X and y."""
+    """The training rows and the validation rows, each as X and y."""
     from tabular.data import sources
     from tabular.model import boosting
 
-    rows = sources.load("uci").train
-    parts = boosting.validation_splits(rows.y, seed=0)[0]
-    return [(rows.X.iloc[part], rows.y[part]) for part in parts]
+    train = sources.load("uci").train
+    indices = boosting.validation_splits(train.y, seed=0)[0]
+    return [(train.X.iloc[index], train.y[index]) for index in indices]
 
 
 def binned(train, validation):
@@ -49,26 +49,26 @@ def settings(depth: int, rate: float, nthread: int) -> dict:
     return fixed | {"max_depth": depth, "learning_rate": rate, "nthread": nthread}
 
 
-def judge(point, train, validation, nthread: int = CORES) -> dict[str, float]:
-    """Fit one point, and its metrics."""
-    depth, rate, size = point
+def evaluate(config, train, validation, nthread: int = CORES) -> dict[str, float]:
+    """Fit one configuration; returns its validation metrics."""
+    depth, rate, size = config
     booster = xgboost.train(settings(depth, rate, nthread), train, size)
     return search_metrics(validation.get_label(), booster.predict(validation))
 
 
-# Each row's function prepares, and returns the search that is timed.
+# Each function prepares a search and returns the function that is timed.
 
 
 def bare_loop():
     train, validation = binned(*split())
-    return lambda: {point: judge(point, train, validation) for point in POINTS}
+    return lambda: {config: evaluate(config, train, validation) for config in CONFIGS}
 
 
 def shared_bare_loop(bin_validation: bool = True):
-    parts = split()
-    train, validation = binned(*parts)
-    if not bin_validation:  # as our sweep does it
-        validation = xgboost.DMatrix(*parts[1], enable_categorical=True)
+    splits = split()
+    train, validation = binned(*splits)
+    if not bin_validation:  # as the project's sweep does
+        validation = xgboost.DMatrix(*splits[1], enable_categorical=True)
     y = validation.get_label()
 
     def fit(shape) -> dict:
@@ -77,8 +77,8 @@ def shared_bare_loop(bin_validation: bool = True):
         booster = xgboost.train(
             parameters, train, max(SIZES), evals=evals, evals_result=curves, verbose_eval=False
         )
-        answers = {n: booster.predict(validation, iteration_range=(0, n)) for n in SIZES}
-        return {(*shape, n): search_metrics(y, answer) for n, answer in answers.items()}
+        probabilities = {n: booster.predict(validation, iteration_range=(0, n)) for n in SIZES}
+        return {(*shape, n): search_metrics(y, p) for n, p in probabilities.items()}
 
     def search() -> dict:
         longest_first = sorted(product(DEPTHS, RATES), reverse=True)
@@ -101,19 +101,19 @@ def optuna_grid(n_jobs: int = 1):
     train, validation = binned(*split())
 
     def objective(trial):
-        point = [trial.suggest_categorical(name, values) for name, values in GRID.items()]
-        scores = judge(point, train, validation, CORES // n_jobs)
+        config = [trial.suggest_categorical(name, values) for name, values in GRID.items()]
+        scores = evaluate(config, train, validation, CORES // n_jobs)
         return [scores[name] for name in METRICS]
 
     sampler = optuna.samplers.GridSampler(GRID, seed=0)
     directions = ["minimize", "maximize", "maximize"]
     study = optuna.create_study(sampler=sampler, directions=directions)
     callback = MLflowCallback(os.environ["MLFLOW_TRACKING_URI"], metric_name=[*METRICS])
-    return partial(study.optimize, objective, len(POINTS), n_jobs=n_jobs, callbacks=[callback])
+    return partial(study.optimize, objective, len(CONFIGS), n_jobs=n_jobs, callbacks=[callback])
 
 
 def grid_search_cv():
-    """Sources of the pattern; n_jobs=1 with all threads for each fit is slower.
+    """Sources of the pattern; n_jobs=1, with all threads for each fit, is slower.
 
     https://mlflow.org/docs/latest/api_reference/python_api/mlflow.sklearn.html
     https://xgboost.readthedocs.io/en/release_3.2.0/python/examples/sklearn_parallel.html
@@ -141,11 +141,11 @@ def grid_search_cv():
 def ray_trial(config, train, validation) -> None:
     from ray import tune
 
-    tune.report(judge([config[name] for name in GRID], *binned(train, validation), nthread=1))
+    tune.report(evaluate([config[name] for name in GRID], *binned(train, validation), nthread=1))
 
 
 def ray_tune(reuse_actors: bool = False):
-    """Sources of the pattern; to report once a trial is the cheapest way that they show.
+    """Sources of the pattern; reporting once for each trial is the cheapest way that they show.
 
     https://docs.ray.io/en/latest/tune/examples/tune-mlflow.html
     https://docs.ray.io/en/latest/tune/api/trainable.html
@@ -167,7 +167,7 @@ def ray_tune(reuse_actors: bool = False):
 
 
 def projects():
-    """Source of the pattern; one child at a time is its default.
+    """Source of the pattern; one child at a time is the default.
 
     https://github.com/mlflow/mlflow/blob/master/examples/hyperparam/search_random.py
     """
@@ -175,14 +175,14 @@ def projects():
 
     Path("MLproject").write_text(MLPROJECT)
     Path("train.py").write_text("from benchmarks import peers\n\npeers.project_child()\n")
-    parent = mlflow.start_run()  # and its children find it; it ends with the process
+    parent = mlflow.start_run()  # the children find it; it ends with the process
 
     def search() -> None:
-        for point in MIDDLE:
+        for config in MIDDLE:
             mlflow.projects.run(
                 ".",
                 "train",
-                parameters=dict(zip(GRID, point, strict=True)),
+                parameters=dict(zip(GRID, config, strict=True)),
                 experiment_id=parent.info.experiment_id,
                 env_manager="local",
             )
@@ -195,26 +195,26 @@ def project_child() -> None:
 
     depth, rate, size = sys.argv[1:]
     with mlflow.start_run():
-        mlflow.log_metrics(judge((int(depth), float(rate), int(size)), *binned(*split())))
+        mlflow.log_metrics(evaluate((int(depth), float(rate), int(size)), *binned(*split())))
 
 
-ROWS = {  # label, function, prefix of the metrics in the store or None where nothing is tracked
-    "floor": ("the floor: shared bare loop, no tracking", shared_bare_loop, None),
-    "unbinned": ("the floor, validation rows unbinned", partial(shared_bare_loop, False), None),
-    "ours": ("ours: python sweep.py", None, "validation_"),
-    "bare": ("bare loop, no tracking", bare_loop, None),
+CASES = {  # label, function, prefix of the tracked metrics (None: nothing is tracked)
+    "floor": ("minimal loop with shared fits, untracked", shared_bare_loop, None),
+    "unbinned": ("the same, validation rows not binned", partial(shared_bare_loop, False), None),
+    "ours": ("python sweep.py", None, "validation_"),
+    "bare": ("minimal loop of fits, untracked", bare_loop, None),
     "optuna-parallel": ("Optuna + MLflowCallback, n_jobs=cores", partial(optuna_grid, CORES), ""),
     "optuna": ("Optuna + MLflowCallback", optuna_grid, ""),
     "sklearn": ("GridSearchCV + autolog, n_jobs=-1", grid_search_cv, "mean_test_"),
     "ray-reuse": ("Ray Tune + MLflowLoggerCallback, reuse_actors", partial(ray_tune, True), ""),
     "ray": ("Ray Tune + MLflowLoggerCallback", ray_tune, ""),
-    "projects": ("mlflow.projects.run per child (3 runs, scaled)", projects, ""),
+    "projects": ("mlflow.projects.run for each child (3 runs, scaled)", projects, ""),
 }
 
 
 def inside(name: str) -> None:
-    """Measure a row, in the process that was started for it."""
-    _, prepare, prefix = ROWS[name]
+    """Measure an alternative, in the process that was started for it."""
+    _, prepare, prefix = CASES[name]
     search = prepare()
     start = time.perf_counter()
     found = search()

@@ -1,9 +1,9 @@
-"""The whole of `python train.py` by number of rows: here, on a Dask cluster of this machine, bare.
+"""Time and memory of `python train.py` by number of rows: locally, with Dask, and a minimal script.
 
-Synthetic rows, N to train on in eight files and N/2 to report on in one. Every run is a fresh
-process; its memory is that of all its processes together (PSS, read four times a second), and its
-time that of the whole command. The bare script reads the same rows with pandas, trains with the
-same parameters and predicts; it checks nothing, draws nothing and tracks nothing.
+N synthetic training rows are in eight files, and N/2 test rows in one. Every run is a fresh
+process; its memory is that of all its processes (PSS, read four times a second), and its time that
+of the whole command. The minimal script reads the same rows with pandas, trains with the same
+parameters and predicts; it checks, plots and tracks nothing.
 
     python -m benchmarks.rows --out <folder for JSON and plot>
 """
@@ -52,24 +52,26 @@ print(json.dumps({"accuracy": accuracy_score(y_test, probability >= 0.5)}))
 
 
 def write(folder: Path, n_rows: int) -> None:
-    """Synthetic rows, those to train on in several files."""
+    """Write synthetic rows, the training rows in several files."""
     from tabular.data import census, synthetic
 
     synthetic.write(folder, n_rows)
     (folder / "train").mkdir()
-    with (folder / census.TRAIN).open("rb") as whole:
+    with (folder / census.TRAIN).open("rb") as source:
         size = (folder / census.TRAIN).stat().st_size
         for number in range(FILES):
             with (folder / "train" / f"part-{number}.data").open("wb") as part:
-                while whole.tell() < size * (number + 1) // FILES:
-                    part.write(whole.readline())
+                while source.tell() < size * (number + 1) // FILES:
+                    part.write(source.readline())
     (folder / census.TRAIN).unlink()
 
 
 def measured(command: list) -> dict[str, float]:
-    """Seconds and MB of a command and of all processes that it starts."""
+    """Seconds and MB of a command, with all processes that it starts."""
     start, peak = time.perf_counter(), 0
-    process = psutil.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
+    process = psutil.Popen(
+        [str(argument) for argument in command], stdout=subprocess.PIPE, text=True
+    )
     while process.poll() is None:
         total = 0
         for one in [process, *process.children(recursive=True)]:
@@ -87,7 +89,7 @@ def measured(command: list) -> dict[str, float]:
 
 
 def case(name: str, folder: Path) -> dict[str, float]:
-    """One run: seconds, MB, accuracy; ours also the seconds of the fit."""
+    """Seconds, MB and accuracy of a run; for train.py also the seconds of the fit."""
     if name == "bare":
         found = measured([sys.executable, "-c", BARE, folder])
         return found | json.loads(found.pop("printed"))
@@ -102,7 +104,7 @@ def case(name: str, folder: Path) -> dict[str, float]:
 
 
 def exponent(figures: dict[int, dict[str, float]], key: str) -> float:
-    """The slope of the line through the logarithms."""
+    """The exponent of growth: the slope of the line through the logarithms."""
     rows, values = np.log([*figures]), np.log([found[key] for found in figures.values()])
     return float(np.polyfit(rows, values, 1)[0])
 

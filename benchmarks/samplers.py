@@ -1,9 +1,9 @@
-"""The sweep's TPE beside Optuna with its MLflow callback: same space, rows, seed and seconds.
+"""The sweep's TPE compared with Optuna and its MLflow callback: same space, rows, seed and time.
 
-For each seed our sweep makes its trials, and Optuna gets the seconds that this took: one trial at a
-time with all threads, as its documentation shows, and as many at a time as there are cores. Each
-finds the least log loss that it can on the same fifth of `adult.data`. Every row runs in a fresh
-process on a fresh SQLite store; imports, load and binning are not counted.
+For each seed the sweep runs its trials, and Optuna gets the time that this took: with one trial at
+a time and all threads, as its documentation shows, and with as many trials at a time as cores.
+Both minimise the log loss on the same fifth of `adult.data`. Every case runs in a fresh process on
+a fresh SQLite store; imports, loading and binning are not counted.
 
     uv pip install -r requirements-dev.txt -r benchmarks/requirements.txt
     CENSUS_DATA_DIR=<folder of the real files> python -m benchmarks.samplers
@@ -20,7 +20,7 @@ import click
 from benchmarks.peers import CORES, binned
 from benchmarks.sweep import PROJECT, run
 
-SPACE = {  # of docs/sweep.md's search: low, high, logarithmic
+SPACE = {  # that of docs/sweep.md: low, high, logarithmic
     "max_depth": (3, 10, False),
     "learning_rate": (0.02, 0.2, True),
     "n_estimators": (50, 2000, False),
@@ -45,9 +45,9 @@ def optuna_tpe(seconds: str, seed: str, n_jobs: str) -> None:
     from tabular.data import sources
     from tabular.model import boosting
 
-    rows = sources.load("uci").train
-    parts = boosting.validation_splits(rows.y, seed=int(seed))[0]
-    train, validation = binned(*((rows.X.iloc[part], rows.y[part]) for part in parts))
+    split = sources.load("uci").train
+    indices = boosting.validation_splits(split.y, seed=int(seed))[0]
+    train, validation = binned(*((split.X.iloc[index], split.y[index]) for index in indices))
 
     def objective(trial) -> float:
         parameters = {"objective": "binary:logistic", "tree_method": "hist", "seed": int(seed)}
@@ -66,7 +66,7 @@ def optuna_tpe(seconds: str, seed: str, n_jobs: str) -> None:
 
 
 def finished(folder: Path, metric: str) -> tuple[int, float, float]:
-    """Trials in the store, the least log loss of them, and the seconds of our search."""
+    """The number of trials in the store, their lowest log loss, and the seconds of the sweep."""
     import mlflow
 
     client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
@@ -86,7 +86,7 @@ def main(trials: int, seeds: int) -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["CENSUS_DATA_DIR"] = str(Path(os.environ["CENSUS_DATA_DIR"]).resolve())
     os.environ |= {"PYTHONPATH": str(PROJECT), "MLFLOW_DISABLE_TELEMETRY": "true"}
-    print(f"{CORES} cores, {platform.machine()}; trials finished, and least validation log loss")
+    print(f"{CORES} cores, {platform.machine()}; finished trials, and lowest validation log loss")
     space = [f"--{name}={low}..{high}" for name, (low, high, _) in SPACE.items()]
     for seed in range(seeds):
         options = ["--data=uci", "--sampler=tpe", f"--trials={trials}", f"--seed={seed}", *space]
@@ -94,7 +94,7 @@ def main(trials: int, seeds: int) -> None:
             run([sys.executable, str(PROJECT / "sweep.py"), *options], Path(name))
             ours, loss, seconds = finished(Path(name), "validation_log_loss")
         print(f"seed {seed}, {seconds:.0f} s")
-        print(f"  {'ours: python sweep.py --sampler tpe':42}{ours:5}   {loss:.4f}", flush=True)
+        print(f"  {'python sweep.py --sampler tpe':42}{ours:5}   {loss:.4f}", flush=True)
         for n_jobs in (1, CORES):
             code = "import sys; from benchmarks import samplers; samplers.optuna_tpe(*sys.argv[1:])"
             with tempfile.TemporaryDirectory() as name:
@@ -106,7 +106,9 @@ def main(trials: int, seeds: int) -> None:
                 count, loss, _ = finished(Path(name), "log_loss")
             del os.environ["MLFLOW_TRACKING_URI"]
             label = f"Optuna + MLflowCallback, n_jobs={n_jobs}"
-            print(f"  {label:42}{count:5}   {loss:.4f}   ours {ours / count:.2f} times as many")
+            print(
+                f"  {label:42}{count:5}   {loss:.4f}   sweep.py: {ours / count:.2f} times as many"
+            )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""`score` beside a bare loop over the same file: read with pyarrow, encode, predict, write.
+"""`score` compared with a minimal loop over the same file: read, encode, predict, write.
 
-Every round runs both, each in a process of its own, for CSV in the UCI dialect, CSV with a header
-and Parquet. Their probabilities must be equal.
+Every round runs both, each in a process of its own, for UCI's dialect, CSV with a header and
+Parquet. Their probabilities must be equal.
 
     python -m benchmarks.score --rows 10000000
 """
@@ -26,7 +26,7 @@ BLOCK = 1 << 23
 
 
 def bare(model: str, source: str, target: str) -> None:
-    """The loop that anybody would write: no checks, no bad rows, all cores for XGBoost."""
+    """A minimal loop with pyarrow: no checks, no bad rows, all cores for XGBoost."""
     import mlflow
     import numpy as np
     import pyarrow as pa
@@ -54,9 +54,9 @@ def bare(model: str, source: str, target: str) -> None:
         rows = pa.Table.from_batches([batch])
         X = rows.select(census.FEATURES).to_pandas(categories=[*census.CATEGORICAL])
         probability = served.booster.inplace_predict(served.encode(X)).astype(np.float64)
-        answers = served.labels[(probability >= 0.5).astype(np.intp)]
+        labels = served.labels[(probability >= 0.5).astype(np.intp)]
         rows = rows.rename_columns([*names[:-1], "true_income"])
-        rows = rows.append_column("income", pa.array(answers, pa.string()))
+        rows = rows.append_column("income", pa.array(labels, pa.string()))
         rows = rows.append_column("probability", pa.array(probability))
         if not writer:
             kind = pq.ParquetWriter if target.suffix == ".parquet" else pa.csv.CSVWriter
@@ -69,7 +69,7 @@ def bare(model: str, source: str, target: str) -> None:
 
 
 def prepare(folder: str, n_rows: str) -> None:
-    """A model, and the same rows in every kind of file."""
+    """Make a model, and the same rows in every format."""
     import mlflow
     import pyarrow as pa
     import pyarrow.csv
@@ -87,10 +87,10 @@ def prepare(folder: str, n_rows: str) -> None:
     writers = {}
     with readers.open_rows(source, str(source)) as opened:
         for block in opened.blocks:
-            piece, X, _ = columns.interpret(opened.parse(*block))
+            chunk, X, _ = columns.interpret(opened.parse(*block))
             numbers = {name: pa.array(X[name]) for name in X.select_dtypes("number")}
-            columns = dict(zip(piece.rows.column_names, piece.rows.columns, strict=True)) | numbers
-            rows = pa.table(columns)
+            text = dict(zip(chunk.rows.column_names, chunk.rows.columns, strict=True))
+            rows = pa.table(text | numbers)
             for kind, writer in ((".csv", pa.csv.CSVWriter), (".parquet", pq.ParquetWriter)):
                 if kind not in writers:
                     writers[kind] = writer(str(folder / f"rows{kind}"), rows.schema)
@@ -100,14 +100,15 @@ def prepare(folder: str, n_rows: str) -> None:
 
 
 def call(function: str, folder: Path, *arguments) -> str:
-    """Call a function of this file in a process of its own, whose memory starts from nothing."""
+    """Call a function of this file in a process of its own, to measure its memory alone."""
     code = f"import sys; from benchmarks import score; score.{function}(*sys.argv[1:])"
     return run([sys.executable, "-c", code, *arguments], folder)
 
 
 def run(command: list, folder: Path) -> str:
+    """Run a command in a folder; returns what it prints."""
     done = subprocess.run(
-        [str(word) for word in command], cwd=folder, capture_output=True, text=True
+        [str(argument) for argument in command], cwd=folder, capture_output=True, text=True
     )
     if done.returncode:
         sys.exit(f"{command} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -115,6 +116,7 @@ def run(command: list, folder: Path) -> str:
 
 
 def ours(model: str, source: Path, target: Path) -> dict[str, float]:
+    """Seconds and MB of ``score.py``, as its run records them."""
     options = ["--model", model, "--input", source, "--output", target]
     run([sys.executable, PROJECT / "score.py", *options], source.parent)
     code = "import mlflow, json; runs = mlflow.search_runs(order_by=['start_time DESC']); "
@@ -125,21 +127,21 @@ def ours(model: str, source: Path, target: Path) -> dict[str, float]:
 
 
 def require_equal(one: str, other: str) -> None:
-    """End unless both files have the same answers in the same order."""
+    """Exit unless both files have the same predictions in the same order."""
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet as pq
 
-    def answers(path: Path) -> pa.Table:
+    def predictions(path: Path) -> pa.Table:
         if path.suffix == ".parquet":
             return pq.read_table(path, columns=["income", "probability"])
         options = pa.csv.ReadOptions()
-        if path.suffix == ".data":  # ours has no header either
+        if path.suffix == ".data":  # the output of score.py has no header either
             options.autogenerate_column_names = "theirs" not in path.name
         found = pa.csv.read_csv(path, options)
         return found.select(found.column_names[-2:])
 
-    a, b = answers(Path(one)), answers(Path(other))
+    a, b = predictions(Path(one)), predictions(Path(other))
     texts = [[text.strip() for text in t.column(0).unique().to_pylist()] for t in (a, b)]
     if len(a) != len(b) or texts[0] != texts[1] or not a.column(1).equals(b.column(1)):
         sys.exit(f"{one} and {other} differ")
@@ -168,13 +170,13 @@ def main(rows: int, rounds: int, kinds: str) -> None:
             call("require_equal", folder, mine, theirs)
             ratios = [b["seconds"] / a["seconds"] for a, b in found]
             print(f"{kind}, {source.stat().st_size / 1e6:,.0f} MB")
-            for label, place in (("ours", 0), ("bare loop", 1)):
+            for label, place in (("score.py", 0), ("minimal loop", 1)):
                 seconds = median(figures[place]["seconds"] for figures in found)
                 memory = max(figures[place]["memory"] for figures in found)
                 rate = rows / seconds
-                print(f"  {label:10} {seconds:7.1f} s, {rate:10,.0f} rows/s, peak {memory:,.0f} MB")
+                print(f"  {label:12} {seconds:7.1f} s, {rate:10,.0f} rows/s, peak {memory:,.0f} MB")
             print(
-                f"  throughput, ours to the bare loop: {median(ratios):.2f} "
+                f"  ratio of throughput: {median(ratios):.2f} "
                 f"({min(ratios):.2f} to {max(ratios):.2f})"
             )
             mine.unlink()

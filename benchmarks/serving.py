@@ -1,7 +1,7 @@
-"""Our model over REST beside a do-nothing model with the same signature, in turn.
+"""The served model compared with one of the same signature that returns a constant.
 
-One row at a time; batches of 1, 100 and 10,000 rows; then good and bad requests from several
-clients at once for a while, with an eye on the server's memory.
+Both get requests of 1, 100 and 10,000 rows alternately. Then several clients send valid and
+invalid requests at the same time, while the memory of the server is measured.
 
 CENSUS_DATA_DIR=<folder of the real files> python -m benchmarks.serving
 """
@@ -21,71 +21,72 @@ import numpy as np
 import psutil
 import requests
 
-from benchmarks import nothing
+from benchmarks import constant
 from tabular.data import sources
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.tracking import logged_model
 from tests.servers import serving
 
-BATCHES = {1: 1.0, 100: 1.0, 10_000: 0.05}  # rows, and so many of --requests are sent of each
-WARM_UP = 10  # seconds of load in which memory may still grow
+BATCHES = {1: 1.0, 100: 1.0, 10_000: 0.05}  # rows: the share of --requests
+WARM_UP = 10  # seconds under load before memory is compared
 HEADERS = {"Content-Type": "application/json"}
 
 
 def log_models(folder: str) -> dict[str, str]:
+    """Log both models; returns their addresses."""
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
     mlflow.create_experiment("serving", f"{folder}/artifacts")
     mlflow.set_experiment("serving")
-    rows = sources.load()
+    dataset = sources.load()
     booster, _ = boosting.fit(
-        DEFAULTS | {"max_depth": 6}, boosting.bin_rows(rows.train.X, rows.train.y)
+        DEFAULTS | {"max_depth": 6}, boosting.bin_rows(dataset.train.X, dataset.train.y)
     )
-    examples = logged_model.to_client_frame(rows.test.X.head(1))
+    examples = logged_model.to_client_frame(dataset.test.X.head(1))
     with mlflow.start_run():
         ours = logged_model.log_model(booster, examples, {})
         floor = mlflow.pyfunc.log_model(
-            name="nothing",
-            python_model=nothing.__file__,
+            name="constant",
+            python_model=constant.__file__,
             signature=ours.signature,
             input_example=examples,
             pip_requirements=[],
         )
-    return {"ours": ours.model_uri, "do nothing": floor.model_uri}
+    return {"ours": ours.model_uri, "constant": floor.model_uri}
 
 
 def body(n_rows: int) -> str:
-    """A request for so many rows of the test file."""
+    """A request for the first rows of the test set."""
     rows = logged_model.to_client_frame(sources.load().test.X.head(n_rows))
     return json.dumps({"dataframe_split": json.loads(rows.to_json(orient="split", index=False))})
 
 
 def in_turn(addresses: list[str], text: str, n: int) -> list[list[float]]:
-    """Milliseconds of each of ``n`` requests to each address, in the addresses' order."""
+    """Milliseconds of ``n`` requests to each address, sent alternately."""
     sessions = [requests.Session() for _ in addresses]
     found = [[] for _ in addresses]
     for number in range(n + 2):
         for address, session, taken in zip(addresses, sessions, found, strict=True):
             start = time.perf_counter()
-            answer = session.post(address, text, headers=HEADERS, timeout=60)
+            response = session.post(address, text, headers=HEADERS, timeout=60)
             elapsed = time.perf_counter() - start
-            answer.raise_for_status()
-            if number >= 2:  # connected and warm
+            response.raise_for_status()
+            if number >= 2:  # the first two connect
                 taken.append(elapsed * 1000)
     return found
 
 
-def say(round_number: int, n_rows: int, ours: list[float], floor: list[float]) -> None:
+def report(round_number: int, n_rows: int, ours: list[float], floor: list[float]) -> None:
     line = f"round {round_number}, {n_rows:6,} rows, {len(ours)} requests:"
     for name, quantile in (("p50", 0.5), ("p99", 0.99)):
         a, b = (np.quantile(taken, quantile) for taken in (ours, floor))
-        line += f" {name} {a:.2f} ms, do nothing {b:.2f} ms, ratio {a / b:.2f};"
+        line += f" {name} {a:.2f} ms, constant {b:.2f} ms, ratio {a / b:.2f};"
     a, b = (n_rows * 1000 / statistics.mean(taken) for taken in (ours, floor))
-    print(f"{line} {a:,.0f} rows a second, do nothing {b:,.0f}, ratio {a / b:.2f}", flush=True)
+    print(f"{line} {a:,.0f} rows a second, constant {b:,.0f}, ratio {a / b:.2f}", flush=True)
 
 
 def mixture() -> list[tuple[str, int]]:
-    """Requests, good and bad, and the status that each should get."""
+    """Valid and invalid requests, each with the expected status."""
     good = json.loads(body(1))["dataframe_split"]
     row = dict(zip(good["columns"], good["data"][0], strict=True))
     number, word = ("age", "sex")
@@ -107,7 +108,7 @@ def mixture() -> list[tuple[str, int]]:
 
 
 def tree_mb() -> float:
-    """Memory of all children of this process, in MB; pages that they share count once."""
+    """Memory of all child processes, in MB; shared pages count once."""
     total = 0
     for process in psutil.Process().children(recursive=True):
         try:
@@ -118,26 +119,26 @@ def tree_mb() -> float:
 
 
 def load(address: str, seconds: float, clients: int) -> None:
-    """Send the mixture from several clients at once, and follow the server's memory."""
-    wanted, wrong, counts = mixture(), collections.Counter(), collections.Counter()
+    """Send the mixture from several clients at the same time, and measure the server's memory."""
+    cases, wrong, counts = mixture(), collections.Counter(), collections.Counter()
     end = time.monotonic() + WARM_UP + seconds
 
     def client(first: int) -> None:
         session, number = requests.Session(), first
         while time.monotonic() < end:
-            text, expected = wanted[number % len(wanted)]
-            answer = session.post(address, text, headers=HEADERS, timeout=60)
-            counts[answer.status_code] += 1
-            wrong[f"{answer.status_code} for {expected}"] += answer.status_code != expected
+            text, expected = cases[number % len(cases)]
+            response = session.post(address, text, headers=HEADERS, timeout=60)
+            counts[response.status_code] += 1
+            wrong[f"{response.status_code} for {expected}"] += response.status_code != expected
             number += 1
 
     start, samples = tree_mb(), []
     threads = [threading.Thread(target=client, args=[3 * i]) for i in range(clients)]
     for thread in threads:
         thread.start()
-    begun = time.monotonic()
+    began = time.monotonic()
     while any(thread.is_alive() for thread in threads):
-        samples.append((time.monotonic() - begun, tree_mb()))
+        samples.append((time.monotonic() - began, tree_mb()))
         time.sleep(1)
     warm = [sample for sample in samples if sample[0] >= WARM_UP]
     at, mb = np.array(warm).T
@@ -152,20 +153,22 @@ def load(address: str, seconds: float, clients: int) -> None:
 
 
 @click.command(help=__doc__)
-@click.option("--requests", "n", default=600, show_default=True, help="Of each model, in turn.")
+@click.option("--requests", "n", default=600, show_default=True, help="Requests to each model.")
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--seconds", default=60.0, show_default=True, help="Of mixed requests; 0: none.")
-@click.option("--clients", default=4, show_default=True, help="That send them at once.")
+@click.option(
+    "--seconds", default=60.0, show_default=True, help="Duration of mixed requests; 0: none."
+)
+@click.option("--clients", default=4, show_default=True, help="Clients that send mixed requests.")
 def main(n: int, rounds: int, seconds: float, clients: int) -> None:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     with tempfile.TemporaryDirectory() as folder:
         uris, log = log_models(folder), Path(folder) / "log"
         texts = {n_rows: body(n_rows) for n_rows in BATCHES}
-        with serving(uris["ours"], log) as ours, serving(uris["do nothing"], log) as floor:
+        with serving(uris["ours"], log) as ours, serving(uris["constant"], log) as floor:
             for number in range(1, rounds + 1):
                 for n_rows, text in texts.items():
                     n_requests = max(2, int(n * BATCHES[n_rows]))
-                    say(number, n_rows, *in_turn([ours, floor], text, n_requests))
+                    report(number, n_rows, *in_turn([ours, floor], text, n_requests))
         if seconds:
             with serving(uris["ours"], log) as ours:
                 load(ours, seconds, clients)

@@ -1,7 +1,8 @@
-"""From `git clone` to the first FINISHED run, for each way to set up, with empty caches.
+"""The time from `git clone` to the first FINISHED run, for each method of setup.
 
-Each way starts with a home folder that holds the rows and nothing else, and `env -i`: only where
-packages come from is passed on. Two ways expect MLflow to be at hand; that is made before.
+Each method starts with a home folder that contains the data files only, and with an empty
+environment but for the settings of package indexes. Two methods need an installed MLflow, which is
+prepared before.
 
     CENSUS_DATA_DIR=<folder of the real files> python -m benchmarks.setup
 """
@@ -24,20 +25,20 @@ README = (PROJECT / "README.md").read_text()
 FIRST = re.search(r"```sh\n(.*?)```", README, re.S)[1]
 RUN = "mlflow run . -P max_depth=6 --env-manager"
 WAYS = {
-    "uv, as the README says": FIRST,
+    "uv, as in the README": FIRST,
     "pip": re.sub(r"pip install -q uv\S+ && uv (?=pip)", "", FIRST),
-    "mlflow at hand, --env-manager uv": f"{RUN} uv",
-    "mlflow at hand, --env-manager virtualenv": f"{RUN} virtualenv",
+    "MLflow installed, --env-manager uv": f"{RUN} uv",
+    "MLflow installed, --env-manager virtualenv": f"{RUN} virtualenv",
 }
 
 
 def machine(folder: Path, *paths: Path) -> Machine:
-    """A clean one, on which pyenv is where this one has it."""
+    """A clean machine with the pyenv of this one."""
     rows, pyenv = Path(os.environ["CENSUS_DATA_DIR"]), shutil.which("pyenv")
-    made = Machine(folder, PROJECT, rows, *paths, *([Path(pyenv).parent] if pyenv else []))
+    clean = Machine(folder, PROJECT, rows, *paths, *([Path(pyenv).parent] if pyenv else []))
     if pyenv:
-        made.environment["PYENV_ROOT"] = str(Path(pyenv).resolve().parent.parent)
-    return made
+        clean.environment["PYENV_ROOT"] = str(Path(pyenv).resolve().parent.parent)
+    return clean
 
 
 @click.command(help=__doc__)
@@ -53,7 +54,7 @@ def main(rounds: int) -> None:
             for place, way in enumerate(taken):
                 folder = Path(name) / f"{number}-{place}"
                 start = time.perf_counter()
-                fresh = machine(folder, *([tool.clone / ".venv/bin"] if "at hand" in way else []))
+                fresh = machine(folder, *([tool.clone / ".venv/bin"] if "installed" in way else []))
                 printed = fresh.run(WAYS[way], seconds=1200)
                 seconds = time.perf_counter() - start
                 if not re.search("^test   accuracy", printed, re.M):

@@ -1,4 +1,4 @@
-"""How close the synthetic rows come to the real ones, and how fast they are made.
+"""How similar the synthetic rows are to the real ones, and how fast they are generated.
 
 CENSUS_DATA_DIR=<folder of the real files> python -m benchmarks.synthetic [--rows 10000000]
 """
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tabular.data import census, sources, synthetic
+from tabular.data.dataset import Dataset, Split
 from tabular.evaluation import metrics, shap
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
@@ -22,7 +23,7 @@ QUANTILE_BINS = 20
 
 
 def total_variation(real: pd.Series, other: pd.Series) -> float:
-    """Half the sum of the differences between two shares, over categories or quantile bins."""
+    """The total variation distance of two columns, over categories or quantile bins."""
     if real.name in census.NUMERIC:
         edges = np.unique(np.quantile(real, np.linspace(0, 1, QUANTILE_BINS + 1)))
         real, other = (pd.Series(np.searchsorted(edges, c, "left")) for c in (real, other))
@@ -31,17 +32,18 @@ def total_variation(real: pd.Series, other: pd.Series) -> float:
     return float(real.sub(other, fill_value=0).abs().sum() / 2)
 
 
-def train_and_score(rows: sources.Dataset, max_depth: int) -> tuple[float, pd.Series]:
+def train_and_score(dataset: Dataset, max_depth: int) -> tuple[float, pd.Series]:
     """Accuracy on the test rows, and the gain of each feature."""
     booster, _ = boosting.fit(
-        DEFAULTS | {"max_depth": max_depth}, boosting.bin_rows(rows.train.X, rows.train.y)
+        DEFAULTS | {"max_depth": max_depth}, boosting.bin_rows(dataset.train.X, dataset.train.y)
     )
-    probability = booster.inplace_predict(Encoder(booster)(rows.test.X))
+    probability = booster.inplace_predict(Encoder(booster)(dataset.test.X))
     gain = shap.importance_table(booster).set_index("feature")["gain"]
-    return metrics.classification_metrics(rows.test.y, probability)["accuracy"], gain
+    return metrics.classification_metrics(dataset.test.y, probability)["accuracy"], gain
 
 
-def rows_of(split: sources.Split) -> set[tuple]:
+def rows_of(split: Split) -> set[tuple]:
+    """The distinct rows of a split."""
     frame = split.X.astype(object).where(split.X.notna(), None)
     return set(zip(*(frame[name] for name in frame), split.y.tolist(), strict=True))
 
