@@ -208,7 +208,7 @@ def main(rounds: int, out: Path | None, only: tuple[str, ...], scale: bool) -> N
         show("memory for each further point, KB", growth)
     else:
         to_floor = ratios(table, "ours", "floor")
-        show("ours to the floor", to_floor, f"by round: {', '.join(f'{r:.3f}' for r in to_floor)}")
+        show("sweep.py to the minimal loop", to_floor, f"by round: {', '.join(f'{r:.3f}' for r in to_floor)}")
     if out:
         out.mkdir(parents=True, exist_ok=True)
         path = out / ("sweep_scale.json" if scale else "sweep.json")
