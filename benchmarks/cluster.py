@@ -153,7 +153,8 @@ def main(rounds: int) -> None:
         whole = median(found["command"] for found in runs)
         rates[executor, n] = CONFIGS / seconds
         print(
-            f"{executor:5} {n} workers: search {seconds:.1f} s, {rates[executor, n]:.1f} configs/s, "
+            f"{executor:5} {n} workers: search {seconds:.1f} s, "
+            f"{rates[executor, n]:.1f} configs/s, "
             f"{rates[executor, n] / rates[executor, 1]:.2f} times one worker; command {whole:.1f} s"
         )
     _, child, created, used = costs[-1]

@@ -208,7 +208,8 @@ def main(rounds: int, out: Path | None, only: tuple[str, ...], scale: bool) -> N
         show("memory for each further point, KB", growth)
     else:
         to_floor = ratios(table, "ours", "floor")
-        show("sweep.py to the minimal loop", to_floor, f"by round: {', '.join(f'{r:.3f}' for r in to_floor)}")
+        by_round = ", ".join(f"{ratio:.3f}" for ratio in to_floor)
+        show("sweep.py to the minimal loop", to_floor, f"by round: {by_round}")
     if out:
         out.mkdir(parents=True, exist_ok=True)
         path = out / ("sweep_scale.json" if scale else "sweep.json")
