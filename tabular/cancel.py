@@ -33,6 +33,13 @@ def install() -> None:
         signal.signal(signal.SIGALRM, _expire)
 
 
+def uninstall() -> None:
+    """Ignore both signals from now on: the work is over, and the exit status must stay true."""
+    stop_timer()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def received() -> signal.Signals | None:
     """The first signal that arrived; None if none did."""
     return _received

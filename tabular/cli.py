@@ -171,7 +171,7 @@ def run(command: click.Command) -> None:
         _report_end("error", f"{type(error).__name__}: {error}")
         raise
     finally:
-        cancel.stop_timer()  # at the interpreter's exit SIGALRM would kill the process
+        cancel.uninstall()
 
 
 def _report_end(tag: str, text: str) -> None:

@@ -159,7 +159,8 @@ def run_command():
 @pytest.fixture
 def run_script(monkeypatch, capsys):
     """A function like ``run_command`` that runs the command of a script in this process."""
-    monkeypatch.setattr(cancel, "install", lambda: None)  # the handlers of signals stay pytest's
+    for name in ("install", "uninstall"):  # the handlers of signals stay pytest's
+        monkeypatch.setattr(cancel, name, lambda: None)
 
     def run(command, *arguments) -> subprocess.CompletedProcess:
         monkeypatch.setattr(sys, "argv", [command.name, *map(str, arguments)])

@@ -111,6 +111,13 @@ def test_no_timer_fires_after_a_check_has_raised(installed):
     time.sleep(0.4)  # what ends the run has its time
 
 
+def test_signals_are_ignored_once_the_work_is_over(installed):
+    cancel.uninstall()
+    send()
+    send(signal.SIGINT)
+    assert cancel.received() is None
+
+
 def test_two_signals_at_once_are_one_request(installed):
     """`mlflow run` passes one Ctrl-C on as two signals."""
     send()
