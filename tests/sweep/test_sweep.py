@@ -7,16 +7,18 @@ import time
 import mlflow
 import pytest
 
+import reproduce
+import sweep
+import train
 from tabular.data import census, synthetic
+from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.sweep import child_runs
 from tabular.tracking import runs
 from tests.helpers import (
     PLOTS,
-    PROJECT,
     REAL,
     SMALL,
-    SWEEP,
     TABLES,
     TEST_METRICS,
     artifacts,
@@ -34,9 +36,9 @@ TRIALS = ["--sampler", "tpe", "--trials", "12", *SPANS, "50..150"]
 LONG = ["--max_depth", "2,3,4", "--learning_rate", "0.1,0.3", "--n_estimators", "150,300"]
 
 
-def test_a_sweep_leaves_children_a_table_and_a_model(run_command, synthetic_folder):
+def test_a_sweep_leaves_children_a_table_and_a_model(run_script, synthetic_folder):
     options = ["--data", synthetic_folder, "--reg_lambda", "1,1.0,01"]
-    done = run_command(*SWEEP, *SMALL, *options)
+    done = run_script(sweep.main, *SMALL, *options)
     assert done.returncode == 0, done.stderr
     (run,) = sweeps()
     assert run.info.status == "FINISHED"
@@ -87,9 +89,9 @@ def test_a_sweep_leaves_children_a_table_and_a_model(run_command, synthetic_fold
 
 
 @pytest.mark.slow
-def test_trials_are_children_and_the_best_number_of_trees_is_found(run_command, synthetic_folder):
+def test_trials_are_children_and_the_best_number_of_trees_is_found(run_script, synthetic_folder):
     options = ["--data", synthetic_folder, "--sampler", "tpe", "--trials", 6, *SPANS, "5..200"]
-    done = run_command(*SWEEP, *options, "--folds", 2)
+    done = run_script(sweep.main, *options, "--folds", 2)
     assert done.returncode == 0, done.stderr
     assert "tpe    trials: 6, each of up to 200 trees" in done.stdout
     assert "6 of 6 points, best log_loss" in done.stderr
@@ -110,43 +112,41 @@ def test_trials_are_children_and_the_best_number_of_trees_is_found(run_command, 
     assert run.data.tags["sweep.best_run_id"] == best.info.run_id
     assert {"plots/sweep.png", "plots/sweep_curves.png"} < artifacts(run)
     config = [f"--{name}={best.data.params[name]}" for name in DEFAULTS]
-    command = ["python", PROJECT / "train.py", *config, "--data", synthetic_folder]
-    assert run_command(*command).returncode == 0
+    assert run_script(train.main, *config, "--data", synthetic_folder).returncode == 0
     (single,) = search("params.early_stopping_rounds = '0'")
     assert single.data.tags["model.digest"] == run.data.tags["model.digest"]
     # a grid knows the points that trials have become
     point = [f"--{name}={best.data.params[name]}" for name in DEFAULTS]
-    done = run_command(*SWEEP, *point, "--data", synthetic_folder, "--folds", 2)
+    done = run_script(sweep.main, *point, "--data", synthetic_folder, "--folds", 2)
     assert "resume 1 points are known from earlier sweeps" in done.stdout
-    done = run_command("python", PROJECT / "reproduce.py", "--run_id", best.info.run_id)
+    done = run_script(reproduce.main, "--run_id", best.info.run_id)
     assert "identical: all" in done.stdout, done.stdout + done.stderr
 
 
 def test_the_winner_is_the_model_that_train_makes_of_its_configuration(
-    run_command, synthetic_folder
+    run_script, synthetic_folder
 ):
     """Same bytes, same test metrics: the sweep adds nothing to them and takes nothing away."""
     options = ["--data", synthetic_folder, "--seed", 4, "--subsample", "0.7"]
-    done = run_command(*SWEEP, *SMALL, *options, "--metric", "accuracy", "--folds", 3)
+    done = run_script(sweep.main, *SMALL, *options, "--metric", "accuracy", "--folds", 3)
     assert done.returncode == 0, done.stderr
-    (sweep,) = sweeps()
-    best = mlflow.get_run(sweep.data.tags["sweep.best_run_id"])
+    (parent,) = sweeps()
+    best = mlflow.get_run(parent.data.tags["sweep.best_run_id"])
     assert set(best.data.metrics) >= {"validation_accuracy", "validation_accuracy_std"}
-    found = children_of(sweep)
+    found = children_of(parent)
     assert best.data.metrics["validation_accuracy"] == max(
         child.data.metrics["validation_accuracy"] for child in found
     )
     config = [f"--{name}={best.data.params[name]}" for name in [*DEFAULTS, "seed"]]
-    command = ["python", PROJECT / "train.py", *config, "--data", synthetic_folder]
-    assert run_command(*command).returncode == 0
+    assert run_script(train.main, *config, "--data", synthetic_folder).returncode == 0
     (single,) = search("params.early_stopping_rounds = '0'")
-    assert single.data.tags["model.digest"] == sweep.data.tags["model.digest"]
+    assert single.data.tags["model.digest"] == parent.data.tags["model.digest"]
     for name in TEST_METRICS:
-        assert single.data.metrics[name] == sweep.data.metrics[name], name
+        assert single.data.metrics[name] == parent.data.metrics[name], name
 
 
 @pytest.mark.slow
-def test_the_test_rows_cannot_change_the_winner(run_command, synthetic_folder, tmp_path):
+def test_the_test_rows_cannot_change_the_winner(run_script, synthetic_folder, tmp_path):
     """Other test rows with every label turned round: same children, same winner, same bytes."""
     (tmp_path / "turned").mkdir()
     train, test = ((synthetic_folder / name).read_text() for name in census.DIGESTS)
@@ -154,7 +154,7 @@ def test_the_test_rows_cannot_change_the_winner(run_command, synthetic_folder, t
     (tmp_path / "turned" / census.TRAIN).write_text(train)
     (tmp_path / "turned" / census.TEST).write_text(turned)
     for folder in (synthetic_folder, tmp_path / "turned"):
-        done = run_command(*SWEEP, *SMALL, "--data", folder, "--resume", "never")
+        done = run_script(sweep.main, *SMALL, "--data", folder, "--resume", "never")
         assert done.returncode == 0, done.stderr
     second, first = sweeps()
     assert first.data.metrics["accuracy"] == pytest.approx(1 - second.data.metrics["accuracy"])
@@ -169,10 +169,10 @@ def test_the_test_rows_cannot_change_the_winner(run_command, synthetic_folder, t
 
 
 @pytest.mark.slow
-def test_what_is_known_is_not_computed_again(run_command, synthetic_folder):
+def test_what_is_known_is_not_computed_again(run_script, synthetic_folder):
     base = ["--data", synthetic_folder, "--learning_rate", "0.3", "--n_estimators", "5,10"]
-    assert run_command(*SWEEP, *base, "--max_depth", 2).returncode == 0
-    done = run_command(*SWEEP, *base, "--max_depth", "2,3")
+    assert run_script(sweep.main, *base, "--max_depth", 2).returncode == 0
+    done = run_script(sweep.main, *base, "--max_depth", "2,3")
     assert done.returncode == 0, done.stderr
     assert "resume 2 points are known from earlier sweeps" in done.stdout
     second, first = sweeps()
@@ -182,7 +182,7 @@ def test_what_is_known_is_not_computed_again(run_command, synthetic_folder):
         child.info.run_id for child in children_of(first)
     }
     assert second.data.tags["sweep.resumed_from"] == first.info.run_id
-    done = run_command(*SWEEP, *base, "--max_depth", "2,3", "--resume", second.info.run_id)
+    done = run_script(sweep.main, *base, "--max_depth", "2,3", "--resume", second.info.run_id)
     assert done.returncode == 0, done.stderr
     third = sweeps()[0]
     assert len(children_of(third)) == 0
@@ -193,10 +193,10 @@ def test_what_is_known_is_not_computed_again(run_command, synthetic_folder):
 
 @pytest.mark.slow
 @pytest.mark.real
-def test_the_default_grid_on_the_real_files(run_command, monkeypatch):
+def test_the_default_grid_on_the_real_files(run_script, monkeypatch):
     """What the README shows: 27 points, and a winner no worse than the 2018 sample's best."""
     monkeypatch.setenv("CENSUS_DATA_DIR", str(REAL))
-    done = run_command(*SWEEP, "--register", "census")
+    done = run_script(sweep.main, "--register", "census")
     assert done.returncode == 0, done.stderr
     (run,) = sweeps()
     assert len(children_of(run)) == 27
@@ -207,36 +207,26 @@ def test_the_default_grid_on_the_real_files(run_command, monkeypatch):
     assert mlflow.MlflowClient().get_model_version("census", "1").run_id == run.info.run_id
 
 
-# A sweep in which the fits of one depth fail.
-BROKEN = """
-import sys
-sys.path.insert(0, {project!r})
-import sweep
-from tabular import cli
-from tabular.model import boosting
-original = boosting.fit
-
-def fit(config, *args, **kwargs):
-    if config["max_depth"] in {depths}:
-        raise MemoryError("no room")
-    return original(config, *args, **kwargs)
-
-boosting.fit = fit
-cli.run(sweep.main)
-"""
-
-
 @pytest.mark.parametrize(("depths", "max_failures", "status"), [
     ((2,), 0, "FAILED"), ((2,), 4, "FINISHED"), ((2, 3), 8, "FAILED"),
 ])  # fmt: skip
-def test_points_that_fail(run_command, tmp_path, synthetic_folder, depths, max_failures, status):
-    """The sweep goes on; how many may fail decides its end, and whether it may register."""
-    for name in census.DIGESTS:  # without the marker: registrable rows
+def test_a_sweep_continues_after_failures_and_fails_with_more_than_max_failures(
+    run_script, monkeypatch, tmp_path, synthetic_folder, depths, max_failures, status
+):
+    """A sweep that fails registers no model."""
+    fit = boosting.fit
+
+    def fail(config, *args, **kwargs):
+        if config["max_depth"] in depths:
+            raise MemoryError("no room")
+        return fit(config, *args, **kwargs)
+
+    monkeypatch.setattr(boosting, "fit", fail)
+    for name in census.DIGESTS:  # rows without the marker of synthetic ones can be registered
         text = (synthetic_folder / name).read_text().removeprefix(f"{synthetic.MARKER}\n")
         (tmp_path / name).write_text(text)
-    code = BROKEN.format(project=str(PROJECT), depths=depths)
     options = ["--data", tmp_path, "--max_failures", max_failures, "--register", "census"]
-    done = run_command("python", "-c", code, *SMALL, *options)
+    done = run_script(sweep.main, *SMALL, *options)
     assert done.returncode == (1 if status == "FAILED" else 0), done.stderr
     assert "Traceback" not in done.stderr
     (run,) = sweeps()
@@ -281,7 +271,7 @@ def test_a_signal_ends_the_children_in_flight_within_seconds(number, tmp_path, s
 )
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_again_and_again_a_sweep_ends_as_if_nothing_had_happened(
-    run_command, tmp_path, synthetic_folder, points, kills
+    run_script, tmp_path, synthetic_folder, points, kills
 ):
     """SIGKILL at random moments: exactly the points, none twice, none RUNNING, the same model."""
     mlflow.search_runs()
@@ -296,7 +286,7 @@ def test_killed_again_and_again_a_sweep_ends_as_if_nothing_had_happened(
             time.sleep(moments.uniform(0, 2))
             killed += process.poll() is None
     assert killed >= kills / 2, "the kills came too late to mean anything"
-    done = run_command(*SWEEP, *arguments)
+    done = run_script(sweep.main, *arguments)
     assert done.returncode == 0, done.stderr
     last = sweeps()[0]
     assert not search("attributes.status = 'RUNNING'")
@@ -306,7 +296,7 @@ def test_killed_again_and_again_a_sweep_ends_as_if_nothing_had_happened(
     table_of = board(last)
     assert sorted(table_of["run_id"]) == sorted(["", *(child.info.run_id for child in whole)])
 
-    undisturbed = run_command(*SWEEP, *arguments, "--resume", "never")
+    undisturbed = run_script(sweep.main, *arguments, "--resume", "never")
     assert undisturbed.returncode == 0
     reference = sweeps()[0]
     assert reference.data.tags["model.digest"] == last.data.tags["model.digest"]
@@ -341,8 +331,8 @@ def test_a_tracking_server_may_be_away_for_a_while(tmp_path, synthetic_folder, m
     ]  # fmt: skip
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     with running(command, port, tmp_path / "first.log", "/health"):
-        sweep = started([*LONG, "--data", synthetic_folder], tmp_path / "log")
-        process = sweep.__enter__()
+        background = started([*LONG, "--data", synthetic_folder], tmp_path / "log")
+        process = background.__enter__()
         wait_for(lambda: len(search("attributes.status = 'FINISHED'")) >= 2)
     try:
         assert process.poll() is None, (tmp_path / "log").read_text()
@@ -356,13 +346,13 @@ def test_a_tracking_server_may_be_away_for_a_while(tmp_path, synthetic_folder, m
             assert not search("attributes.status = 'RUNNING'")
             assert len(board(run)) == 13
     finally:
-        sweep.__exit__(None, None, None)
+        background.__exit__(None, None, None)
 
 
-def test_an_empty_grid_of_ideas_is_one_point(run_command, synthetic_folder):
+def test_an_empty_grid_of_ideas_is_one_point(run_script, synthetic_folder):
     """Every list of one value: a sweep still has a child, a table and a picture."""
     options = ["--max_depth", 2, "--learning_rate", 0.3, "--n_estimators", 5]
-    done = run_command(*SWEEP, *options, "--data", synthetic_folder)
+    done = run_script(sweep.main, *options, "--data", synthetic_folder)
     assert done.returncode == 0, done.stderr
     (run,) = sweeps()
     assert run.info.run_name == "synthetic sweep of 1 point"
