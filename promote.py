@@ -5,6 +5,8 @@ python promote.py --model models:/census-income/3 --metric accuracy --min_improv
 python promote.py --rollback true
 """
 
+from typing import Any
+
 import click
 
 from tabular import cancel, cli
@@ -30,7 +32,7 @@ from tabular.options import SEARCH_METRICS
 )
 @cli.option("rollback", click.BOOL, "false", "true makes the previous version champion again.")
 @click.pass_context
-def main(ctx: click.Context, **options) -> None:
+def main(ctx: click.Context, **options: Any) -> None:
     with cancel.uninterrupted():
         from tabular import promotion
 

@@ -6,6 +6,7 @@ python sweep.py --sampler tpe --trials 30 --max_depth 2..10 --learning_rate 0.01
 """
 
 from functools import partial
+from typing import Any
 
 import click
 
@@ -57,7 +58,7 @@ from tabular.sweep.options import SweepOptions
 )
 @cli.run_options
 @click.pass_context
-def main(ctx: click.Context, **options) -> None:
+def main(ctx: click.Context, **options: Any) -> None:
     chosen = cli.build(SweepOptions, ctx, options, "space")
     with cancel.uninterrupted():
         from tabular.sweep import runner

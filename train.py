@@ -4,6 +4,8 @@ mlflow run . -P max_depth=6
 python train.py --max_depth 6
 """
 
+from typing import Any
+
 import click
 
 from tabular import cancel, cli
@@ -21,7 +23,7 @@ from tabular.options import TrainOptions
 )
 @cli.run_options
 @click.pass_context
-def main(ctx: click.Context, **options) -> None:
+def main(ctx: click.Context, **options: Any) -> None:
     chosen = cli.build(TrainOptions, ctx, options, "config")
     with cancel.uninterrupted():
         from tabular import training

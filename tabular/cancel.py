@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 GRACE_SECONDS = 3.0  # from the first signal to the timer
 DUPLICATE_SECONDS = 3.0  # `mlflow run` passes one Ctrl-C on as two signals
@@ -69,7 +70,7 @@ def uninterrupted() -> Iterator[None]:
         _uninterrupted = before
 
 
-def _handle(number: int, frame) -> None:
+def _handle(number: int, frame: FrameType | None) -> None:
     global _received, _ignore_until
     now = time.monotonic()
     if _received is None:
@@ -80,6 +81,6 @@ def _handle(number: int, frame) -> None:
         raise Cancelled
 
 
-def _expire(number: int, frame) -> None:
+def _expire(number: int, frame: FrameType | None) -> None:
     if not _uninterrupted:
         check()

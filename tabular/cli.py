@@ -29,7 +29,8 @@ class Command(click.Command):
         help = help.replace("\n\n", "\n\n\b\n")  # \b: the examples keep their lines
         # `mlflow run -P help=1` would end FINISHED without having done anything
         kwargs["add_help_option"] = "MLFLOW_RUN_ID" not in os.environ
-        super().__init__(*args, help=help, context_settings=settings, **kwargs)
+        kwargs |= {"help": help, "context_settings": settings}
+        super().__init__(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         typed, _, given = self.make_parser(ctx).parse_args(list(args))
@@ -49,7 +50,7 @@ class Int(click.IntRange):
         super().__init__(low, high)
         self.word = word
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         return None if value == self.word else super().convert(value, param, ctx)
 
 
@@ -99,8 +100,10 @@ def hyperparameter_options(command: Callable, lists: bool = False) -> Callable:
     """Add one option for each hyper-parameter: for a number, or for a list or a range."""
     for p in reversed(HYPERPARAMETERS):
         integer = isinstance(p.default, int)
-        kind = Int(p.low, p.high) if integer else Float(p.low, p.high, min_open=p.low_excluded)
-        default = p.default
+        kind: click.ParamType = Int(p.low, p.high)
+        if not integer:
+            kind = Float(p.low, p.high, min_open=p.low_excluded)
+        default: Any = p.default
         if lists:
             kind, default = CommaList(kind), ",".join(map(str, p.grid or [p.default]))
         meaning = p.meaning[0].upper() + p.meaning[1:] + "."
@@ -132,7 +135,9 @@ def run_options(command: Callable) -> Callable:
     return command
 
 
-def build(kind: type[Options], ctx: click.Context, options: dict[str, Any], into: str) -> Options:
+def build(
+    kind: Callable[..., Options], ctx: click.Context, options: dict[str, Any], into: str
+) -> Options:
     """The options of a command as one value.
 
     Args:

@@ -79,7 +79,7 @@ def promote(options: PromoteOptions) -> None:
         if passed and not version:
             version = registry.register(candidate.uri, name)
         log_checks(run, checks, champion, version, count_candidates(name, candidate))
-        if not passed:
+        if not passed or not version:
             failed = ", ".join(checks["check"][~checks["passed"]])
             raise WorkFailed(f"refused, nothing is changed: {failed}")
         registry.set_champion(version, champion)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+import mlflow
 import pandas as pd
 from mlflow.entities import Run
 
@@ -75,7 +76,7 @@ def retrain(past: Run, dataset: Dataset, device: str) -> dict[str, Any]:
     """The results, by name, of a run of ``train.py`` or of the winner of a sweep."""
     params = past.data.params
     if best := past.data.tags.get(child_runs.BEST):
-        params = params | store.find_run(best).data.params
+        params = params | mlflow.MlflowClient().get_run(best).data.params
     seed, stopping = int(params["seed"]), int(params.get("early_stopping_rounds", 0))
     indices = boosting.validation_splits(dataset.train.y, seed) if stopping else ()
     fitted = training.fit(
@@ -101,8 +102,8 @@ def repeat_trial(past: Run, dataset: Dataset, device: str) -> dict[str, Any]:
     params = past.data.params
     spec = SweepSpec(dataset, device, int(params["seed"]), int(params["folds"]))
     (result,) = run_shared_fit(spec, spec.matrices(), [_config(params)], [past.info.run_id])
-    if result.error:
-        raise WorkFailed(result.error)
+    if result.curve is None:
+        raise WorkFailed(result.error or "there is no result")
     values = result.metrics | {"log_loss": result.curve.tolist()}
     return {f"{child_runs.VALIDATION}{name}": value for name, value in values.items()}
 

@@ -39,9 +39,10 @@ class Totals:
     probability: float = 0.0
     histogram: np.ndarray = field(default_factory=lambda: np.zeros((2, 1 << 20), np.int64))
 
-    def metrics(self, threshold: float) -> dict[str, float]:
+    def metrics(self, threshold: float) -> dict[str, int | float]:
         """Counts and rates; if both labels occur, the metrics of the rows that have one."""
         y_true, probability, counts = metrics.histogram_samples(self.histogram)
+        values: dict[str, int | float]
         values = {"rows_scored": self.n_rows, "rows_bad": self.n_bad}
         values["rows_labelled"] = int(counts.sum())
         if self.n_rows:

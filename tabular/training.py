@@ -130,16 +130,18 @@ def fit(
         trainer: None trains in this process.
     """
     trainer = trainer or LocalTrainer()
-    how = {"seed": seed, "device": device}
-    start, values, curves, validation = time.perf_counter(), {}, {}, []
+    start, validation = time.perf_counter(), []
+    values: dict[str, float] = {}
+    curves: dict[str, list[float]] = {}
     for indices in validation_indices:
         train_matrix, eval_set = trainer.split_matrices(split, indices)
         booster, curve = trainer.fit(
             config,
             train_matrix,
             eval_set=eval_set,
+            seed=seed,
+            device=device,
             early_stopping_rounds=early_stopping_rounds,
-            **how,
         )
         n_trees = booster.num_boosted_rounds()
         if early_stopping_rounds:
@@ -147,7 +149,9 @@ def fit(
             values["best_n_estimators"], curves["validation_log_loss"] = n_trees, curve
         validation.append(trainer.predict(booster, eval_set, n_trees))
     final = config | {"n_estimators": values.get("best_n_estimators", config["n_estimators"])}
-    booster, curves["train_log_loss"] = trainer.fit(final, trainer.full_matrix(split), **how)
+    booster, curves["train_log_loss"] = trainer.fit(
+        final, trainer.full_matrix(split), seed=seed, device=device
+    )
     values["fit_seconds"] = time.perf_counter() - start
     fitted = Fitted(booster, config, values, curves)
     if validation:
@@ -194,7 +198,7 @@ def evaluate_and_log(
         examples = logged_model.to_client_frame(test.X.head(5))
         info = logged_model.log_model(booster, examples, params)
         X, values = explained.result()
-    table = evaluation.tables["shap.csv"] = shap.shap_table(booster.feature_names, values)
+    table = evaluation.tables["shap.csv"] = shap.shap_table([*X], values)
     figure = plots.shap(X, values, table, dataset.qualify(test.name))
     images["plots/shap.png"] = plots.png(figure)
     cancel.check()

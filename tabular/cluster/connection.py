@@ -82,12 +82,12 @@ def _code_plugin() -> WorkerPlugin:
     Dask's ``upload_file`` reloads the top of a package only: modules of another run's code would
     stay.
     """
-    content, package = io.BytesIO(), PACKAGE.name
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+    buffer, package = io.BytesIO(), PACKAGE.name
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(PACKAGE.rglob("*.py")):
             name = f"{package}/{path.relative_to(PACKAGE)}"
             archive.writestr(zipfile.ZipInfo(name), path.read_bytes())
-    content = content.getvalue()
+    content = buffer.getvalue()
     archive_name = f"{package}-{hashlib.sha256(content).hexdigest()[:16]}.zip"
 
     class Code(WorkerPlugin):  # a nested class travels whole: the scheduler has no code of ours
@@ -154,7 +154,8 @@ def missing_requirement(required: Requirements) -> str:
         return "needs MLFLOW_TRACKING_URI in its environment: one with a password is not sent"
     try:
         if required.writes:
-            mlflow.set_tracking_uri(required.uri or None)
+            uri = required.uri or None  # None: that of the environment
+            mlflow.set_tracking_uri(uri)  # type: ignore[arg-type]
             store.require_reachable()
         boosting.require_device(required.device)
     except UserError as error:

@@ -23,6 +23,7 @@ from tabular.data import census, sources
 from tabular.data.dataset import Split
 from tabular.errors import UserError
 from tabular.model import boosting
+from tabular.model.trainer import Trainer
 from tabular.options import TrainOptions
 
 
@@ -63,7 +64,7 @@ class PartitionedMatrix(NamedTuple):
 
 
 @contextmanager
-def connect_trainer(options: TrainOptions) -> Iterator["DaskTrainer"]:
+def connect_trainer(options: TrainOptions) -> Iterator[Trainer]:
     """The trainer of ``executor=dask``, once the cluster is ready."""
     with connection.connect(options.scheduler, options.device, writes=False) as client:
         yield DaskTrainer(client)

@@ -74,6 +74,6 @@ class LocalTrainer:
 
 
 @contextmanager
-def connect_trainer(options: TrainOptions) -> Iterator[LocalTrainer]:
+def connect_trainer(options: TrainOptions) -> Iterator[Trainer]:
     """The trainer of ``executor=local``, where there is nothing to connect to."""
     yield LocalTrainer()

@@ -96,7 +96,7 @@ def finish(spec: SweepSpec, result: TrialResult, when: int | None = None) -> Non
 
 def _metric_points(result: TrialResult, when: int) -> list[Metric]:
     """The metrics at the last round, and the log loss of the rounds before it."""
-    *earlier, _ = result.curve
+    *earlier, _ = [] if result.curve is None else result.curve
     points = [Metric(VALIDATION + k, v, when, len(earlier) + 1) for k, v in result.metrics.items()]
     return points + [
         Metric(f"{VALIDATION}log_loss", float(value), when, step)
@@ -106,7 +106,8 @@ def _metric_points(result: TrialResult, when: int) -> list[Metric]:
 
 def curve(run_id: str) -> np.ndarray:
     """The validation log loss of a child run after each round, (n_estimators,)."""
-    return np.array(store.recorded_value(store.find_run(run_id), f"{VALIDATION}log_loss", []))
+    run = mlflow.MlflowClient().get_run(run_id)
+    return np.array(store.recorded_value(run, f"{VALIDATION}log_loss", []))
 
 
 @contextmanager

@@ -34,15 +34,20 @@ class OptunaSearch:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        samplers = optuna.samplers
-        tpe = {"multivariate": True, "constant_liar": True, "seed": seed}
-        chosen = samplers.RandomSampler(seed) if sampler == "random" else samplers.TPESampler(**tpe)
-        self.study = optuna.create_study(sampler=chosen)
+        samplers = {
+            "random": lambda: optuna.samplers.RandomSampler(seed),
+            "tpe": lambda: optuna.samplers.TPESampler(
+                multivariate=True, constant_liar=True, seed=seed
+            ),
+        }
+        self.study = optuna.create_study(sampler=samplers[sampler]())
         self.search_space, self.sampler, self.metric = search_space, sampler, metric
         self.n_configs = self.total = n_trials
         self.noun = f"{sampler} trial"
         trees = search_space["n_estimators"]
-        self.tree_choices = range(trees.low, trees.high + 1) if isinstance(trees, Range) else trees
+        if isinstance(trees, Range):
+            trees = range(int(trees.low), int(trees.high) + 1)
+        self.tree_choices = trees
         self.drawn: list[tuple[optuna.Trial, tuple]] = []
         self.results: dict[tuple, Any] = {}
         self.n_told = 0
@@ -78,7 +83,7 @@ class OptunaSearch:
             else:
                 yield [config]
 
-    def _draw(self, trial: optuna.Trial, p: Hyperparameter) -> int | float:
+    def _draw(self, trial: optuna.Trial, p: Hyperparameter) -> Any:
         values = self.search_space[p.name]
         if p.name == "n_estimators":
             return max(self.tree_choices)
@@ -86,7 +91,7 @@ class OptunaSearch:
             return trial.suggest_categorical(p.name, values)
         log = p.log and values.low > 0
         if isinstance(p.default, int):
-            return trial.suggest_int(p.name, values.low, values.high, log=log)
+            return trial.suggest_int(p.name, int(values.low), int(values.high), log=log)
         drawn = trial.suggest_float(p.name, values.low, values.high, log=log)
         return min(max(float(f"{drawn:.4g}"), values.low), values.high)  # digits one can type
 

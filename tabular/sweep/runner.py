@@ -137,7 +137,9 @@ def progress(
     search: Search, results: list[TrialResult], metric: str
 ) -> Iterator[Callable[[], None]]:
     """A progress bar in a terminal, elsewhere a line for each tenth of the work."""
-    start, before, n_ranked, best = time.monotonic(), 0, 0, []
+    start, n_ranked = time.monotonic(), 0
+    before: int | float = 0
+    best: list[TrialResult] = []
     bar_format = "       {percentage:3.0f}% |{bar}| {desc}, {remaining} left"
 
     def advance() -> None:
@@ -177,6 +179,7 @@ def log_table(
         named = [
             (shorten(config_name(result.config), 50, placeholder=" ..."), result.curve)
             for result in done[:NAMED_CURVES]
+            if result.curve is not None
         ]
         others = [result.curve for result in done[NAMED_CURVES:] if result.curve is not None]
         varied = space.varied_names(result.config for result in done)
@@ -211,6 +214,7 @@ def refit_best(
         device=spec.device,
         validation_indices=indices,
     )
-    fitted.curves["validation_log_loss"] = best.curve
+    if best.curve is not None:
+        fitted.curves["validation_log_loss"] = best.curve.tolist()
     fitted.metrics |= {f"validation_{k}": v for k, v in best.metrics.items() if k != "log_loss"}
     return fitted

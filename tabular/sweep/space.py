@@ -9,8 +9,8 @@ from tabular.errors import UserError
 from tabular.model.hyperparameters import DEFAULTS, Range
 from tabular.options import SEARCH_METRICS
 
-Config = dict[str, int | float]
-SearchSpace = dict[str, "tuple | Range"]  # values, or a range of values, by hyper-parameter
+Config = dict[str, Any]  # an int or a float for each hyper-parameter, by name
+SearchSpace = dict[str, Any]  # a tuple of values or a ``Range``, by hyper-parameter
 
 
 def grid_configs(space: SearchSpace, max_points: int) -> list[Config]:
@@ -25,13 +25,13 @@ def grid_configs(space: SearchSpace, max_points: int) -> list[Config]:
                 f"{name}: a grid needs a list, got the range {values}; "
                 "list the values, or draw from ranges with sampler=random or sampler=tpe"
             )
-    values = [tuple(dict.fromkeys(space[name])) for name in DEFAULTS]
-    if (size := math.prod(map(len, values))) > max_points:
+    lists = [tuple(dict.fromkeys(space[name])) for name in DEFAULTS]
+    if (size := math.prod(len(values) for values in lists)) > max_points:
         raise UserError(
             f"max_points: the grid has {size:,} points, more than {max_points:,}; "
             "shorten a list or raise max_points"
         )
-    return [dict(zip(DEFAULTS, combination, strict=True)) for combination in product(*values)]
+    return [dict(zip(DEFAULTS, combination, strict=True)) for combination in product(*lists)]
 
 
 def config_key(config: Config) -> tuple:
@@ -97,7 +97,8 @@ class GridSearch:
     def start(self, cached: Callable[[Config], Any]) -> int:
         """Leave out the configurations with a cached result; returns the number of fits left."""
         self.remaining = shared_fits(config for config in self.configs if not cached(config))
-        self.cost, self.done = fit_cost(self.remaining), 0
+        self.cost = fit_cost(self.remaining)
+        self.done: int | float = 0
         self.total = sum(self.cost.values())
         return len(self.remaining)
 

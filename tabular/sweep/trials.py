@@ -15,7 +15,7 @@ from tabular.sweep.space import Config
 PATIENCE_ROUNDS = 30  # a trial of random or tpe grows no more trees after so many without a gain
 
 Scores = tuple[dict[str, float], np.ndarray]  # metrics by name, and log loss by round
-Matrices = tuple[xgboost.DMatrix, xgboost.DMatrix]  # rows to train on, rows to validate on
+Matrices = tuple[xgboost.QuantileDMatrix, xgboost.DMatrix]  # rows to train on, rows to validate on
 
 
 class Stopped(Exception):
