@@ -6,9 +6,14 @@ import signal
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 
 import mlflow
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from tabular.cluster import connection
 from tabular.sweep import child_runs
@@ -290,6 +295,44 @@ def test_a_scheduler_without_workers_is_told(start_cluster, run_command, synthet
     done = run_command(*SWEEP, *SMALL, *data)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: scheduler: {address} has no worker; start dask")
+
+
+@pytest.fixture
+def tls(tmp_path, monkeypatch):
+    """Dask's settings for encrypted connections, with a certificate of their own."""
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(1))
+    certificate = builder.sign(key, hashes.SHA256())
+    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    private = key.private_bytes(encoding, serialization.PrivateFormat.TraditionalOpenSSL, plain)
+    path = tmp_path / "tls.pem"
+    path.write_bytes(private + certificate.public_bytes(encoding))
+    prefix = "DASK_DISTRIBUTED__COMM__TLS__"
+    monkeypatch.setenv(f"{prefix}CA_FILE", str(path))
+    for who in ("SCHEDULER", "WORKER", "CLIENT"):
+        monkeypatch.setenv(f"{prefix}{who}__CERT", str(path))
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION", "true")
+
+
+@pytest.mark.slow
+def test_a_scheduler_may_be_reached_over_tls(tls, synthetic_folder, tmp_path, run_command):
+    port = free_port()
+    address = f"tls://127.0.0.1:{port}"
+    scheduler = ["dask", "scheduler", "--protocol", "tls", "--host", address]
+    worker = ["dask", "worker", address, "--no-nanny", "--nthreads", "1", "--no-dashboard"]
+    home = {"cwd": tmp_path / "home"}
+    log = tmp_path / "worker.log"
+    with (
+        running([*scheduler, "--no-dashboard"], port, tmp_path / "scheduler.log", **home),
+        running([*worker, "--local-directory", str(tmp_path)], port, log, **home),
+    ):
+        data = ["--data", synthetic_folder, "--executor", "dask", "--scheduler", address]
+        done = run_command(*SWEEP, *SMALL, *data)
+        assert done.returncode == 0, done.stderr + log.read_text()
+    (run,) = sweeps()
+    require_whole(run, 8)
 
 
 @pytest.mark.slow
