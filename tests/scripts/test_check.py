@@ -11,11 +11,10 @@ from tabular import checks
 from tabular.errors import UserError
 from tabular.sweep import child_runs
 from tabular.tracking import process, runs
-from tests.helpers import PROJECT
 
 
-def test_every_check_prints_ok(run_command, synthetic_folder):
-    done = run_command("python", PROJECT / "check.py", "--data", synthetic_folder)
+def test_every_check_prints_ok(run_script, synthetic_folder):
+    done = run_script(check.main, "--data", synthetic_folder)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     names = ["versions", "data", "device", "store", "experiment", "artifacts", "runs"]

@@ -14,7 +14,6 @@ from tabular.errors import UserError, WorkFailed
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.tracking import logged_model, registry, runs
-from tests.helpers import PROJECT
 from tests.servers import free_port, running
 
 NAME = "it's income"
@@ -170,8 +169,8 @@ def test_a_champion_that_came_meanwhile_stays(real_rows):
     (["--name", "a/b", "--model", "runs:/0/model"], "name: expected a name without / : @ ? #"),
     (["--max_group_drop", "2"], "Invalid value for '--max_group_drop'"),
 ])  # fmt: skip
-def test_a_slip_is_one_line_and_changes_nothing(run_command, options, message):
-    done = run_command("python", PROJECT / "promote.py", *options)
+def test_a_slip_is_one_line_and_changes_nothing(run_script, options, message):
+    done = run_script(promote.main, *options)
     assert done.returncode == 2
     line = done.stderr.rstrip().splitlines()[-1]
     assert line.startswith(f"error: {message}")

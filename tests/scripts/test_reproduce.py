@@ -6,13 +6,11 @@ import mlflow
 import pandas as pd
 import pytest
 
-from tests.helpers import PROJECT, SMALL, SWEEP, TEST_METRICS, children_of, sweeps, the_run
+import reproduce
+import sweep
+from tests.helpers import PROJECT, SMALL, TEST_METRICS, children_of, sweeps, the_run
 
 TRAIN = ["python", PROJECT / "train.py"]
-
-
-def reproduce(run_command, run_id):
-    return run_command("python", PROJECT / "reproduce.py", "--run_id", run_id)
 
 
 def comparison():
@@ -29,7 +27,7 @@ def newest():
     "threads", ["4", *(pytest.param(n, marks=pytest.mark.slow) for n in ("1", "2"))]
 )
 def test_a_run_is_identical_whatever_the_threads_it_was_made_with(
-    run_command, synthetic_folder, monkeypatch, threads
+    run_command, run_script, synthetic_folder, monkeypatch, threads
 ):
     """Sampled rows and early stopping included; made with so many threads, repeated with all."""
     options = ["--n_estimators", 80, "--early_stopping_rounds", 5, "--subsample", 0.7]
@@ -37,7 +35,7 @@ def test_a_run_is_identical_whatever_the_threads_it_was_made_with(
     made = run_command(*TRAIN, "--data", synthetic_folder, *options, env=environment)
     assert made.returncode == 0, made.stderr
     past = the_run()
-    done = reproduce(run_command, past.info.run_id)
+    done = run_script(reproduce.main, "--run_id", past.info.run_id)
     assert done.returncode == 0, done.stderr
     expected = f"identical: all 40 results of run {past.info.run_id} (model.digest, log_loss, "
     assert done.stdout.splitlines()[-1].startswith(expected)
@@ -51,17 +49,17 @@ def test_a_run_is_identical_whatever_the_threads_it_was_made_with(
 
 
 @pytest.mark.slow
-def test_a_sweep_and_its_children_are_identical(run_command, synthetic_folder):
+def test_a_sweep_and_its_children_are_identical(run_script, synthetic_folder):
     """The winner as a run of its own, a child by its validation metrics and its curve."""
     options = ["--data", synthetic_folder, "--seed", 5, "--subsample", 0.6, "--folds", 3]
-    assert run_command(*SWEEP, *SMALL, *options, "--workers", 2).returncode == 0
-    (sweep,) = sweeps()
-    done = reproduce(run_command, sweep.info.run_id)
+    assert run_script(sweep.main, *SMALL, *options, "--workers", 2).returncode == 0
+    (parent,) = sweeps()
+    done = run_script(reproduce.main, "--run_id", parent.info.run_id)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("identical: all 38 results of run ")
     assert len(comparison()) == 38
-    child = children_of(sweep)[0]
-    done = reproduce(run_command, child.info.run_id)
+    child = children_of(parent)[0]
+    done = run_script(reproduce.main, "--run_id", child.info.run_id)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("identical: all 6 results of run ")
     assert len(comparison()) == 6
@@ -74,13 +72,13 @@ def test_a_sweep_and_its_children_are_identical(run_command, synthetic_folder):
     ("device", "likely because device was cuda, is cpu"),
 ])  # fmt: skip
 def test_what_differs_is_named_with_its_likely_reason(
-    run_command, synthetic_folder, tmp_path, changed, reason
+    run_script, synthetic_folder, tmp_path, changed, reason
 ):
     """Rows that changed since; or a record of another version or device, and another model."""
     train = (synthetic_folder / "adult.data").read_text()
     (tmp_path / "adult.data").write_text(train)
     (tmp_path / "adult.test").write_text((synthetic_folder / "adult.test").read_text())
-    made = run_command(*TRAIN, "--data", tmp_path, "--n_estimators", 5)
+    made = run_script(train.main, "--data", tmp_path, "--n_estimators", 5)
     assert made.returncode == 0, made.stderr
     past, client = the_run(), mlflow.MlflowClient()
     if changed == "rows":
@@ -90,7 +88,7 @@ def test_what_differs_is_named_with_its_likely_reason(
         client.set_tag(past.info.run_id, "model.digest", "of another model")
         tag = {"version": ("version.xgboost", "3.1.0"), "device": ("device", "cuda")}[changed]
         client.set_tag(past.info.run_id, *tag)
-    done = reproduce(run_command, past.info.run_id)
+    done = run_script(reproduce.main, "--run_id", past.info.run_id)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "differs model.digest: " in done.stdout
@@ -103,10 +101,10 @@ def test_what_differs_is_named_with_its_likely_reason(
 
 
 @pytest.mark.slow
-def test_what_is_no_finished_run_of_ours_is_refused(run_command, tmp_path):
+def test_what_is_no_finished_run_of_ours_is_refused(run_script, tmp_path):
     other = mlflow.MlflowClient().create_run("0").info.run_id
     for run_id in (other, "0" * 32, "../../etc", ""):
-        done = reproduce(run_command, run_id)
+        done = run_script(reproduce.main, "--run_id", run_id)
         assert done.returncode == 2
         assert done.stderr.startswith("error: run_id: expected a FINISHED run of train.py or swee")
         assert done.stderr.count("\n") == 1

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import score
 from tabular import scoring
 from tabular.data import census, readers, sources, synthetic, writers
 from tabular.evaluation import metrics
@@ -66,7 +67,7 @@ def leftovers(folder):
 @pytest.mark.parametrize("source", ["rows.csv", "rows.parquet", "rows.data"])
 @pytest.mark.parametrize("target", ["out.csv", "out.parquet", "out.test"])
 def test_the_answers_are_those_of_the_served_model(
-    address, raw, tmp_path, run_command, source, target
+    address, raw, tmp_path, run_script, source, target
 ):
     X, y = raw
     labels = np.array([census.NEGATIVE, census.POSITIVE])[y]
@@ -76,8 +77,8 @@ def test_the_answers_are_those_of_the_served_model(
         X.to_parquet(tmp_path / source)
     else:
         X.to_csv(tmp_path / source, index=False, **text)
-    done = run_command(
-        *SCORE, "--model", address, "--input", source, "--output", target, "--threshold", 0.3
+    done = run_script(
+        score.main, "--model", address, "--input", source, "--output", target, "--threshold", 0.3
     )
     assert done.returncode == 0, done.stderr
     expected = mlflow.pyfunc.load_model(address).predict(
@@ -126,7 +127,7 @@ def test_nothing_is_left_in_the_model(address, logged, raw, run_command):
     assert not [*models.rglob("__pycache__")]
 
 
-def test_bad_rows_are_set_aside_counted_and_told(address, raw, tmp_path, run_command):
+def test_bad_rows_are_set_aside_counted_and_told(address, raw, tmp_path, run_script):
     """1 % of 10,000 rows, of all kinds: the others are scored as if alone."""
     X = pd.concat([raw[0]] * 50, ignore_index=True)
     X.to_csv("good.csv", index=False)
@@ -137,8 +138,8 @@ def test_bad_rows_are_set_aside_counted_and_told(address, raw, tmp_path, run_com
         spoiled[place] = ("1,2,3", "x" + lines[place], '"' + lines[place], lines[place] + ",")[kind]
     (tmp_path / "bad.csv").write_text("\n".join([header, *spoiled]) + "\n")
     options = ["--model", address, "--output"]
-    assert run_command(*SCORE, *options, "good-out.csv", "--input", "good.csv").returncode == 0
-    done = run_command(*SCORE, *options, "out.csv", "--input", "bad.csv")
+    assert run_script(score.main, *options, "good-out.csv", "--input", "good.csv").returncode == 0
+    done = run_script(score.main, *options, "out.csv", "--input", "bad.csv")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     side = tmp_path / "out.csv.bad.csv"
@@ -157,17 +158,19 @@ def test_bad_rows_are_set_aside_counted_and_told(address, raw, tmp_path, run_com
     assert [row["row"] for row in bad[::4]] == ["1,2,3"] * 25
     assert all(row["reason"].startswith("expected") or ": expected" in row["reason"] for row in bad)
     # mended, the same output has no bad rows, and no file says otherwise
-    assert run_command(*SCORE, *options, "out.csv", "--input", "good.csv").returncode == 0
+    assert run_script(score.main, *options, "out.csv", "--input", "good.csv").returncode == 0
     assert (tmp_path / "out.csv").read_text() == (tmp_path / "good-out.csv").read_text()
     assert not side.exists()
 
 
 @pytest.mark.slow
-def test_a_file_cut_off_loses_only_the_row_in_which_it_ends(address, raw, tmp_path, run_command):
+def test_a_file_cut_off_loses_only_the_row_in_which_it_ends(address, raw, tmp_path, run_script):
     raw[0].to_csv("whole.csv", index=False)
     content = (tmp_path / "whole.csv").read_bytes()
     (tmp_path / "cut.csv").write_bytes(content[: len(content) // 2])
-    done = run_command(*SCORE, "--model", address, "--input", "cut.csv", "--output", "out.parquet")
+    done = run_script(
+        score.main, "--model", address, "--input", "cut.csv", "--output", "out.parquet"
+    )
     assert done.returncode == 1
     n_whole = content[: len(content) // 2].count(b"\n") - 1
     assert len(pd.read_parquet("out.parquet")) == n_whole
@@ -191,7 +194,7 @@ def test_a_file_cut_off_loses_only_the_row_in_which_it_ends(address, raw, tmp_pa
     ({"threshold": "1.5"}, "error: Invalid value for '--threshold': 1.5 is not in the range 0<=x<"),
 ])  # fmt: skip
 def test_a_slip_is_one_line_status_2_and_no_run(
-    address, raw, tmp_path, run_command, options, message
+    address, raw, tmp_path, run_script, options, message
 ):
     raw[0].to_csv("rows.csv", index=False)
     raw[0].assign(probability=0).to_csv("scored.csv", index=False)
@@ -200,7 +203,7 @@ def test_a_slip_is_one_line_status_2_and_no_run(
     (tmp_path / "folder.csv").mkdir()
     before, there = newest().info.run_id, sorted(tmp_path.iterdir())
     given = {"model": address, "input": "rows.csv", "output": "out.csv"} | options
-    done = run_command(*SCORE, *(f"--{name}={value}" for name, value in given.items()))
+    done = run_script(score.main, *(f"--{name}={value}" for name, value in given.items()))
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert done.stderr.startswith(message)
@@ -210,9 +213,9 @@ def test_a_slip_is_one_line_status_2_and_no_run(
 
 
 @pytest.mark.parametrize("target", ["out.csv", "out.parquet", "out.data"])
-def test_no_rows_are_scored_too(address, raw, run_command, target):
+def test_no_rows_are_scored_too(address, raw, run_script, target):
     raw[0].head(0).to_csv("none.csv", index=False)
-    done = run_command(*SCORE, "--model", address, "--input", "none.csv", "--output", target)
+    done = run_script(score.main, "--model", address, "--input", "none.csv", "--output", target)
     assert done.returncode == 0, done.stderr
     assert "score  0 rows scored, 0 bad" in done.stdout
     names = [*census.FEATURES, "income", "probability"]
@@ -223,13 +226,14 @@ def test_no_rows_are_scored_too(address, raw, run_command, target):
 
 
 def test_a_relative_path_is_refused_in_a_clone_that_mlflow_made(
-    address, tmp_path, run_command, monkeypatch
+    address, tmp_path, run_script, monkeypatch
 ):
     clone = tmp_path / "tmp" / "tmpabcdefgh"
     clone.mkdir()
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
     options = ["--model", address, "--input", "/x.csv", "--output", "out.csv"]
-    done = run_command(*SCORE, *options, cwd=clone)
+    monkeypatch.chdir(clone)
+    done = run_script(score.main, *options)
     assert done.returncode == 2
     assert done.stderr.startswith("error: output: expected an absolute path, got 'out.csv'")
 

@@ -17,7 +17,9 @@ import mlflow
 import numpy as np
 import pytest
 
-from tests.helpers import PROJECT, SMALL, SWEEP
+import sweep
+import train
+from tests.helpers import PROJECT, SMALL
 
 DECOMPRESS = gzip.decompress, zlib.decompress, bz2.decompress, lzma.decompress
 NOT_COMPRESSED = (gzip.BadGzipFile, zlib.error, OSError, EOFError, lzma.LZMAError, ValueError)
@@ -82,15 +84,15 @@ def test_other_files_are_not_taken_for_a_pickle():
 
 
 @pytest.mark.parametrize("command", [
-    ["python", PROJECT / "train.py", "--n_estimators", 5, "--early_stopping_rounds", 2],
-    [*SWEEP, *SMALL],
-    [*SWEEP, "--sampler", "tpe", "--trials", 3, "--max_depth", "2..4", "--n_estimators", "5..10"],
+    [train.main, "--n_estimators", 5, "--early_stopping_rounds", 2],
+    [sweep.main, *SMALL],
+    [sweep.main, "--sampler", "tpe", "--trials", 3, "--max_depth", "2..4", "--n_estimators", "5..10"],
 ], ids=["train", "grid", "tpe"])  # fmt: skip
 def test_no_artifact_of_a_run_is_a_pickle(
-    run_command, synthetic_folder, tmp_path, monkeypatch, command
+    run_script, synthetic_folder, tmp_path, monkeypatch, command
 ):
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    done = run_command(*command, "--data", synthetic_folder)
+    done = run_script(*command, "--data", synthetic_folder)
     assert done.returncode == 0, done.stderr
     files = [path for path in Path(tmp_path, "mlruns").rglob("*") if path.is_file()]
     assert {"booster.ubj", "served.py", "MLmodel", "importance.png", "groups.csv"} <= {

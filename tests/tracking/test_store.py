@@ -13,7 +13,6 @@ import sweep
 import train
 from tabular.errors import UserError
 from tabular.tracking import store
-from tests.helpers import PROJECT
 from tests.servers import answering, free_port, running
 
 SCRIPTS = {
@@ -143,7 +142,7 @@ def test_a_host_name_that_the_server_does_not_accept(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_a_script_refuses_an_experiment_in_a_folder_of_the_server(
-    run_command, monkeypatch, tmp_path
+    run_script, monkeypatch, tmp_path
 ):
     port = free_port()
     command = [
@@ -155,7 +154,7 @@ def test_a_script_refuses_an_experiment_in_a_folder_of_the_server(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
         with pytest.raises(UserError, match=r"/somewhere/else/0, a folder of the server's machine"):
             store.require_artifacts(store.current_experiment())
-        done = run_command("python", PROJECT / "train.py", "--data", "synthetic:500")
+        done = run_script(train.main, "--data", "synthetic:500")
     assert done.returncode == 2
     line = done.stderr.splitlines()[-1]
     assert line.startswith("error: Default keeps artifacts in /somewhere/else/0, a folder of the")
