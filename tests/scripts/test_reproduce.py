@@ -1,4 +1,4 @@
-"""A past run trained again: identical, or exactly what differs and why."""
+"""A past run is reproduced: its results are identical, or the differences are named."""
 
 import os
 
@@ -75,14 +75,14 @@ def test_what_differs_is_named_with_its_likely_reason(
     run_script, synthetic_folder, tmp_path, changed, reason
 ):
     """Rows that changed since; or a record of another version or device, and another model."""
-    train = (synthetic_folder / "adult.data").read_text()
-    (tmp_path / "adult.data").write_text(train)
+    text = (synthetic_folder / "adult.data").read_text()
+    (tmp_path / "adult.data").write_text(text)
     (tmp_path / "adult.test").write_text((synthetic_folder / "adult.test").read_text())
     made = run_script(train.main, "--data", tmp_path, "--n_estimators", 5)
     assert made.returncode == 0, made.stderr
     past, client = the_run(), mlflow.MlflowClient()
     if changed == "rows":
-        kept = train.splitlines(keepends=True)
+        kept = text.splitlines(keepends=True)
         (tmp_path / "adult.data").write_text("".join(kept[:1] + kept[500:]))
     else:
         client.set_tag(past.info.run_id, "model.digest", "of another model")
