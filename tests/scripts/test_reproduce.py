@@ -8,6 +8,7 @@ import pytest
 
 import reproduce
 import sweep
+import train
 from tests.helpers import PROJECT, SMALL, TEST_METRICS, children_of, sweeps, the_run
 
 TRAIN = ["python", PROJECT / "train.py"]
