@@ -1,5 +1,6 @@
 """A signal ends a run as KILLED wherever it arrives, and never leaves one RUNNING."""
 
+import importlib
 import os
 import signal
 import time
@@ -8,35 +9,50 @@ from pathlib import Path
 import mlflow
 import pytest
 
+import train
 from tabular import cancel
+from tabular.data import census
 from tests.helpers import the_run
 
 STRIKE = Path(__file__).parent / "strike.py"
 
 
 @pytest.fixture
-def strike(run_command, synthetic_folder, tmp_path):
-    """Run ``strike.py`` on rows without the marker of synthetic ones, which can be registered."""
-    for name in ("adult.data", "adult.test"):
+def registrable_folder(synthetic_folder, tmp_path):
+    """Data files without the marker of synthetic rows, so that models can be registered."""
+    for name in census.DIGESTS:
         lines = (synthetic_folder / name).read_text().splitlines(keepends=True)
         (tmp_path / name).write_text("".join(lines[1:1000]))
+    return tmp_path
 
-    def run(place, how="kept"):
-        options = ["--data", tmp_path, "--n_estimators", "3", "--register", "struck"]
-        return run_command("python", STRIKE, place, how, *options)
+
+@pytest.fixture
+def strike(run_command, registrable_folder):
+    """A function that runs ``strike.py``, which sends itself a signal at a function's start."""
+
+    def run(place):
+        options = ["--data", registrable_folder, "--n_estimators", 3, "--register", "interrupted"]
+        return run_command("python", STRIKE, place, *options)
 
     return run
 
 
-@pytest.mark.parametrize(("place", "how"), [
-    ("mlflow.start_run", "kept"),
-    ("tabular.model.boosting.bin_rows", "kept"),
-    ("tabular.model.boosting.bin_rows", "disguised"),
-    ("tabular.evaluation.shap.importance_table", "kept"),
-    ("mlflow.pyfunc.log_model", "kept"),
-])  # fmt: skip
-def test_a_signal_during_a_run_ends_it_as_killed(strike, place, how):
-    done = strike(place, how)
+@pytest.fixture
+def installed(monkeypatch):
+    """Install the signal handlers of the scripts for the duration of a test."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    monkeypatch.setattr(cancel, "_received", None)
+    monkeypatch.setattr(cancel, "_ignore_until", 0.0)
+    monkeypatch.setattr(cancel, "GRACE_SECONDS", 0.2)
+    cancel.install()
+    yield
+    cancel.stop_timer()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def require_killed(done):
     assert done.returncode == 128 + 15
     assert done.stderr.rstrip().endswith("ended by: SIGTERM")
     assert "Traceback" not in done.stderr
@@ -44,6 +60,37 @@ def test_a_signal_during_a_run_ends_it_as_killed(strike, place, how):
     assert run.info.status == "KILLED"
     assert run.data.tags["ended_by"] == "SIGTERM"
     assert not mlflow.MlflowClient().search_registered_models()
+
+
+@pytest.mark.parametrize(("place", "raises"), [
+    ("mlflow.start_run", False),
+    ("tabular.model.boosting.bin_rows", False),
+    ("tabular.model.boosting.bin_rows", True),
+    ("tabular.evaluation.shap.importance_table", False),
+    ("mlflow.pyfunc.log_model", False),
+    ("mlflow.pyfunc.log_model", True),
+])  # fmt: skip
+def test_a_signal_during_a_run_ends_it_as_killed(
+    installed, run_script, registrable_folder, monkeypatch, place, raises
+):
+    """Even if the function in which the signal arrives raises an error of its own."""
+    monkeypatch.setattr(cancel, "GRACE_SECONDS", 3.0)
+    module, _, name = place.rpartition(".")
+    original = getattr(importlib.import_module(module), name)
+
+    def interrupted(*args, **kwargs):
+        send()
+        if raises:
+            raise ValueError("an error of the code that the signal arrived in")
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(place, interrupted)
+    options = ["--data", registrable_folder, "--n_estimators", 3, "--register", "interrupted"]
+    require_killed(run_script(train.main, *options))
+
+
+def test_a_signal_to_a_process_ends_its_run_as_killed(strike):
+    require_killed(strike("tabular.model.boosting.bin_rows"))
 
 
 def test_a_signal_before_the_run_starts_none(strike, no_store):
@@ -56,21 +103,6 @@ def test_a_signal_after_the_work_leaves_the_run_finished(strike):
     done = strike("mlflow.end_run")
     assert done.returncode == 0
     assert the_run().info.status == "FINISHED"
-
-
-@pytest.fixture
-def installed(monkeypatch):
-    """Signal handlers as the scripts have them, for the time of a test."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
-    handlers = {number: signal.getsignal(number) for number in numbers}
-    monkeypatch.setattr(cancel, "_received", None)
-    monkeypatch.setattr(cancel, "_ignore_until", 0.0)
-    monkeypatch.setattr(cancel, "GRACE_SECONDS", 0.2)
-    cancel.install()
-    yield
-    cancel.stop_timer()
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def send(number=signal.SIGTERM):
