@@ -4,8 +4,8 @@ The first signal raises nothing by itself. Code that can stop calls ``check``: a
 round, block of a file, chunk of SHAP rows, chunk of a download and result of a sweep. Where no
 ``check`` is reached within ``GRACE_SECONDS``, because the process waits for a silent server or for
 a Dask worker, a timer raises ``Cancelled`` in the main thread. The body of ``uninterrupted`` is
-spared: an import that breaks off leaves half a module behind, and a run must be ended. A second
-signal raises at once, wherever it arrives.
+spared: a broken-off import would leave half a module behind, and a run must reach its final status.
+A second signal that arrives more than ``DUPLICATE_SECONDS`` later raises at once.
 """
 
 import signal
@@ -34,7 +34,7 @@ def install() -> None:
         signal.signal(signal.SIGALRM, _expire)
 
 
-def uninstall() -> None:
+def ignore_signals() -> None:
     """Ignore both signals from now on: the work is over, and the exit status must stay true."""
     stop_timer()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -54,7 +54,7 @@ def check() -> None:
 
 
 def stop_timer() -> None:
-    """Let the process end in its own time."""
+    """Keep the timer from raising any more: the process is ending."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, 0)
 

@@ -14,8 +14,7 @@ from tabular import cancel
 from tabular.data import sources
 from tabular.errors import UserError, WorkFailed, one_line
 from tabular.model import boosting
-from tabular.sweep import child_runs
-from tabular.tracking import store
+from tabular.tracking import orphans, store
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
 
@@ -129,12 +128,12 @@ def check_artifacts() -> str:
 
 def check_runs(fix: bool) -> str:
     """Check that no run of the experiment reads RUNNING although its process is gone."""
-    orphaned, others = child_runs.left_running(store.current_experiment().experiment_id)
+    orphaned, others = orphans.find_running(store.current_experiment().experiment_id)
     if orphaned and not fix:
         ids = ", ".join(run.info.run_id for run in orphaned[:3]) + ", ..." * (len(orphaned) > 3)
         problem = f"{len(orphaned)} read RUNNING though their process is gone ({ids})"
         raise UserError(f"{problem}: check.py --fix true")
-    child_runs.end(orphaned)
+    orphans.end_orphaned(orphaned)
     ended = f"{len(orphaned)} ended whose process was gone; " if orphaned else ""
     return f"{ended}{len(others)} read RUNNING and may be alive"
 

@@ -176,7 +176,7 @@ def run(command: click.Command) -> None:
         _report_end("error", f"{type(error).__name__}: {error}")
         raise
     finally:
-        cancel.uninstall()
+        cancel.ignore_signals()
 
 
 def _report_end(tag: str, text: str) -> None:

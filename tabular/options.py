@@ -6,6 +6,7 @@ from tabular.errors import UserError
 
 # What a sweep or a promotion may choose by: 1 where less is better, -1 where more is.
 SEARCH_METRICS = {"log_loss": 1, "accuracy": -1, "roc_auc": -1}
+HEADLINE_METRICS = ("accuracy", "roc_auc", "log_loss")  # in the order in which they are printed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +45,8 @@ class TrainOptions(RunOptions):
 
     Attributes:
         config: hyper-parameters by name.
-        early_stopping_rounds: rounds without a better validation log loss after which the number
-            of trees is found; 0 trains ``n_estimators`` trees.
+        early_stopping_rounds: stops adding trees after this many rounds without a lower
+            validation log loss; 0 trains ``n_estimators`` trees.
     """
 
     config: dict[str, int | float]

@@ -74,7 +74,7 @@ def promote(options: PromoteOptions) -> None:
         provenance = runs.provenance_tags(dataset, tags["device"])
         runs.log_tags(run, provenance | {CANDIDATE: candidate.uri, NAME: name})
         runs.log_inputs(run.info.run_id, dataset, test=dataset.test)
-        checks = run_checks(candidate, champion, dataset, options)
+        checks = check_candidate(candidate, champion, dataset, options)
         passed = checks["passed"].all()
         if passed and not version:
             version = registry.register(candidate.uri, name)
@@ -100,7 +100,7 @@ def roll_back(name: str, champion: ModelVersion | None, cli_args: dict[str, str]
     click.echo(f"rolled back: version {previous.version} of {name} is champion again")
 
 
-def run_checks(
+def check_candidate(
     candidate: LoggedModel,
     champion: ModelVersion | None,
     dataset: Dataset,

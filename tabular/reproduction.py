@@ -14,8 +14,11 @@ from tabular.errors import UserError, WorkFailed
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.sweep import child_runs
+from tabular.sweep.space import Config
 from tabular.sweep.trials import SweepSpec, run_shared_fit
 from tabular.tracking import logged_model, runs, store
+
+Results = dict[str, Any]  # metrics, curves, tags and tables by name
 
 
 def reproduce(run_id: str, cli_args: dict[str, str]) -> None:
@@ -38,9 +41,8 @@ def reproduce(run_id: str, cli_args: dict[str, str]) -> None:
     with runs.start_run(f"reproduce {past.info.run_name}") as run:
         runs.log_setup(run, cli_args, dataset, device, {"reproduces": run_id})
         again = repeat_trial if child_runs.CONFIG in past.data.tags else retrain
-        found = again(past, dataset, device)
-        recorded = {name: store.recorded_value(past, name, value) for name, value in found.items()}
-        differing = [name for name in found if found[name] != recorded[name]]
+        found, recorded = _recorded_results(past, again(past, dataset, device))
+        differing = [name for name in found if not _equal(found[name], recorded[name])]
         for name in differing:
             click.echo(
                 f"differs {name}: {_show(recorded[name])} recorded, {_show(found[name])} found"
@@ -72,7 +74,7 @@ def _require_finished(run_id: str) -> Run:
     return past
 
 
-def retrain(past: Run, dataset: Dataset, device: str) -> dict[str, Any]:
+def retrain(past: Run, dataset: Dataset, device: str) -> Results:
     """The results, by name, of a run of ``train.py`` or of the winner of a sweep."""
     params = past.data.params
     if best := past.data.tags.get(child_runs.BEST):
@@ -97,7 +99,7 @@ def retrain(past: Run, dataset: Dataset, device: str) -> dict[str, Any]:
     }
 
 
-def repeat_trial(past: Run, dataset: Dataset, device: str) -> dict[str, Any]:
+def repeat_trial(past: Run, dataset: Dataset, device: str) -> Results:
     """The results, by name, of a child run of a sweep: fitted alone, on all cores."""
     params = past.data.params
     spec = SweepSpec(dataset, device, int(params["seed"]), int(params["folds"]))
@@ -108,8 +110,22 @@ def repeat_trial(past: Run, dataset: Dataset, device: str) -> dict[str, Any]:
     return {f"{child_runs.VALIDATION}{name}": value for name, value in values.items()}
 
 
-def _config(params: dict[str, str]) -> dict[str, int | float]:
-    return {name: type(default)(params[name]) for name, default in DEFAULTS.items()}
+def _config(params: dict[str, str]) -> Config:
+    """The configuration of a run; one that is older than a hyper-parameter has its default."""
+    return {name: type(value)(params.get(name, value)) for name, value in DEFAULTS.items()}
+
+
+def _recorded_results(past: Run, found: Results) -> tuple[Results, Results]:
+    """What was found, as far as the past run recorded it, and what the past run recorded."""
+    recorded = {name: store.recorded_value(past, name, value) for name, value in found.items()}
+    if missing := [name for name in found if recorded[name] in (None, [])]:
+        click.echo(f"note   run {past.info.run_id} did not record {', '.join(missing)}")
+    kept = [name for name in found if name not in missing]
+    return {name: found[name] for name in kept}, {name: recorded[name] for name in kept}
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return a == b or (a != a and b != b)  # NaN is recorded where a metric is undefined
 
 
 def _show(value: Any) -> str:

@@ -17,10 +17,10 @@ from tabular.data import census, columns, readers, sources, writers
 from tabular.data.readers import Chunk, RowSource
 from tabular.errors import UserError, WorkFailed
 from tabular.evaluation import metrics
+from tabular.options import HEADLINE_METRICS
 from tabular.tracking import process, registry, runs, store
 
 PROBABILITY, TRUE_LABEL = "probability", f"true_{census.LABEL}"
-SHOWN = ("accuracy", "roc_auc", "log_loss")
 
 Predictor = Callable[[pd.DataFrame], np.ndarray]  # probabilities, (n_samples,), of features
 
@@ -207,7 +207,7 @@ def report(run: Run, values: dict[str, int | float], target: Path, threshold: fl
         line += f"; {rate} are {census.POSITIVE} at threshold {threshold}"
     click.echo(line)
     if "score_accuracy" in values:
-        shown = ", ".join(f"{name} {values[f'score_{name}']:.4f}" for name in SHOWN)
+        shown = ", ".join(f"{name} {values[f'score_{name}']:.4f}" for name in HEADLINE_METRICS)
         click.echo(f"       {shown} on {n_labelled} rows that have a label")
     click.echo(f"wrote  {target}")
     click.echo(f"run    {run.info.run_id}")

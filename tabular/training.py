@@ -20,10 +20,8 @@ from tabular.model import boosting
 from tabular.model.hyperparameters import config_name
 from tabular.model.served import Encoder
 from tabular.model.trainer import LocalTrainer, Trainer
-from tabular.options import RunOptions, TrainOptions
+from tabular.options import HEADLINE_METRICS, RunOptions, TrainOptions
 from tabular.tracking import logged_model, process, registry, runs, store
-
-HEADLINE = ("accuracy", "roc_auc", "log_loss")
 
 
 @dataclass
@@ -121,11 +119,11 @@ def fit(
     validation_indices: Sequence = (),
     trainer: Trainer | None = None,
 ) -> Fitted:
-    """Fit on the full training set, after one fit without the validation rows of each pair.
+    """Fit on the full training set; before that, once for each validation split without its rows.
 
     Args:
-        early_stopping_rounds: more than 0 finds the number of trees on the only pair of
-            ``validation_indices``.
+        early_stopping_rounds: with a number above 0, there is one validation split, and the number
+            of trees with the lowest log loss on it is used for the final fit.
         validation_indices: as ``trainer.validation_splits`` returns them.
         trainer: None trains in this process.
     """
@@ -246,7 +244,7 @@ def headline(dataset: Dataset, test_metrics: dict[str, float]) -> str:
     shown = [
         f"{name} {test_metrics[name]:.4f} "
         f"[{test_metrics[f'{name}_low']:.4f}, {test_metrics[f'{name}_high']:.4f}]"
-        for name in HEADLINE
+        for name in HEADLINE_METRICS
     ]
     test = dataset.test
     return f"{', '.join(shown)} on {test.n_rows:,} rows of {dataset.qualify(test.name)}"

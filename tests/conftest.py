@@ -159,7 +159,7 @@ def run_command():
 @pytest.fixture
 def run_script(monkeypatch, capsys):
     """A function like ``run_command`` that runs the command of a script in this process."""
-    for name in ("install", "uninstall"):  # the handlers of signals stay pytest's
+    for name in ("install", "ignore_signals"):  # the handlers of signals stay pytest's
         monkeypatch.setattr(cancel, name, lambda: None)
 
     def run(command, *arguments) -> subprocess.CompletedProcess:

@@ -47,8 +47,8 @@ class RowSource(NamedTuple):
 
     schema: pa.Schema  # the file's columns
     size: int  # bytes of text, or rows of Parquet
-    unit: str  # of the size
-    blocks: Iterator[tuple]  # the arguments of ``parse``, in the file's order; to iterate once
+    unit: str  # of ``size``: bytes or rows
+    blocks: Iterator[tuple]  # arguments of ``parse``, in the file's order; can be iterated once
     parse: Callable[..., Chunk]  # threads may call it at the same time
 
 

@@ -124,7 +124,7 @@ def _is_skipped(line: bytes, uci: bool) -> bool:
 
 
 def _why_not_one_row(line: bytes, uci: bool) -> str:
-    """Why Arrow would not read a line as one row, whatever its fields are; empty if it would."""
+    """Why Arrow would not read a line as exactly one row; empty if it would."""
     try:
         line.decode()
     except UnicodeDecodeError as error:

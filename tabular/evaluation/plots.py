@@ -1,7 +1,7 @@
 """Plots of one model's predictions for one split, as matplotlib figures.
 
 In every function ``dataset_name`` names the rows in the title, and ``y_true`` and ``probability``
-are as in ``metrics``.
+are as in ``tabular.evaluation.metrics``.
 """
 
 import io

@@ -100,7 +100,7 @@ def _encode_categories(column: pd.Series, lookup: dict[str, int]) -> np.ndarray 
 
 
 def _encode_texts(texts: Iterable, lookup: dict[str, int]) -> list[float]:
-    """The codes of texts, without the spaces around them if they are unknown with them."""
+    """The codes of texts; an unknown text is looked up again without the spaces around it."""
     return [
         lookup.get(text.strip() if isinstance(text, str) and text not in lookup else text, np.nan)
         for text in texts

@@ -15,9 +15,10 @@ from tabular.options import TrainOptions
 
 
 class Trainer(Protocol):
-    """What ``training`` needs to know of where the training rows lie and who trains.
+    """Where the training split is held and what trains on it.
 
-    Splits, indices and matrices are the trainer's own: its methods take what its others return.
+    The types of split, indices and matrices differ between trainers: each method takes what
+    another method of the same trainer returned.
     """
 
     def read_train(self, path: Path) -> Any:
@@ -69,7 +70,7 @@ class LocalTrainer:
         return boosting.validation_splits(split.y, seed, folds)
 
     def metrics(self) -> dict[str, float]:
-        """None: the run itself records how long and in how much memory it trained."""
+        """No metrics: the run itself records its time and memory."""
         return {}
 
 

@@ -17,11 +17,11 @@ from tabular.errors import UserError
 from tabular.model.hyperparameters import config_name
 from tabular.sweep.space import Config
 from tabular.sweep.trials import PATIENCE_ROUNDS, SweepSpec, TrialResult
-from tabular.tracking import process, runs, store
+from tabular.tracking import orphans, runs, store
+from tabular.tracking.orphans import PARENT
 
 RESULT_VERSION = 1  # to be raised when the code would give another result for the same config
 
-PARENT = "mlflow.parentRunId"
 CONFIG, TRIAL, SIZE = "sweep.config", "sweep.trial", "sweep.points"
 BEST, RESUMED_FROM = "sweep.best_run_id", "sweep.resumed_from"
 CONTEXT = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit")
@@ -43,7 +43,7 @@ def config_digest(spec: SweepSpec, config: Config, **more: str | int) -> str:
 
 
 def trial_digest(spec: SweepSpec, config: Config) -> str:
-    """SHA-256 of everything that decides the result of a trial, its number of trees too."""
+    """SHA-256 of everything that decides a trial's result, including its number of trees."""
     return config_digest(spec, config, trees=str(spec.tree_choices), patience=PATIENCE_ROUNDS)
 
 
@@ -114,8 +114,8 @@ def curve(run_id: str) -> np.ndarray:
 def ensure_children_ended(parent: Run) -> Iterator[None]:
     """However the body ends, no child of ``parent`` reads RUNNING afterwards.
 
-    After an undisturbed body that is a child that the store created twice, because its first
-    response was lost on the way.
+    If the body succeeds, a child that still reads RUNNING was created twice, because the store's
+    first response was lost.
     """
     reason = "made twice"
     try:
@@ -131,45 +131,10 @@ def ensure_children_ended(parent: Run) -> Iterator[None]:
                 running = f"attributes.status = 'RUNNING' and tags.`{PARENT}` = "
                 condition = f"{running}'{parent.info.run_id}'"
                 for child in store.search_runs(condition, parent.info.experiment_id):
-                    _kill(child, reason)
+                    orphans.kill(child, reason)
             except Exception as error:
                 print(f"not ended: {str(error)[:500]}", file=sys.stderr)
                 runs.shorten_http_timeouts(1)
-
-
-def end_orphaned_runs(parent: Run) -> list[str]:
-    """End the runs of the experiment that read RUNNING and whose process is certainly gone.
-
-    Returns:
-        Ids of the other runs that read RUNNING and are no child of any run.
-    """
-    orphaned, others = left_running(parent.info.experiment_id)
-    end(orphaned)
-    return [run.info.run_id for run in others if run.info.run_id != parent.info.run_id]
-
-
-def left_running(experiment_id: str) -> tuple[list[Run], list[Run]]:
-    """Runs that read RUNNING: those whose process is certainly gone; others that are no child."""
-    orphaned, others = [], []
-    for run in store.search_runs("attributes.status = 'RUNNING'", experiment_id):
-        author = store.find_run(run.data.tags.get(PARENT, "")) or run
-        if process.is_gone(author.data.tags.get(runs.PROCESS, "")):
-            orphaned.append(run)
-        elif author is run:
-            others.append(run)
-    return orphaned, others
-
-
-def end(orphaned: list[Run]) -> None:
-    """End runs whose process is gone, as KILLED."""
-    for run in orphaned:
-        _kill(run, "its process was gone")
-
-
-def _kill(run: Run, reason: str) -> None:
-    client = mlflow.MlflowClient()
-    client.set_tag(run.info.run_id, "ended_by", reason)
-    client.set_terminated(run.info.run_id, "KILLED")
 
 
 def require_resumable(resume: str) -> None:

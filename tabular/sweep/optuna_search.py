@@ -15,9 +15,9 @@ from tabular.sweep.space import Config, SearchSpace
 class OptunaSearch:
     """The trials of a study: each is one fit, and its best number of trees is found.
 
-    A trial is drawn once all but ``max_in_flight`` of those before it have been told to Optuna, in
-    the order in which they were drawn, whichever ended first. So a study that starts again draws
-    the same trials.
+    Results are told to Optuna in the order in which the trials were drawn, whichever ended first,
+    and a trial is drawn when fewer than ``max_in_flight`` of those before it have not been told. So
+    a study that starts again draws the same trials.
 
     Args:
         search_space: for each hyper-parameter the values, or the range of values, to draw from.

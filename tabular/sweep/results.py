@@ -41,7 +41,7 @@ def baseline_metrics(
 def results_table(
     results: list[TrialResult], baseline: dict[str, float], metric: str
 ) -> pd.DataFrame:
-    """One row for each result, in their order, and the baseline where the metric places it."""
+    """One row for each result and one for the baseline, sorted by the metric."""
     rows = [
         {"source": r.source, **r.config, **r.metrics, "run_id": r.run_id, "error": r.error or ""}
         for r in results

@@ -30,7 +30,7 @@ from tabular.sweep.results import (
 )
 from tabular.sweep.space import GridSearch
 from tabular.sweep.trials import SweepSpec, TrialResult
-from tabular.tracking import runs
+from tabular.tracking import orphans, runs
 
 NAMED_CURVES = 5  # in the plot of the curves; the others are grey
 
@@ -85,8 +85,11 @@ def run_search(
     Returns:
         All results, ranked, and the seconds from the first fit to the end of the last child run.
     """
-    for other in child_runs.end_orphaned_runs(run):
-        click.echo(f"note   run {other} reads RUNNING and may be alive: left alone")
+    orphaned, others = orphans.find_running(run.info.experiment_id)
+    orphans.end_orphaned(orphaned)
+    for other in others:
+        if other.info.run_id != run.info.run_id:
+            click.echo(f"note   run {other.info.run_id} reads RUNNING and may be alive: left alone")
     look_up = child_runs.find_finished(run, spec, options.resume)
     results: list[TrialResult] = []
 

@@ -71,7 +71,7 @@ def fit_cost(fits: Iterable[list[Config]]) -> dict[tuple, int | float]:
 
 
 def rank_key(config: Config, score: float, metric: str) -> tuple:
-    """A key that sorts the best first; of equal scores the model with room for fewer leaves."""
+    """A key that sorts the best first; of equal scores, the config that allows fewer leaves."""
     leaves = config["n_estimators"] * 2 ** config["max_depth"]
     return SEARCH_METRICS[metric] * score, leaves, config_key(config)
 

@@ -12,7 +12,7 @@ from tabular.evaluation.metrics import search_metrics
 from tabular.model import boosting
 from tabular.sweep.space import Config
 
-PATIENCE_ROUNDS = 30  # a trial of random or tpe grows no more trees after so many without a gain
+PATIENCE_ROUNDS = 30  # a trial of random or tpe stops after this many rounds without a gain
 
 Scores = tuple[dict[str, float], np.ndarray]  # metrics by name, and log loss by round
 Matrices = tuple[xgboost.QuantileDMatrix, xgboost.DMatrix]  # rows to train on, rows to validate on
@@ -162,7 +162,11 @@ def _evaluate_at(
 
 
 def _stop_without_gain(fewest: int, should_stop: Callable) -> Callable:
-    """A callback that ends a fit ``PATIENCE_ROUNDS`` after its lowest log loss."""
+    """A callback that ends a fit ``PATIENCE_ROUNDS`` after its lowest log loss.
+
+    Args:
+        fewest: the smallest number of trees that may be chosen; no fit ends before it.
+    """
     lowest, lowest_at = np.inf, 0
 
     def after_round(booster: xgboost.Booster, curve: list[float]) -> bool:

@@ -155,7 +155,7 @@ def log_verdict(version: ModelVersion, tags: dict[str, str], note: str) -> None:
 
 
 def set_champion(version: ModelVersion, champion: ModelVersion | None) -> None:
-    """Move the alias of the champion to a version, and the alias of the previous one to its rival.
+    """Make a version the champion, and the champion that it was compared with the previous one.
 
     Args:
         champion: the version that ``version`` was compared with; None if there was none.

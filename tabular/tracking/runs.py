@@ -133,7 +133,7 @@ def record_failure(run_id: str, tag: str, line: str) -> None:
 
 
 def shorten_http_timeouts(seconds: int = 4) -> None:
-    """Let later requests wait no longer than this; repeat them once, after a signal not at all."""
+    """Wait at most this long for a response; repeat a request once, or never after a signal."""
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0" if cancel.received() else "1"
     before = int(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", seconds))
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(min(seconds, before))
@@ -208,7 +208,7 @@ def _dataset_entity(dataset: Dataset, split: Split) -> mlflow.entities.Dataset:
 def log_results(
     run: Run,
     model_id: str,
-    scores: dict[str, float],
+    test_metrics: dict[str, float],
     dataset: Dataset,
     metrics: dict[str, float],
     curves: dict[str, list[float]],
@@ -216,8 +216,8 @@ def log_results(
     """Log the metrics of a run in few requests.
 
     Args:
-        model_id: of the logged model that the scores are linked to.
-        scores: metrics on the test set, by name.
+        model_id: of the logged model that the test metrics are linked to.
+        test_metrics: metrics on the test set, by name.
         metrics: other metrics, by name.
         curves: values by boosting round, by the metric's name.
     """
@@ -230,7 +230,7 @@ def log_results(
     ]
     mlflow.MlflowClient().log_batch(run_id, entries)
     test = _dataset_entity(dataset, dataset.test)
-    mlflow.log_metrics(scores, run_id=run_id, model_id=model_id, dataset=test)
+    mlflow.log_metrics(test_metrics, run_id=run_id, model_id=model_id, dataset=test)
 
 
 def log_artifacts(run: Run, plots: dict[str, bytes], tables: dict[str, pd.DataFrame]) -> None:

@@ -204,5 +204,7 @@ def recorded_value(
         history = client.get_metric_history(run.info.run_id, name)
         return [metric.value for metric in sorted(history, key=lambda metric: metric.step)]
     if name.endswith(".csv"):
+        if name not in {file.path for file in client.list_artifacts(run.info.run_id)}:
+            return None
         return mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/{name}")
     return run.data.tags.get(name) if isinstance(like, str) else run.data.metrics.get(name)

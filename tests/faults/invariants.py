@@ -10,7 +10,7 @@ import pandas as pd
 from mlflow.entities import Run
 
 from tabular.sweep import child_runs
-from tabular.tracking import registry, store
+from tabular.tracking import orphans, registry, store
 from tests.faults.kinds import Outcome
 from tests.faults.sandbox import OLD_OUTPUT, Sandbox, predict
 
@@ -55,7 +55,7 @@ def end_orphaned_runs(sandbox: Sandbox) -> None:
     """Do what ``check.py --fix true`` does."""
     sandbox.use_store()
     experiment = mlflow.get_experiment_by_name(sandbox.experiment)
-    child_runs.end(child_runs.left_running(experiment.experiment_id)[0])
+    orphans.end_orphaned(orphans.find_running(experiment.experiment_id)[0])
 
 
 def exit_code_violations(outcome: Outcome) -> list[str]:

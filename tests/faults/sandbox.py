@@ -15,8 +15,8 @@ import numpy as np
 from mlflow.entities import Run
 
 from tabular.data import census, sources
-from tabular.sweep import child_runs
 from tabular.tracking import logged_model, registry
+from tabular.tracking.orphans import PARENT
 from tabular.tracking.store import search_runs
 from tests.faults.job import Job, run
 from tests.faults.servers import Proxy
@@ -188,11 +188,11 @@ class Sandbox:
 
     def children(self) -> list[Run]:
         """The child runs among them."""
-        return [run for run in self.runs() if child_runs.PARENT in run.data.tags]
+        return [run for run in self.runs() if PARENT in run.data.tags]
 
     def top_runs(self) -> list[Run]:
         """The other ones."""
-        return [run for run in self.runs() if child_runs.PARENT not in run.data.tags]
+        return [run for run in self.runs() if PARENT not in run.data.tags]
 
     def empty_cache(self) -> None:
         """Delete the downloaded files."""

@@ -144,7 +144,7 @@ def test_no_timer_fires_after_a_check_has_raised(installed):
 
 
 def test_signals_are_ignored_once_the_work_is_over(installed):
-    cancel.uninstall()
+    cancel.ignore_signals()
     send()
     send(signal.SIGINT)
     assert cancel.received() is None

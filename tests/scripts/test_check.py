@@ -9,8 +9,7 @@ from click.testing import CliRunner
 import check
 from tabular import checks
 from tabular.errors import UserError
-from tabular.sweep import child_runs
-from tabular.tracking import process, runs
+from tabular.tracking import orphans, process, runs
 
 
 def test_every_check_prints_ok(run_script, synthetic_folder):
@@ -57,7 +56,7 @@ def test_runs_whose_process_is_gone_are_listed_and_ended():
     client = mlflow.MlflowClient()
     gone = process.identity().rsplit(" ", 2)[0] + " 999999999 1"
     dead = client.create_run("0", tags={runs.PROCESS: gone}).info.run_id
-    child = client.create_run("0", tags={child_runs.PARENT: dead}).info.run_id
+    child = client.create_run("0", tags={orphans.PARENT: dead}).info.run_id
     alive = client.create_run("0", tags={runs.PROCESS: process.identity()}).info.run_id
     with pytest.raises(UserError, match=f"2 read RUNNING though their process is gone .*{dead}"):
         checks.check_runs(fix=False)

@@ -110,3 +110,25 @@ def test_what_is_no_finished_run_of_ours_is_refused(run_script, tmp_path):
         assert done.stderr.startswith("error: run_id: expected a FINISHED run of train.py or swee")
         assert done.stderr.count("\n") == 1
     assert len(mlflow.search_runs(output_format="list")) == 1
+
+
+def test_a_run_with_undefined_metrics_is_identical(run_script, synthetic_folder):
+    """A model that predicts no positive row has no interval of its precision."""
+    options = ["--data", synthetic_folder, "--n_estimators", 1, "--learning_rate", 0.01]
+    assert run_script(train.main, *options).returncode == 0
+    past = the_run()
+    assert "precision_low" not in past.data.metrics
+    done = run_script(reproduce.main, "--run_id", past.info.run_id)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_result_that_the_past_run_did_not_record_is_named_and_not_compared(
+    run_script, synthetic_folder
+):
+    """As the run of an older version, which had fewer results and hyper-parameters."""
+    assert run_script(train.main, "--data", synthetic_folder, "--n_estimators", 3).returncode == 0
+    past = the_run()
+    mlflow.MlflowClient().delete_tag(past.info.run_id, "model.digest")
+    done = run_script(reproduce.main, "--run_id", past.info.run_id)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"note   run {past.info.run_id} did not record model.digest" in done.stdout

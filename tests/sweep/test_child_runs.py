@@ -13,7 +13,7 @@ from tabular.errors import UserError
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.sweep import child_runs
 from tabular.sweep.trials import SweepSpec, TrialResult
-from tabular.tracking import process, runs
+from tabular.tracking import orphans, process, runs
 from tests.helpers import PROJECT
 
 CONFIGS = [DEFAULTS | {"max_depth": depth} for depth in (1, 2, 3)]
@@ -56,6 +56,13 @@ def child(parent, spec, config, loss=0.5, finished=True):
 def resume(parent, spec, how):
     look_up = child_runs.find_finished(parent, spec, how)
     return [result for config in CONFIGS if (result := look_up(config))]
+
+
+def end_orphans():
+    """End the runs whose process is gone; the ids of those that are left alone."""
+    orphaned, others = orphans.find_running("0")
+    orphans.end_orphaned(orphaned)
+    return [run.info.run_id for run in others]
 
 
 def get(run_id):
@@ -132,7 +139,7 @@ def test_children_of_a_dead_sweep_are_adopted_and_its_running_runs_end(spec, par
     done = child(crashed, spec, CONFIGS[0], loss=0.3)
     open_ = child(crashed, spec, CONFIGS[1], finished=False)
     new = parent()
-    assert child_runs.end_orphaned_runs(new) == []
+    assert end_orphans() == [new.info.run_id]
     (result,) = resume(new, spec, "auto")
     assert (result.run_id, result.source) == (done, "adopted")
     assert result.config == CONFIGS[0]
@@ -161,7 +168,7 @@ def test_a_run_that_may_be_alive_is_listed_and_not_touched(spec, parent):
     open_ = [child(run, spec, CONFIGS[0], finished=False) for run in runs]
     done = child(runs[1], spec, CONFIGS[1])
     new = parent()
-    assert child_runs.end_orphaned_runs(new) == [run.info.run_id for run in runs]
+    assert end_orphans() == [run.info.run_id for run in [*runs, new]]
     assert {get(run_id).info.status for run_id in open_} == {"RUNNING"}
     (result,) = resume(new, spec, "auto")
     assert (result.run_id, result.source) == (done, "reused")

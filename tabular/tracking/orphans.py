@@ -1,0 +1,37 @@
+"""Runs that read RUNNING although the process that wrote them is gone."""
+
+import mlflow
+from mlflow.entities import Run
+
+from tabular.tracking import process, runs, store
+
+PARENT = "mlflow.parentRunId"  # MLflow's tag of a child run
+
+
+def find_running(experiment_id: str) -> tuple[list[Run], list[Run]]:
+    """Find the runs of an experiment that read RUNNING.
+
+    Returns:
+        Those whose process is certainly gone, and of the others those that are no child run.
+    """
+    orphaned, others = [], []
+    for run in store.search_runs("attributes.status = 'RUNNING'", experiment_id):
+        author = store.find_run(run.data.tags.get(PARENT, "")) or run
+        if process.is_gone(author.data.tags.get(runs.PROCESS, "")):
+            orphaned.append(run)
+        elif author is run:
+            others.append(run)
+    return orphaned, others
+
+
+def end_orphaned(orphaned: list[Run]) -> None:
+    """End runs whose process is gone."""
+    for run in orphaned:
+        kill(run, "its process was gone")
+
+
+def kill(run: Run, reason: str) -> None:
+    """End a run as KILLED, with the reason in the tag ``ended_by``."""
+    client = mlflow.MlflowClient()
+    client.set_tag(run.info.run_id, "ended_by", reason)
+    client.set_terminated(run.info.run_id, "KILLED")
