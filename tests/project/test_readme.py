@@ -61,6 +61,12 @@ def test_the_tree_lists_every_file_that_a_reader_opens():
             assert re.search(rf"^ *{re.escape(path.name)} ", tree, re.M), path.name
 
 
+def test_every_file_that_the_page_on_architecture_names_exists():
+    page = (PROJECT / "docs" / "architecture.md").read_text()
+    for path in re.findall(r"`((?:tabular|tests|docs)/[\w./]+)`", page):
+        assert (PROJECT / path).exists(), path
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_every_link_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
