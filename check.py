@@ -18,8 +18,9 @@ def main(data: str, device: str, fix: bool) -> None:
     with cancel.uninterrupted():
         try:
             from tabular import checks
-        except ImportError as error:
-            raise WorkFailed(f"{error}: uv pip install -r requirements.txt") from None
+        except Exception as error:  # a package is missing or broken
+            reason = f"{type(error).__name__}: {error}"
+            raise WorkFailed(f"{reason}: uv pip install -r requirements.txt") from None
 
     checks.run_checks(data, device, fix)
 

@@ -9,6 +9,7 @@ A second signal that arrives more than ``DUPLICATE_SECONDS`` later raises at onc
 """
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,9 +48,10 @@ def received() -> signal.Signals | None:
 
 
 def check() -> None:
-    """Raise ``Cancelled`` if a signal has arrived."""
+    """Raise ``Cancelled`` if a signal has arrived; any thread may call it."""
     if _received:
-        stop_timer()
+        if threading.current_thread() is threading.main_thread():
+            stop_timer()
         raise Cancelled
 
 
@@ -78,6 +80,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
         if hasattr(signal, "setitimer"):  # again every half second, for as long as it is held off
             signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS, 0.5)
     elif now >= _ignore_until:
+        _ignore_until = now + DUPLICATE_SECONDS
         raise Cancelled
 
 

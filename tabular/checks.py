@@ -67,7 +67,7 @@ def check_versions() -> str:
 
 
 def check_data(data: str) -> str:
-    """Check that the data can be read and are not the synthetic set for want of better."""
+    """Check that the data can be read and are not the synthetic fallback."""
     dataset = sources.load(data)
     if dataset.warning:
         raise UserError(f"only synthetic rows: {dataset.warning}")
@@ -88,7 +88,7 @@ def check_store() -> str:
         store.current_experiment()
     except Exception as error:  # a database's driver raises errors of its own
         raise UserError(f"{store.describe(uri)} cannot be used: {_describe(error)}") from None
-    if match := re.match(r"(\w+:///)(?!/)(.+)", uri):
+    if match := re.match(r"(sqlite:///)(?!/)(.+)", uri):
         path = Path(match[2]).resolve()
         raise UserError(
             f"{uri} is relative to this folder, and `mlflow run` may work in another one: "

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import click
@@ -184,7 +185,7 @@ def _report_end(tag: str, text: str) -> None:
     line = one_line(text)
     print(f"{tag.replace('_', ' ')}: {line}", file=sys.stderr)
     if run_id := os.environ.get("MLFLOW_RUN_ID"):
-        with cancel.uninterrupted():
+        with cancel.uninterrupted(), suppress(cancel.Cancelled):  # by a second signal
             from tabular.tracking import runs
 
             runs.record_failure(run_id, tag, line)

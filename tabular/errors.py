@@ -4,18 +4,18 @@ from click import ClickException
 
 
 def one_line(text: object) -> str:
-    """Text of anybody's as one line, not too long, that no terminal takes for a command."""
+    """Any text as one line of at most 2,000 characters without control characters."""
     words = " ".join(str(text)[:5000].split())
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)[:2000]
 
 
 class UserError(ClickException):
-    """A slip of the user's: one or two plain lines say what was found and what to do."""
+    """A mistake of the user: the text names what was found and what to do; exit status 2."""
 
     exit_code = 2
 
 
 class WorkFailed(ClickException):
-    """The work itself failed, for a reason that one line tells."""
+    """The work failed: the text is the reason; exit status 1."""
 
     exit_code = 1

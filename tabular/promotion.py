@@ -8,7 +8,7 @@ import pandas as pd
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
-from tabular import training
+from tabular import cancel, training
 from tabular.data import census, sources
 from tabular.data.dataset import Dataset, Split
 from tabular.errors import UserError, WorkFailed, one_line
@@ -82,6 +82,7 @@ def promote(options: PromoteOptions) -> None:
         if not passed or not version:
             failed = ", ".join(checks["check"][~checks["passed"]])
             raise WorkFailed(f"refused, nothing is changed: {failed}")
+        cancel.check()
         registry.set_champion(version, champion)
     before = f", version {champion.version} previous" if champion else ", the first"
     click.echo(f"promoted: version {version.version} of {name} is champion{before}")
@@ -94,6 +95,7 @@ def roll_back(name: str, champion: ModelVersion | None, cli_args: dict[str, str]
         raise UserError(f"rollback: {name} has no version with the alias {registry.PREVIOUS}")
     with runs.start_run(f"roll back {name}") as run:
         runs.log_params(run, cli_args)
+        cancel.check()
         registry.roll_back(champion, previous)
         note = f"**rolled back** to version {previous.version} by run {run.info.run_id}"
         registry.log_verdict(champion, {"rolled_back_by": run.info.run_id}, note)
@@ -150,15 +152,16 @@ def _check_improvement(
     y_true: np.ndarray, old: np.ndarray, new: np.ndarray, options: PromoteOptions
 ) -> tuple:
     """Whether the interval of the improvement lies above the bound, by a paired bootstrap."""
-    metric, least = options.metric, options.min_improvement
-    better, worse = (old, new) if SEARCH_METRICS[metric] > 0 else (new, old)
-    gain = search_metrics(y_true, better)[metric] - search_metrics(y_true, worse)[metric]
-    low, high = bootstrap.paired_interval(y_true, better, worse, metric)
+    metric, sign = options.metric, SEARCH_METRICS[options.metric]
+    first, second = (old, new) if sign > 0 else (new, old)  # their difference is the improvement
+    gain = search_metrics(y_true, first)[metric] - search_metrics(y_true, second)[metric]
+    low, high = bootstrap.paired_interval(y_true, first, second, metric)
     figure = f"{metric} {gain:+.4f} [{low:+.4f}, {high:+.4f}]"
-    return "improvement", figure, f"interval above {least}", low > least
+    bound = f"interval above {options.min_improvement}"
+    return "improvement", figure, bound, low > options.min_improvement
 
 
-def _check_groups(split: Split, old: np.ndarray, new: np.ndarray, most: float) -> tuple:
+def _check_groups(split: Split, old: np.ndarray, new: np.ndarray, max_drop: float) -> tuple:
     """Whether no group loses more accuracy than allowed."""
     before, after = (
         fairness.group_table(fairness.metric_frames(split.X, split.y, probability >= 0.5))
@@ -166,11 +169,16 @@ def _check_groups(split: Split, old: np.ndarray, new: np.ndarray, most: float) -
     )
     drop = before["accuracy"] - after["accuracy"]
     wrong = (drop * after["rows"]).round().astype(int)
-    drop = drop.where(wrong != 1, 0.0)  # one row proves nothing, and is much of a small group
+    drop = drop.where(wrong != 1, 0.0)  # ignored: one row is a large share of a small group
     worst = drop.idxmax()
     group, n_rows = one_line(after["group"][worst])[:60], after["rows"][worst]
     where = f"{group}: {wrong[worst]:+,} of {n_rows:,} rows wrong"
-    return "group_drop", f"{drop[worst]:+.4f} ({where})", f"at most {most}", drop[worst] <= most
+    return (
+        "group_drop",
+        f"{drop[worst]:+.4f} ({where})",
+        f"at most {max_drop}",
+        drop[worst] <= max_drop,
+    )
 
 
 def count_candidates(name: str, candidate: LoggedModel) -> int:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import click
-import mlflow
 import pandas as pd
 from mlflow.entities import Run
 
@@ -66,10 +65,11 @@ def reproduce(run_id: str, cli_args: dict[str, str]) -> None:
 def _require_finished(run_id: str) -> Run:
     """The run of that id, which trained a model or evaluated a configuration."""
     past = store.find_run(run_id)
-    if not past or "data.digest" not in past.data.tags or past.info.status != "FINISHED":
+    trained = past and {"data.digest", "device"} <= {*past.data.tags} and "seed" in past.data.params
+    if not past or not trained or past.info.status != "FINISHED":
         raise UserError(
             f"run_id: expected a FINISHED run of train.py or sweep.py, got {run_id!r}, which is "
-            f"{past.info.status if past else 'unknown'} in {store.tracking_uri()}"
+            f"{past.info.status if past else 'unknown'} in {store.describe(store.tracking_uri())}"
         )
     return past
 
@@ -78,7 +78,10 @@ def retrain(past: Run, dataset: Dataset, device: str) -> Results:
     """The results, by name, of a run of ``train.py`` or of the winner of a sweep."""
     params = past.data.params
     if best := past.data.tags.get(child_runs.BEST):
-        params = params | mlflow.MlflowClient().get_run(best).data.params
+        winner = store.find_run(best)
+        if not winner:
+            raise UserError(f"run_id: {best}, the best child run of this sweep, has been deleted")
+        params = params | winner.data.params
     seed, stopping = int(params["seed"]), int(params.get("early_stopping_rounds", 0))
     indices = boosting.validation_splits(dataset.train.y, seed) if stopping else ()
     fitted = training.fit(
@@ -116,10 +119,17 @@ def _config(params: dict[str, str]) -> Config:
 
 
 def _recorded_results(past: Run, found: Results) -> tuple[Results, Results]:
-    """What was found, as far as the past run recorded it, and what the past run recorded."""
+    """What was found, as far as the past run recorded it, and what the past run recorded.
+
+    Raises:
+        WorkFailed: the past run did not record the first result, which every version records.
+    """
     recorded = {name: store.recorded_value(past, name, value) for name, value in found.items()}
     if missing := [name for name in found if recorded[name] in (None, [])]:
-        click.echo(f"note   run {past.info.run_id} did not record {', '.join(missing)}")
+        note = f"run {past.info.run_id} did not record {', '.join(missing)}"
+        if next(iter(found)) in missing:
+            raise WorkFailed(f"{note}: there is nothing to compare")
+        click.echo(f"note   {note}")
     kept = [name for name in found if name not in missing]
     return {name: found[name] for name in kept}, {name: recorded[name] for name in kept}
 

@@ -11,6 +11,9 @@ import traceback
 from contextlib import closing
 from pathlib import Path
 
+# Threads that wait for one another sleep: two test processes would otherwise busy-wait for cores
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import mlflow
 import pytest
 

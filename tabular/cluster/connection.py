@@ -28,8 +28,8 @@ ADDRESS = re.compile(r"(tcp|tls)://[^/\s]+:\d+")
 ANSWER_SECONDS = 10  # for a scheduler to answer
 CONNECTION_LOST = "scheduler: the connection is lost"
 PACKAGE = Path(__file__).resolve().parents[1]
-# What a worker of a local cluster runs first. Ctrl-C reaches every process of a terminal, and the
-# one that was started ends the others; it reports the error of a task, too.
+# What a worker of a local cluster runs first. Ctrl-C reaches every process of a terminal: only the
+# parent handles it, ends the workers and reports the errors of tasks.
 PRELOAD = """
 import logging, signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)

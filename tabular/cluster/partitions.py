@@ -21,7 +21,7 @@ from tabular.cluster import connection
 from tabular.cluster.connection import live_workers, on_worker
 from tabular.data import census, sources
 from tabular.data.dataset import Split
-from tabular.errors import UserError
+from tabular.errors import UserError, WorkFailed
 from tabular.model import boosting
 from tabular.model.trainer import Trainer
 from tabular.options import TrainOptions
@@ -90,7 +90,8 @@ class DaskTrainer:
         n_rows = sum(file.n_rows for file in summaries)
         sources.require_labels(path, sum(file.n_positive for file in summaries), n_rows)
         categories = _all_categories(summaries)
-        workers = [*live_workers(client)]
+        if not (workers := [*live_workers(client)]):
+            raise WorkFailed(connection.CONNECTION_LOST)
         n_cuts = -(-len(workers) // len(paths))
         places = cycle([{"workers": [worker]} for worker in workers] if n_cuts > 1 else [{}])
         frames = [

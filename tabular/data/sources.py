@@ -118,7 +118,7 @@ def _find_published() -> Location:
         try:
             return _find_splits(PROJECT_DATA, "data", published=True)
         except (UserError, OSError) as error:
-            print(f"not used: {error}", file=sys.stderr)
+            print(f"the files in data/ are ignored: {error}", file=sys.stderr)
     cache = Path(pooch.os_cache("census-mlflow"))
     download(cache)
     return _find_splits(cache, "data", published=True)

@@ -63,8 +63,7 @@ def create(parent: Run, spec: SweepSpec, config: Config) -> str:
 def finish(spec: SweepSpec, result: TrialResult, when: int | None = None) -> None:
     """Log a result and its training data on its child run, and end the run, FINISHED or FAILED.
 
-    Metrics, parameters and tags go in one call, because a call takes a server longer than what it
-    holds.
+    Metrics, parameters and tags go in one request, because its latency dominates.
 
     Args:
         when: timestamp of the metrics, in ms since 1970; None: now. What is logged a second time
@@ -117,7 +116,7 @@ def ensure_children_ended(parent: Run) -> Iterator[None]:
     If the body succeeds, a child that still reads RUNNING was created twice, because the store's
     first response was lost.
     """
-    reason = "made twice"
+    reason = "duplicate of a repeated request"
     try:
         yield
     except BaseException as error:
@@ -133,7 +132,7 @@ def ensure_children_ended(parent: Run) -> Iterator[None]:
                 for child in store.search_runs(condition, parent.info.experiment_id):
                     orphans.kill(child, reason)
             except Exception as error:
-                print(f"not ended: {str(error)[:500]}", file=sys.stderr)
+                print(f"child runs could not be ended: {str(error)[:500]}", file=sys.stderr)
                 runs.shorten_http_timeouts(1)
 
 
@@ -144,8 +143,8 @@ def require_resumable(resume: str) -> None:
     run = store.find_run(resume)
     if not run or SIZE not in run.data.tags:
         raise UserError(
-            f"resume: expected auto, never or the run id of a sweep, got {resume!r}, which is none "
-            f"in {store.tracking_uri()}"
+            f"resume: expected auto, never or the run id of a sweep, got {resume!r}; there is no "
+            f"such sweep in {store.describe(store.tracking_uri())}"
         )
 
 

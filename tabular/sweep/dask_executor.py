@@ -170,7 +170,9 @@ class DaskExecutor:
                 raise WorkFailed(CONNECTION_LOST) from None
             except KilledWorker:
                 results = [
-                    child_runs.result_of_lost_fit(self.spec, config, run_id, "workers died of it")
+                    child_runs.result_of_lost_fit(
+                        self.spec, config, run_id, "its worker died in every attempt"
+                    )
                     for config, run_id in zip(fit.configs, fit.run_ids, strict=True)
                 ]
             except OSError as error:  # who holds it is silent or lost; Dask will compute it again

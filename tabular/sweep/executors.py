@@ -17,7 +17,7 @@ from tabular import cancel
 from tabular.sweep import child_runs, trials
 from tabular.sweep.options import SweepOptions
 from tabular.sweep.space import Config
-from tabular.sweep.trials import SweepSpec, TrialResult
+from tabular.sweep.trials import Matrices, SweepSpec, TrialResult
 
 # A fit asks for Python's lock every round; it must not wait 5 ms for the thread that logs results.
 SWITCH_SECONDS = 0.0002
@@ -84,8 +84,10 @@ class LocalExecutor:
         self.parent, self.spec = parent, spec
         n_tasks = max(1, n_fits * spec.folds)
         self.workers, self.n_jobs = allocate_cores(n_tasks, workers, spec.device)
-        self.max_in_flight = 2 * self.workers
-        self._folds = spec.matrices()
+        # a child run reads RUNNING from its submission on; how many trials Optuna draws ahead
+        # decides which ones it draws
+        self.max_in_flight = 2 * self.workers if spec.tree_choices else self.workers + 1
+        self._folds: list[Matrices] = []
         self._pool = ThreadPoolExecutor(self.workers)
         self._finished: SimpleQueue = SimpleQueue()
         self._stopping = threading.Event()
@@ -93,6 +95,7 @@ class LocalExecutor:
 
     def submit(self, configs: list[Config]) -> None:
         """Create the child runs of a shared fit, and queue it, each fold by itself."""
+        self._folds = self._folds or self.spec.matrices()
         run_ids = [child_runs.create(self.parent, self.spec, config) for config in configs]
         stop = self._stopping.is_set
         futures = [

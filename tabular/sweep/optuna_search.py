@@ -93,7 +93,7 @@ class OptunaSearch:
         if isinstance(p.default, int):
             return trial.suggest_int(p.name, int(values.low), int(values.high), log=log)
         drawn = trial.suggest_float(p.name, values.low, values.high, log=log)
-        return min(max(float(f"{drawn:.4g}"), values.low), values.high)  # digits one can type
+        return min(max(float(f"{drawn:.4g}"), values.low), values.high)  # four significant digits
 
     def _tell_optuna(self, n_trials: int) -> bool:
         """Tell Optuna the first ``n_trials`` results; False where one of them is not there yet."""

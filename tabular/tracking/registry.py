@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.pyfunc import PyFuncModel
 
+from tabular import cancel
 from tabular.data.dataset import Dataset, Split
 from tabular.errors import UserError, WorkFailed
 from tabular.tracking import logged_model, store
@@ -166,13 +167,15 @@ def set_champion(version: ModelVersion, champion: ModelVersion | None) -> None:
     client, now = mlflow.MlflowClient(), version_by_alias(version.name, CHAMPION)
     if (now and now.version) != (champion and champion.version):
         raise WorkFailed(f"version {now and now.version} became champion meanwhile; start again")
-    if champion:
-        client.set_registered_model_alias(version.name, PREVIOUS, champion.version)
-    client.set_registered_model_alias(version.name, CHAMPION, version.version)
+    with cancel.uninterrupted():  # both aliases move, or none
+        if champion:
+            client.set_registered_model_alias(version.name, PREVIOUS, champion.version)
+        client.set_registered_model_alias(version.name, CHAMPION, version.version)
 
 
 def roll_back(champion: ModelVersion, previous: ModelVersion) -> None:
     """Make the previous version the champion again; no version is the previous one then."""
     client = mlflow.MlflowClient()
-    client.set_registered_model_alias(champion.name, CHAMPION, previous.version)
-    client.delete_registered_model_alias(champion.name, PREVIOUS)
+    with cancel.uninterrupted():  # both aliases change, or none
+        client.set_registered_model_alias(champion.name, CHAMPION, previous.version)
+        client.delete_registered_model_alias(champion.name, PREVIOUS)

@@ -24,9 +24,9 @@ from tabular.errors import UserError, WorkFailed
 Found = TypeVar("Found")
 
 ANSWER_SECONDS = 6  # that a server may take for one response
-RETRY_SECONDS = 8  # for all attempts; a script takes two more to start, and ten are the bound
-SECRET = re.compile(  # an address with a user and a password or a token
-    r"((?:https?|postgresql|mysql|mssql)[\w+]*://)[^/@\s]+@"
+RETRY_SECONDS = 8  # for all attempts: a script gives up within ten, two of which are its start
+SECRET = re.compile(  # a user with a password or a token, or a password among the parameters
+    r"((?:https?|postgresql|mysql|mssql)[\w+]*://)[^/?\s]+@|(password=)[^&\s]+"
 )
 
 
@@ -59,7 +59,7 @@ def describe(uri: str) -> str:
 
 def redact(uri: str) -> str:
     """The address without the user and the password or token that it may contain."""
-    return SECRET.sub(r"\1", uri)
+    return SECRET.sub(r"\1\2", uri)
 
 
 def require_reachable() -> None:

@@ -176,7 +176,7 @@ def test_a_fit_that_workers_die_of_fails_and_the_others_count(
     assert failed
     assert len(failed) + len(children_of(run)) == 6
     assert children_of(run, "RUNNING") == []
-    assert {child.data.tags["error"] for child in failed} == {"workers died of it"}
+    assert {child.data.tags["error"] for child in failed} == {"its worker died in every attempt"}
 
 
 @pytest.mark.slow

@@ -186,7 +186,9 @@ def test_a_file_with_a_wrong_digest_is_not_used(mirror, tmp_path, capsys):
         (folder / census.TEST).write_bytes(mirror[census.TEST])
     dataset = sources.load("uci")
     assert (dataset.origin, dataset.source) == ("uci", str(cache))
-    expected = f"not used: {project / census.TRAIN}: expected UCI's file with SHA-256"
+    expected = (
+        f"the files in data/ are ignored: {project / census.TRAIN}: expected UCI's file with SHA"
+    )
     assert capsys.readouterr().err.startswith(expected)
 
 

@@ -3,6 +3,7 @@
 import importlib
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -134,6 +135,19 @@ def test_the_timer_spares_an_uninterrupted_body_and_raises_after_it(installed):
             done = True
         time.sleep(5)
     assert done
+
+
+def test_a_check_in_another_thread_leaves_the_timer_to_the_main_thread(installed):
+    def work():
+        with pytest.raises(cancel.Cancelled):
+            cancel.check()
+
+    with pytest.raises(cancel.Cancelled):
+        send()
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        time.sleep(5)
 
 
 def test_no_timer_fires_after_a_check_has_raised(installed):

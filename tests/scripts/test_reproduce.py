@@ -10,6 +10,7 @@ import pytest
 import reproduce
 import sweep
 import train
+from tabular.evaluation import metrics
 from tests.helpers import PROJECT, SMALL, TEST_METRICS, children_of, sweeps, the_run
 
 TRAIN = ["python", PROJECT / "train.py"]
@@ -124,12 +125,33 @@ def test_a_run_with_an_undefined_metric_is_identical(run_script, synthetic_folde
 
 
 def test_a_result_that_the_past_run_did_not_record_is_named_and_not_compared(
-    run_script, synthetic_folder
+    run_script, synthetic_folder, monkeypatch
 ):
-    """As the run of an older version, which had fewer results and hyper-parameters."""
+    """As for the run of an older version, which had fewer metrics."""
+    assert run_script(train.main, "--data", synthetic_folder, "--n_estimators", 3).returncode == 0
+    past, original = the_run(), metrics.classification_metrics
+
+    def with_new_metric(y_true, probability, *args):
+        return original(y_true, probability, *args) | {"new_metric": 0.5}
+
+    monkeypatch.setattr(metrics, "classification_metrics", with_new_metric)
+    done = run_script(reproduce.main, "--run_id", past.info.run_id)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"note   run {past.info.run_id} did not record new_metric" in done.stdout
+
+
+def test_a_run_without_its_model_digest_is_not_called_identical(run_script, synthetic_folder):
     assert run_script(train.main, "--data", synthetic_folder, "--n_estimators", 3).returncode == 0
     past = the_run()
     mlflow.MlflowClient().delete_tag(past.info.run_id, "model.digest")
     done = run_script(reproduce.main, "--run_id", past.info.run_id)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"note   run {past.info.run_id} did not record model.digest" in done.stdout
+    assert done.returncode == 1
+    assert "did not record model.digest: there is nothing to compare" in done.stderr
+
+
+def test_a_run_that_trained_nothing_is_refused(run_script, synthetic_folder):
+    assert run_script(train.main, "--data", synthetic_folder, "--n_estimators", 3).returncode == 0
+    assert run_script(reproduce.main, "--run_id", the_run().info.run_id).returncode == 0
+    done = run_script(reproduce.main, "--run_id", newest().info.run_id)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: run_id: expected a FINISHED run of train.py or sweep.py")

@@ -219,4 +219,6 @@ def test_no_child_is_left_running_however_a_sweep_goes_on(spec, parent, error):
     except RuntimeError:
         pass
     assert [get(i).info.status for i in (lost, foreign, done)] == ["KILLED", "RUNNING", "FINISHED"]
-    assert get(lost).data.tags["ended_by"] == ("RuntimeError" if error else "made twice")
+    assert get(lost).data.tags["ended_by"] == (
+        "RuntimeError" if error else "duplicate of a repeated request"
+    )

@@ -110,6 +110,8 @@ def test_every_script_asks_the_server_before_it_does_anything(monkeypatch, tmp_p
     ("https://user:token@host/a.git", "https://host/a.git"),
     ("https://token@host/a.git#sub", "https://host/a.git#sub"),
     ("postgresql+psycopg2://u:p@db:5432/x", "postgresql+psycopg2://db:5432/x"),
+    ("https://user:p@ss@host/a", "https://host/a"),
+    ("postgresql://db/x?user=u&password=p&a=b", "postgresql://db/x?user=u&password=&a=b"),
     ("git@host:a.git", "git@host:a.git"),
     ("ssh://git@host/a.git", "ssh://git@host/a.git"),
     ("/home/ada/a@b", "/home/ada/a@b"),
