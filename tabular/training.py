@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import click
 import joblib
@@ -128,18 +129,14 @@ def fit(
         trainer: None trains in this process.
     """
     trainer = trainer or LocalTrainer()
+    fit_trees = partial(trainer.fit, seed=seed, device=device)
     start, validation = time.perf_counter(), []
     values: dict[str, float] = {}
     curves: dict[str, list[float]] = {}
     for indices in validation_indices:
         train_matrix, eval_set = trainer.split_matrices(split, indices)
-        booster, curve = trainer.fit(
-            config,
-            train_matrix,
-            eval_set=eval_set,
-            seed=seed,
-            device=device,
-            early_stopping_rounds=early_stopping_rounds,
+        booster, curve = fit_trees(
+            config, train_matrix, eval_set=eval_set, early_stopping_rounds=early_stopping_rounds
         )
         n_trees = booster.num_boosted_rounds()
         if early_stopping_rounds:
@@ -147,9 +144,7 @@ def fit(
             values["best_n_estimators"], curves["validation_log_loss"] = n_trees, curve
         validation.append(trainer.predict(booster, eval_set, n_trees))
     final = config | {"n_estimators": values.get("best_n_estimators", config["n_estimators"])}
-    booster, curves["train_log_loss"] = trainer.fit(
-        final, trainer.full_matrix(split), seed=seed, device=device
-    )
+    booster, curves["train_log_loss"] = fit_trees(final, trainer.full_matrix(split))
     values["fit_seconds"] = time.perf_counter() - start
     fitted = Fitted(booster, config, values, curves)
     if validation:
