@@ -60,8 +60,13 @@ def create(parent: Run, spec: SweepSpec, config: Config) -> str:
     return client.create_run(parent.info.experiment_id, tags=tags, run_name=name).info.run_id
 
 
+def log_lineage(spec: SweepSpec, run_id: str) -> None:
+    """Log the training data of a child run; a second time changes nothing."""
+    runs.log_inputs(run_id, spec.dataset, training=spec.dataset.train)
+
+
 def finish(spec: SweepSpec, result: TrialResult, when: int | None = None) -> None:
-    """Log a result and its training data on its child run, and end the run, FINISHED or FAILED.
+    """Log a result on its child run, and end the run, FINISHED or FAILED.
 
     Metrics, parameters and tags go in one request, because its latency dominates.
 
@@ -83,7 +88,6 @@ def finish(spec: SweepSpec, result: TrialResult, when: int | None = None) -> Non
             name = spec.dataset.qualify(config_name(result.config))
             tags = {CONFIG: config_digest(spec, result.config), "mlflow.runName": name}
     client = mlflow.MlflowClient()
-    runs.log_inputs(result.run_id, spec.dataset, training=spec.dataset.train)
     client.log_batch(
         result.run_id,
         points,

@@ -100,6 +100,8 @@ def run_on_worker(
     worker = get_worker()
     released = _Released(worker.state, worker.get_current_task())
     folds, spec = context.prepare(), context.spec
+    for run_id in run_ids:
+        child_runs.log_lineage(spec, run_id)
     try:
         results = run_shared_fit(spec, folds, configs, run_ids, n_jobs, released.is_set)
     except Stopped:

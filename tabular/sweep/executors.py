@@ -97,6 +97,8 @@ class LocalExecutor:
         """Create the child runs of a shared fit, and queue it, each fold by itself."""
         self._folds = self._folds or self.spec.matrices()
         run_ids = [child_runs.create(self.parent, self.spec, config) for config in configs]
+        for run_id in run_ids:
+            child_runs.log_lineage(self.spec, run_id)
         stop = self._stopping.is_set
         futures = [
             self._pool.submit(trials.fit_fold, self.spec, fold, configs, self.n_jobs, stop)

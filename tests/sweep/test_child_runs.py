@@ -46,6 +46,7 @@ def dead():
 
 def child(parent, spec, config, loss=0.5, finished=True):
     run_id = child_runs.create(parent, spec, config)
+    child_runs.log_lineage(spec, run_id)
     if finished:
         metrics = {"log_loss": loss, "accuracy": 0.8, "roc_auc": 0.9}
         result = TrialResult(config, metrics, np.array([0.7, 0.6, loss]), run_id=run_id)

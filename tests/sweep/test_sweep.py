@@ -260,7 +260,9 @@ def test_a_signal_ends_the_children_in_flight_within_seconds(number, tmp_path, s
     (run,) = sweeps()
     assert run.info.status == "KILLED"
     assert (len(children_of(run)), len(children_of(run, "KILLED"))) == (0, 2)
-    assert {c.data.tags["ended_by"] for c in children_of(run, "KILLED")} == {number.name}
+    for child in children_of(run, "KILLED"):
+        assert child.data.tags["ended_by"] == number.name
+        assert [i.tags[0].value for i in child.inputs.dataset_inputs] == ["training"]
     assert not search("attributes.status = 'RUNNING'")
     assert "Traceback" not in log.read_text()
 

@@ -31,7 +31,8 @@ def no_child_runs(monkeypatch):
     monkeypatch.setattr(
         executors.child_runs, "create", lambda parent, spec, config: str(config["n_estimators"])
     )
-    monkeypatch.setattr(executors.child_runs, "finish", lambda spec, result: None)
+    for name in ("log_lineage", "finish"):
+        monkeypatch.setattr(executors.child_runs, name, lambda spec, subject: None)
 
 
 def run_all(dataset, configs, folds=1, workers=2, seed=0):
