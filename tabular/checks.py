@@ -1,7 +1,6 @@
 """Checks before a run: versions, data, device, store, experiment, artifacts and earlier runs."""
 
 import re
-import tempfile
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -102,8 +101,7 @@ def check_experiment() -> str:
     experiment = store.current_experiment()
     location = experiment.artifact_location
     store.require_artifacts(experiment)
-    temporary = re.escape(str(Path(tempfile.gettempdir()).resolve()))
-    if re.match(rf"(file:(//)?)?{temporary}/tmp[a-z0-9_]{{8}}/", location):
+    if sources.is_in_temporary_clone(location):
         raise UserError(
             f"{experiment.name} keeps artifacts in {location}, a clone that MLflow removes: choose "
             "another with MLFLOW_EXPERIMENT_NAME"

@@ -151,6 +151,12 @@ def _find_split(folder: Path, name: str, option: str) -> Path:
     return found[0]
 
 
+def is_in_temporary_clone(location: str) -> bool:
+    """Whether a path or file URI lies where ``mlflow run <git URL>`` clones a project to."""
+    temporary = re.escape(str(Path(tempfile.gettempdir()).resolve()))
+    return bool(re.match(rf"(file:(//)?)?{temporary}/tmp[a-z0-9_]{{8}}(/|$)", location))
+
+
 def resolve_path(text: str, option: str) -> Path:
     """The absolute path that a user means by the value of an option.
 
@@ -165,9 +171,8 @@ def resolve_path(text: str, option: str) -> Path:
         absolute = path.resolve()
     except (OSError, RuntimeError) as error:  # a loop of links, an unknown user in ~user
         raise UserError(f"{option}: {error}") from None
-    temporary = re.escape(str(Path(tempfile.gettempdir()).resolve()))
-    in_clone = re.match(rf"{temporary}/tmp[a-z0-9_]{{8}}(/|$)", str(here))
-    if in_clone and "MLFLOW_RUN_ID" in os.environ and not path.is_absolute():
+    in_run = "MLFLOW_RUN_ID" in os.environ
+    if in_run and not path.is_absolute() and is_in_temporary_clone(str(here)):
         raise UserError(
             f"{option}: expected an absolute path, got {text!r}: this run works in a temporary "
             f"clone of the project ({here}), so a relative path would be looked up there"

@@ -63,11 +63,9 @@ class LocalTrainer:
     fit = staticmethod(boosting.fit)
     predict = staticmethod(boosting.predict)
 
-    def validation_splits(
-        self, split: Split, seed: int, folds: int = 1
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
+    def validation_splits(self, split: Split, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Indices as ``boosting.validation_splits`` draws them."""
-        return boosting.validation_splits(split.y, seed, folds)
+        return boosting.validation_splits(split.y, seed)
 
     def metrics(self) -> dict[str, float]:
         """No metrics: the run itself records its time and memory."""
