@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,19 +18,23 @@ import pytest
 
 from tabular import cancel, cli
 from tabular.data import sources, synthetic
-from tests import team
+from tests import real_files, team
 from tests.helpers import PROJECT, REAL
 from tests.servers import free_port, running
 
 REQUIREMENTS = {
-    "real": "the real files in $CENSUS_DATA_DIR",
+    "real": "the real files, named by CENSUS_DATA_DIR or downloaded",
     "network": "the internet",
     "postgresql": "PostgreSQL",
 }
 
 
 def pytest_collection_modifyitems(items):
-    available = {"real": REAL is not None, "network": _online(), "postgresql": team.initdb()}
+    available = {
+        "real": REAL is not None,
+        "network": real_files.online(),
+        "postgresql": team.initdb(),
+    }
     for item in items:
         for marker, requirement in REQUIREMENTS.items():
             if item.get_closest_marker(marker) and not available[marker]:
@@ -43,14 +46,6 @@ def pytest_terminal_summary(terminalreporter):
     for marker, requirement in REQUIREMENTS.items():
         count = sum(marker in keywords for keywords in skipped)
         terminalreporter.write_line(f"skipped without {requirement}: {count}")
-
-
-def _online() -> bool:
-    try:
-        socket.create_connection(("archive.ics.uci.edu", 443), timeout=3).close()
-    except OSError:
-        return False
-    return True
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +62,7 @@ def clean_environment(monkeypatch, tmp_path, empty_store):
     for name in [*os.environ]:
         if name.startswith(("MLFLOW_", "CENSUS_", "GIT_", "DASK_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("CENSUS_DOWNLOAD", "none")  # a test that downloads says from where
     for name in ("home", "tmp"):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

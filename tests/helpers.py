@@ -1,6 +1,5 @@
 """Shared by tests of several folders: paths, expected names, and queries of the store."""
 
-import os
 import subprocess
 import time
 from contextlib import contextmanager
@@ -10,11 +9,11 @@ import mlflow
 import pandas as pd
 
 from tabular.sweep import child_runs
+from tests import real_files
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text()
-REAL = os.environ.get("CENSUS_DATA_DIR")  # the folder of the real files, or None
-REAL = Path(REAL).resolve() if REAL else None
+REAL = real_files.find()  # the folder of the real files, or None
 
 SCORES = (
     "accuracy", "roc_auc", "log_loss", "average_precision", "f1", "precision", "recall",

@@ -129,6 +129,6 @@ def git_over_http(folder: Path, user: str, token: str) -> Iterator[str]:
 def answering(handler: type) -> Iterator[str]:
     """Serve HTTP in a thread of this process; yields the address."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

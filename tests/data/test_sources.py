@@ -104,6 +104,7 @@ def mirror(monkeypatch, tmp_path, synthetic_folder):
         census, "ADDRESSES", ("http://127.0.0.1:9/", f"http://127.0.0.1:{server.server_port}/")
     )
     monkeypatch.setattr(sources, "PROJECT_DATA", tmp_path / "project-data")
+    monkeypatch.setenv("CENSUS_DOWNLOAD", "uci")
     yield contents
     server.shutdown()
     server.server_close()
@@ -200,10 +201,11 @@ def test_the_project_folder_comes_before_the_cache(mirror, tmp_path):
     assert sources.load("auto").source == str(folder)
 
 
-@pytest.mark.network
-def test_the_recorded_addresses_still_hold_the_files(tmp_path):
-    sources.download(tmp_path)
-    assert sources.load(str(tmp_path)).origin == "uci"
+@pytest.mark.parametrize("data", ["auto", "uci"])
+def test_a_wrong_name_of_a_source_of_downloads_is_an_error(monkeypatch, data):
+    monkeypatch.setenv("CENSUS_DOWNLOAD", "uci,weel")
+    with pytest.raises(UserError, match="CENSUS_DOWNLOAD: expected .*, got 'weel'"):
+        sources.load(data)
 
 
 def test_origin_and_digest_depend_on_the_bytes_of_the_files(tmp_path, synthetic_folder):

@@ -120,6 +120,7 @@ class Sandbox:
             "HOME": str(self.folder / "home"),
             "XDG_CACHE_HOME": str(self.folder / "home" / "cache"),
             "TMPDIR": str(self.folder / "tmp"),
+            "CENSUS_DOWNLOAD": "uci",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "MLFLOW_EXPERIMENT_NAME": self.experiment,

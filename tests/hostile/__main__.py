@@ -32,6 +32,7 @@ def main(number: int, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {
             "HOME": folder,
+            "CENSUS_DOWNLOAD": "none",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         }

