@@ -61,9 +61,10 @@ def download(folder: Path) -> None:
         UserError: a file could not be had; the message has every source and its error.
     """
     pooch.get_logger().setLevel("WARNING")
+    if not (missing := _missing(folder)):
+        return
     failures = []
-    missing = _missing(folder)
-    for label, fetch in _sources() if missing else ():
+    for label, fetch in _sources():
         try:
             fetch(folder, missing)
         except (OSError, ValueError) as error:  # requests' errors are OSErrors
@@ -73,13 +74,12 @@ def download(folder: Path) -> None:
             print(f"data   {' and '.join(taken)} taken from {label}", file=sys.stderr)
         if not missing:
             return
-    if missing:
-        none = "CENSUS_DOWNLOAD=none" if not allowed_sources() else "no address is known"
-        raise UserError(
-            f"{missing[0]} could not be downloaded ({'; '.join(failures) or none}). "
-            f"Put {census.TRAIN} and {census.TEST} into a folder and name it with data=<folder> or "
-            "CENSUS_DATA_DIR, or use data=synthetic"
-        )
+    reasons = failures or ["no address is known" if allowed_sources() else "CENSUS_DOWNLOAD=none"]
+    raise UserError(
+        f"{missing[0]} could not be downloaded ({'; '.join(reasons)}). Put {census.TRAIN} and "
+        f"{census.TEST} into a folder and name it with data=<folder> or CENSUS_DATA_DIR, or use "
+        "data=synthetic"
+    )
 
 
 def _missing(folder: Path) -> list[str]:
