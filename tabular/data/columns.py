@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from tabular.data import census
 from tabular.data.readers import BadRow, Chunk, is_text
+from tabular.data.table import MISSING
 
 LARGEST = float(np.finfo(np.float32).max)
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -30,18 +31,19 @@ def interpret(chunk: Chunk, labelled: bool = False) -> tuple[Chunk, pd.DataFrame
         (n_samples,), int8: 1, 0, or -1 where there is none.
     """
     table, reasons = chunk.rows, dict[int, str]()  # reasons: by position in the table
+    markers = chunk.missing_markers or MISSING
     features, labels = {}, np.full(len(table), -1, np.int8)
     for name in [name for name in (*census.FEATURES, census.LABEL) if name in table.column_names]:
         column = table[name]
         if name == census.LABEL:
-            labels, invalid = _encode_labels(column, chunk.missing_markers)
+            labels, invalid = _encode_labels(column, markers)
             invalid |= labelled & (labels < 0)
             expected = f"the label {census.NEGATIVE} or {census.POSITIVE}"
         elif name in census.NUMERIC:
-            features[name], invalid = _parse_numbers(column, chunk.missing_markers)
+            features[name], invalid = _parse_numbers(column, markers)
             expected = "a finite number"
         else:
-            features[name], invalid = _encode_text(column, chunk.missing_markers)
+            features[name], invalid = _encode_text(column, markers)
             expected = "a value"
         for i in np.flatnonzero(invalid).tolist():
             reasons.setdefault(i, f"{name}: expected {expected}, got {str(column[i])[:50]!r}")

@@ -1,12 +1,15 @@
 """Files of rows, of any size, are read in chunks, and bad rows are set aside.
 
-The extension decides: ``.data`` and ``.test`` are UCI's dialect (no header, comments, ``?`` for a
-missing value), ``.csv`` has a header, ``.parquet`` is Parquet. In text, a line is a row.
+The extension decides: ``.csv`` and ``.tsv`` are text with a header, ``.data`` and ``.test`` are
+UCI's dialect (no header, comments, ``?`` for a missing value), each also compressed as ``.gz``;
+``.parquet`` is Parquet. In text, a line is a row.
 """
 
 import codecs
 import errno
-from collections import deque
+import gzip
+import io
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,14 +23,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tabular import cancel
-from tabular.data import census, text
-from tabular.data.text import BadRow
+from tabular.data import census, signatures, text
+from tabular.data.text import BadRow, Dialect
 from tabular.errors import UserError, WorkFailed
 
-UCI, CSV, PARQUET = (".data", ".test"), ".csv", ".parquet"
-EXTENSIONS = *UCI, CSV, PARQUET
+UCI, CSV, TSV, PARQUET, GZ = (".data", ".test"), ".csv", ".tsv", ".parquet", ".gz"
+EXTENSIONS = *UCI, CSV, TSV, *(f"{kind}{GZ}" for kind in (*UCI, CSV, TSV)), PARQUET
 ROWS_PER_CHUNK = 1 << 16  # rows of Parquet read at a time
-MISSING_MARKERS = (census.MISSING, "", "nan", "NaN", "NAN")  # in UCI's dialect only the first
 # Arrow cannot filter columns of these types, so they are cast
 VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 
@@ -39,22 +41,32 @@ class Chunk(NamedTuple):
     lines: np.ndarray  # (n_samples,): the line or position of each row, counted from 1
     bad: list[BadRow]  # rows of the file that are not among ``rows``
     size: int  # the chunk's share of the file's size
-    missing_markers: tuple[str, ...] = MISSING_MARKERS  # texts that stand for a missing value
+    # Texts that stand for a missing value in this file; None: those of the table
+    missing_markers: tuple[str, ...] | None = None
 
 
 class RowSource(NamedTuple):
     """An open file of rows."""
 
     schema: pa.Schema  # the file's columns
-    size: int  # bytes of text, or rows of Parquet
+    size: int | None  # bytes of text, or rows of Parquet; None: compressed text, unknown
     unit: str  # of ``size``: bytes or rows
     blocks: Iterator[tuple]  # arguments of ``parse``, in the file's order; can be iterated once
     parse: Callable[..., Chunk]  # threads may call it at the same time
+    dialect: Dialect | None = None  # None: Parquet
+
+
+def extension(path: Path) -> str:
+    """The one of ``EXTENSIONS`` that a file's name ends in, in any case; empty if there is none."""
+    suffix = path.suffix.lower()
+    if suffix == GZ:
+        suffix = Path(path.stem).suffix.lower() + GZ
+    return suffix if suffix in EXTENSIONS else ""
 
 
 def require_known_extension(path: Path, option: str) -> None:
     """Raise ``UserError`` for a file that cannot be read or written because of its extension."""
-    if path.suffix not in EXTENSIONS:
+    if not extension(path):
         raise UserError(
             f"{option}: expected a file that ends in {', '.join(EXTENSIONS)}, got {path.name!r}"
         )
@@ -62,13 +74,13 @@ def require_known_extension(path: Path, option: str) -> None:
 
 @contextmanager
 def open_rows(path: Path, named: str) -> Iterator[RowSource]:
-    """Open a file that has all features, in any order, and maybe the label and other columns.
+    """Open a file of rows with any columns.
 
     Args:
         named: the file's name in errors.
 
     Raises:
-        UserError: the file cannot be read, or a column is missing or has a wrong type.
+        UserError: the file cannot be read, or two of its columns have the same name.
     """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
@@ -77,16 +89,40 @@ def open_rows(path: Path, named: str) -> Iterator[RowSource]:
     except OSError as error:
         raise UserError(f"{named}: {error.strerror}") from None
     with file:
-        source = (_open_parquet if path.suffix == PARQUET else _open_text)(path, file, named)
-        names = source.schema.names
-        if missing := [name for name in census.FEATURES if name not in names]:
-            found = ", ".join(names[:20]) or "nothing"
-            raise UserError(f"{named} has no {', '.join(missing)}; it has {found}")
-        if duplicates := {name for name in names if names.count(name) > 1}:
+        source = _open_format(path, file, named)
+        counts = Counter(source.schema.names)
+        if duplicates := [name for name, count in counts.items() if count > 1]:
             raise UserError(f"{named} has two columns named {', '.join(duplicates)}")
-        for field in source.schema:
-            _require_type(named, field)
+        require_columns(named, source.schema)
         yield source
+
+
+def _open_format(path: Path, file: BinaryIO, named: str) -> RowSource:
+    head, kind = file.read(signatures.HEAD_BYTES), extension(path)
+    file.seek(0)
+    if kind == PARQUET:
+        signatures.require_format(head, signatures.PARQUET, named)
+        return _open_parquet(file, named)
+    size = path.stat().st_size
+    if not kind.endswith(GZ):
+        signatures.require_format(head, None, named)
+        return _open_text(file, kind, size, named)
+    signatures.require_format(head, signatures.GZIP, named)
+    decompressed = io.BufferedReader(gzip.GzipFile(fileobj=file))
+    try:
+        return _open_text(decompressed, kind.removesuffix(GZ), None, named)
+    except text.GZIP_ERRORS as error:
+        raise UserError(f"{named} is not a whole gzip file: {error}") from None
+
+
+# To be replaced by the checks of a table's own columns in `columns`
+def require_columns(named: str, schema: pa.Schema) -> None:
+    """Raise ``UserError`` if a file misses a feature, or a column of it has a wrong type."""
+    if missing := [name for name in census.CENSUS.features if name not in schema.names]:
+        found = ", ".join(schema.names[:20]) or "nothing"
+        raise UserError(f"{named} has no {', '.join(missing)}; it has {found}")
+    for field in schema:
+        _require_type(named, field)
 
 
 def _require_type(named: str, field: pa.Field) -> None:
@@ -106,7 +142,7 @@ def is_text(data_type: pa.DataType) -> bool:
     return any(check(data_type) for check in texts)
 
 
-def _open_parquet(path: Path, file: BinaryIO, named: str) -> RowSource:
+def _open_parquet(file: BinaryIO, named: str) -> RowSource:
     try:
         parquet = pq.ParquetFile(file)
         types = [(field.name, VIEWS.get(field.type, field.type)) for field in parquet.schema_arrow]
@@ -134,22 +170,28 @@ def _open_parquet(path: Path, file: BinaryIO, named: str) -> RowSource:
     return RowSource(schema, parquet.metadata.num_rows, " rows", blocks(), parse)
 
 
-def _open_text(path: Path, file: BinaryIO, named: str) -> RowSource:
-    uci = path.suffix in UCI
-    if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
-        file.seek(0)
-    names = text.read_column_names(file, named, uci)
+def _open_text(file: BinaryIO, kind: str, size: int | None, named: str) -> RowSource:
+    head = file.read(signatures.HEAD_BYTES)
+    signatures.require_utf8(head, named)
+    file.seek(len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
+    if kind in UCI:
+        dialect, missing, first = text.UCI_DIALECT, (census.MISSING,), 1
+    else:
+        delimiter = text.find_delimiter(file, "\t" if kind == TSV else None)
+        dialect, missing, first = Dialect(False, delimiter), None, 2
+    names = text.read_column_names(file, named, dialect)
     schema = pa.schema([(name, pa.string()) for name in names])
 
     def parse(line: int, block: bytes) -> Chunk:
-        rows, lines, bad = text.parse_block(line, block, schema, uci)
-        if not uci:
-            return Chunk(rows, lines, bad, len(block))
-        trimmed = [pc.utf8_trim_whitespace(column) for column in rows.columns]
-        return Chunk(pa.table(trimmed, schema), lines, bad, len(block), MISSING_MARKERS[:1])
+        rows, lines, bad = text.parse_block(line, block, schema, dialect)
+        if dialect.uci:
+            trimmed = [pc.utf8_trim_whitespace(column) for column in rows.columns]
+            rows = pa.table(trimmed, schema)
+        return Chunk(rows, lines, bad, len(block), missing)
 
-    blocks = text.read_blocks(file, named, 1 if uci else 2)
-    return RowSource(schema, path.stat().st_size - file.tell(), "B", blocks, parse)
+    blocks = text.read_blocks(file, named, first)
+    size = None if size is None else size - file.tell()
+    return RowSource(schema, size, "B", blocks, parse, dialect)
 
 
 def map_in_order(work: Callable, items: Iterable) -> Iterator:

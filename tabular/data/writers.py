@@ -1,8 +1,9 @@
 """Files are written completely, or not at all."""
 
+import gzip
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -12,8 +13,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from tabular.data import census, readers
+from tabular.data.text import DELIMITERS, UCI_DIALECT, Dialect
 from tabular.errors import UserError, WorkFailed
 
+GZIP_LEVEL = 6  # gzip's own default; Python's (9) takes twice the time for files as large
 BAD_ROWS_SCHEMA = pa.schema([("line", pa.int64()), ("reason", pa.string()), ("row", pa.string())])
 
 
@@ -57,32 +60,49 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 def open_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], object]]:
     """Yield a function that appends a table of the schema to a file that is written atomically.
 
+    The file's extension is one of ``readers.EXTENSIONS`` and decides its format. Equal tables give
+    equal files, compressed ones too.
+
     Raises:
         WorkFailed: the file's format cannot hold a value.
     """
-    with atomic_write(path) as file:
-        if path.suffix == readers.PARQUET:
-            with pq.ParquetWriter(file, schema) as writer:
-                yield writer.write_table
+    kind = readers.extension(path)
+    with atomic_write(path) as file, ExitStack() as stack:
+        if kind == readers.PARQUET:
+            yield stack.enter_context(pq.ParquetWriter(file, schema)).write_table
+            return
+        write: Callable[[pa.Buffer], object] = file.write
+        if kind.endswith(readers.GZ):
+            write = stack.enter_context(gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0)).write
+        if (kind := kind.removesuffix(readers.GZ)) in readers.UCI:
+            dialect = UCI_DIALECT
         else:
-            uci = path.suffix in readers.UCI
-            if not uci:
-                file.write(_to_text(pa.table([[name] for name in schema.names], schema.names)))
-            yield lambda table: file.write(_to_text(table, uci))
+            dialect = Dialect(False, "\t" if kind == readers.TSV else ",")
+            write(_header(schema.names, dialect))
+        yield lambda table: write(_to_text(table, dialect))
 
 
-def _to_text(table: pa.Table, uci: bool = False) -> pa.Buffer:
-    """A line of text per row; if CSV must quote one text, all texts of the table are quoted."""
-    if uci:
+def _header(names: list[str], dialect: Dialect) -> pa.Buffer:
+    """The line of the columns' names, quoted if one could be taken for names with a delimiter."""
+    ambiguous = any(delimiter in name for name in names for delimiter in DELIMITERS)
+    return _to_text(pa.table([[name] for name in names], names), dialect, quoted=ambiguous)
+
+
+def _to_text(table: pa.Table, dialect: Dialect, quoted: bool = False) -> pa.Buffer:
+    """A line of text per row; if one text must be quoted, all texts of the table are quoted."""
+    if dialect.uci:
         columns = [column.cast(pa.string()).fill_null(census.MISSING) for column in table.columns]
         table = pa.table(columns, table.column_names)
-    options = {"include_header": False, "batch_size": max(1, len(table))}
-    for style in ("none",) if uci else ("none", "needed"):
+    options = pa.csv.WriteOptions(
+        include_header=False, batch_size=max(1, len(table)), delimiter=dialect.delimiter
+    )
+    styles = ("needed",) if quoted else ("none",) if dialect.uci else ("none", "needed")
+    for style in styles:
         try:
-            lines = pa.BufferOutputStream()
-            pa.csv.write_csv(table, lines, pa.csv.WriteOptions(quoting_style=style, **options))
+            lines, options.quoting_style = pa.BufferOutputStream(), style
+            pa.csv.write_csv(table, lines, options)
             return lines.getvalue()
         except pa.ArrowException as error:
             reason = error
-    hint = f"; {readers.CSV} can hold it" if uci else ""
+    hint = f"; {readers.CSV} can hold it" if dialect.uci else ""
     raise WorkFailed(f"output: a value cannot be written: {reason}{hint}")
