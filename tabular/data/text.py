@@ -167,7 +167,8 @@ def _read_block(file: BinaryIO, named: str, line: int) -> bytes:
     try:
         return file.read(BLOCK_BYTES)
     except GZIP_ERRORS as error:
-        raise WorkFailed(f"{named} is broken after line {line - 1:,}: {error}") from None
+        read = f"read up to line {line - 1:,}"
+        raise WorkFailed(f"{named} is not a whole gzip file, {read}: {error}") from None
 
 
 def parse_block(

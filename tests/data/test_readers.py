@@ -89,7 +89,8 @@ BAD_LINES = {
     row()[:50]: "expected 15 fields, got 7",
     row(sex='"Male'): "expected one row, got a quote that stays open",
     row(sex="Ma\rle"): "expected one row, got an end of line within",
-    row(sex="\udcff"): "expected UTF-8 text, got invalid start byte",
+    row(sex="\udcff"): "expected UTF-8 text, got invalid start byte; the file looks like "
+    "Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW",
 }
 
 
@@ -228,6 +229,14 @@ def test_a_malformed_header_is_refused(tmp_path, name):
         read(path)
 
 
+@pytest.mark.parametrize("content", [b"", b"\n", b"  \n1,2\n"])
+def test_a_file_without_a_header_is_refused(tmp_path, content):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"line 1: expected the columns' names, got nothing"):
+        read(path)
+
+
 @pytest.mark.parametrize("name", ["sex", "age", "note"])
 def test_parquet_text_that_is_not_utf8_is_an_error(tmp_path, name):
     """Arrow itself does not check the encoding."""
@@ -260,7 +269,7 @@ def test_a_bad_row_with_values_that_python_cannot_hold_is_reported(tmp_path, col
     assert json.loads(bad.row)["sex"] == "Male"
 
 
-@pytest.mark.parametrize("header", ["age,sex", HEADER.replace("-", "_"), HEADER + ",age", ""])
+@pytest.mark.parametrize("header", ["age,sex", HEADER.replace("-", "_"), HEADER + ",age"])
 def test_missing_and_duplicate_columns_are_refused(tmp_path, header):
     path = tmp_path / "rows.csv"
     path.write_text(f"{header}\n{row()}\n")
@@ -282,29 +291,31 @@ CELL = st.one_of(
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(
-        st.one_of(st.lists(CELL, min_size=14, max_size=16).map(",".join), st.text(max_size=60)),
+        st.one_of(st.lists(CELL, min_size=14, max_size=16), st.text(max_size=60)),
         max_size=12,
     ),
-    st.sampled_from([".data", ".csv"]),
+    st.sampled_from([".data", ".csv", ".tsv"]),
 )
 def test_every_line_is_a_row_or_a_bad_row_or_skipped(tmp_path_factory, lines, suffix):
     """Whatever the bytes are, no line is lost or counted twice, and nothing raises."""
     path = tmp_path_factory.mktemp("any") / f"rows{suffix}"
-    content = "\n".join(lines)
-    if suffix == ".csv":
-        content = f"{HEADER}\n{content}"
+    delimiter, has_header = "\t" if suffix == ".tsv" else ",", suffix != ".data"
+    content = "\n".join(x if isinstance(x, str) else delimiter.join(x) for x in lines)
+    if has_header:
+        content = f"{HEADER.replace(',', delimiter)}\n{content}"
     path.write_bytes(content.encode("utf-8", "surrogatepass"))
     _, numbers, bad, X, y = read(path)
     found = path.read_bytes().split(b"\n")
-    first = 2 if suffix == ".csv" else 1
+    first = 2 if has_header else 1
     expected = [
         number
         for number, line in enumerate(found[first - 1 :], start=first)
-        if line.strip() and not (suffix == ".data" and line.startswith(b"|"))
+        if (line.strip() or delimiter.encode() in line)
+        and not (suffix == ".data" and line.startswith(b"|"))
     ]
     assert sorted([*numbers, *(b.line for b in bad)]) == expected
     assert len(numbers) == len(y) == (0 if X is None else len(X))
-    if suffix == ".csv":  # whether a row is bad does not depend on the other rows
+    if has_header:  # whether a row is bad does not depend on the other rows
         for number in expected:
             path.write_bytes(b"\n".join([found[0], found[number - 1]]))
             assert bool(read(path)[1]) == (number in numbers), found[number - 1]

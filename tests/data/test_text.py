@@ -3,23 +3,77 @@
 import io
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tabular.data import text
+from tabular.data.text import Dialect
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.text(st.sampled_from('a," \r'), max_size=14).filter(str.strip).map(str.encode))
-def test_a_line_is_one_row_exactly_if_arrow_reads_it_as_one(line):
+@pytest.mark.parametrize("delimiter", text.DELIMITERS)
+@settings(max_examples=150, deadline=None)
+@given(characters=st.text(st.sampled_from('a," \rD'), max_size=14))
+def test_a_line_is_one_row_exactly_if_arrow_reads_it_as_one(delimiter, characters):
     """Between two other lines, Arrow reads it as exactly one row."""
-    schema = pa.schema([(name, pa.string()) for name in "abc"])
-    line, skipped = line.removesuffix(b"\r"), []
-    block = b"1,2,3\n" + line + b"\n4,5,6"
-    rows = text._parse_lines(block, schema, False, lambda row: skipped.append(row) or "skip")
+    dialect, schema = Dialect(False, delimiter), pa.schema([(name, pa.string()) for name in "abc"])
+    line, skipped = characters.replace("D", delimiter).encode().removesuffix(b"\r"), []
+    if text._is_skipped(line, dialect):
+        return
+    others = [delimiter.join(fields).encode() for fields in ("123", "456")]
+    block = b"\n".join([others[0], line, others[1]])
+    rows = text._parse_lines(block, schema, dialect, lambda row: skipped.append(row) or "skip")
     alone = len(rows) + len(skipped) == 3 and rows["c"][-1].as_py() == "6"
-    reason = text._why_not_one_row(line, False)
+    reason = text._why_not_one_row(line, dialect)
     assert alone == (not reason) or (alone and b"\r" in line)  # Arrow skips empty rows
+
+
+@pytest.mark.parametrize(("content", "delimiter"), [
+    ("a,b,c\n1,2,3\n", ","),
+    ("a;b;c\n1,5;2,5;3\n", ";"),
+    ("a\tb\n1,0\t2\n", "\t"),
+    ("a|b\n1|2\n", "|"),
+    ('"a, in $","b"\n1,2\n', ","),
+    ('"a, in $, net";"b"\n1;2\n', ";"),
+    ('a;"b, c, d"\n1;2\n', ";"),
+    ("price, net;n, all;city\n1,50;3;Berlin\n2,75;4;Rome\n", ";"),  # the comma gives fewer
+    ("a;b;c,d\n1,2\n3,4\n", ","),  # only the comma fits the rows
+    ("a,b\n1,2\n\n3,4\n \n", ","),  # blank lines do not count
+    ("a,b\n" + "1,2\n" * 30 + "1;2;3\n", ","),
+    ("a,b|c\nx|y,z\n", ","),  # both fit
+    ("comment\nwell, so\nno, no\n", ","),  # one column
+    ("", ","),
+])  # fmt: skip
+def test_the_delimiter_is_found_in_the_first_lines(content, delimiter):
+    file = io.BytesIO(b"..." + content.encode())
+    file.seek(3)
+    assert text.find_delimiter(file) == delimiter
+    assert file.tell() == 3
+
+
+def test_the_preferred_delimiter_is_taken_where_it_fits():
+    content = b"a, b, c\td\n1, 2, 3\t4\n"
+    assert text.find_delimiter(io.BytesIO(content)) == ","
+    assert text.find_delimiter(io.BytesIO(content), "\t") == "\t"
+    assert text.find_delimiter(io.BytesIO(b"a,b\n1,2\n"), "\t") == ","
+
+
+@pytest.mark.parametrize(("header", "names"), [
+    (" a ,  b,c\r\n", ["a", "b", "c"]),
+    (",a,,\n", ["Unnamed: 0", "a", "Unnamed: 2", "Unnamed: 3"]),
+    (",Unnamed: 0,a\n", ["Unnamed: 0.1", "Unnamed: 0", "a"]),
+    ('"", "x ""y"", z"\n', ["Unnamed: 0", 'x "y", z']),
+])  # fmt: skip
+def test_names_are_stripped_and_missing_ones_are_those_of_pandas(header, names):
+    dialect = Dialect(False, ",")
+    assert text.read_column_names(io.BytesIO(header.encode()), "file", dialect) == names
+
+
+def test_a_line_of_tabs_is_a_row_of_empty_fields():
+    """Also where its block must be checked line by line."""
+    schema, dialect = pa.schema([("a", pa.string()), ("b", pa.string())]), Dialect(False, "\t")
+    rows, lines, bad = text.parse_block(2, b"\t\n \nx\ty\n", schema, dialect)
+    assert (rows["a"].to_pylist(), lines.tolist(), bad) == (["", "x"], [2, 4], [])
 
 
 def test_blocks_are_complete_lines_with_their_numbers(monkeypatch):

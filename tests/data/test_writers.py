@@ -1,16 +1,20 @@
 """Writing files: completely or not at all, and so that they are read back unchanged."""
 
 import csv
+import gzip
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tabular.data import readers, writers
+from tabular.data import readers, text, writers
+from tabular.data.text import Dialect
 from tabular.errors import WorkFailed
 
+TEXTS = st.characters(exclude_categories=["Cs"], exclude_characters="\r\n")
 WRITTEN = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=6))
 
 
@@ -43,7 +47,62 @@ def test_a_file_is_replaced_completely_or_not_at_all(tmp_path, suffix):
     if suffix == readers.PARQUET:
         assert pq.read_table(path).to_pydict() == {"a": ["x"]}
     else:
-        assert path.read_text() == ("a\nx\n" if suffix == readers.CSV else "x\n")
+        content = path.read_bytes()
+        content = gzip.decompress(content) if suffix.endswith(".gz") else content
+        assert content == (b"a\nx\n" if suffix[:4] in (".csv", ".tsv") else b"x\n")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.text('a",;|\t é', max_size=5).map(str.strip).filter(bool),
+        min_size=2, max_size=3, unique=True,
+    ),
+    st.lists(st.text(TEXTS, max_size=6), min_size=3, max_size=12),
+    st.sampled_from([".csv", ".tsv", ".csv.gz", ".tsv.gz"]),
+)  # fmt: skip
+def test_what_was_written_is_read_back(tmp_path_factory, names, values, suffix):
+    """Also where a name or a value holds a delimiter or a quote."""
+    path = tmp_path_factory.mktemp("any") / f"out{suffix}"
+    table = pa.table(dict.fromkeys(names, values))
+    with writers.open_writer(path, table.schema) as write:
+        write(table)
+    with text_file(path) as file:
+        delimiter = text.find_delimiter(file, "\t" if suffix.startswith(".tsv") else None)
+        assert delimiter == ("\t" if suffix.startswith(".tsv") else ",")
+        assert text.read_column_names(file, "out", dialect := Dialect(False, delimiter)) == names
+        rows, _, bad = text.parse_block(2, file.read(), table.schema, dialect)
+    assert (rows, bad) == (table, [])
+
+
+def text_file(path):
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def test_equal_rows_give_equal_compressed_files(tmp_path, monkeypatch):
+    schema, written = pa.schema([("a", pa.string())]), []
+    for name, now in (("a.csv.gz", 1e9), ("b.csv.gz", 2e9)):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        with writers.open_writer(tmp_path / name, schema) as write:
+            write(pa.table([["x"]], schema))
+        written.append((tmp_path / name).read_bytes())
+    assert written[0] == written[1]
+
+
+def test_compressed_rows_are_written_as_they_come(tmp_path):
+    """They are not collected in memory."""
+    path, schema = tmp_path / "out.csv.gz", pa.schema([("a", pa.float64())])
+    with writers.open_writer(path, schema) as write:
+        write(pa.table([np.random.default_rng(0).random(100_000)], schema))
+        (temporary,) = tmp_path.glob(".*")
+        assert temporary.stat().st_size > 100_000
+
+
+def test_the_case_of_an_extension_does_not_matter(tmp_path):
+    path, schema = tmp_path / "OUT.Parquet", pa.schema([("a", pa.string())])
+    with writers.open_writer(path, schema) as write:
+        write(pa.table([["x"]], schema))
+    assert pq.read_table(path).to_pydict() == {"a": ["x"]}
 
 
 @pytest.mark.parametrize("value", ["a,b", 'a"b', "a\nb", "a\rb"])
