@@ -28,7 +28,7 @@ from tabular.data.text import BadRow, Dialect
 from tabular.errors import UserError, WorkFailed
 
 UCI, CSV, TSV, PARQUET, GZ = (".data", ".test"), ".csv", ".tsv", ".parquet", ".gz"
-EXTENSIONS = *UCI, CSV, TSV, *(f"{kind}{GZ}" for kind in (*UCI, CSV, TSV)), PARQUET
+EXTENSIONS = CSV, TSV, CSV + GZ, TSV + GZ, PARQUET, *UCI, *(kind + GZ for kind in UCI)
 ROWS_PER_CHUNK = 1 << 16  # rows of Parquet read at a time
 # Arrow cannot filter columns of these types, so they are cast
 VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}

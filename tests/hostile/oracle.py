@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tabular.data import census, columns, readers, sources
+from tabular.data import census, columns, readers, sources, table
 from tabular.errors import UserError, WorkFailed, one_line
 
 NAMES = [*census.FEATURES, census.LABEL]
@@ -113,7 +113,7 @@ def read_plainly(content: bytes, suffix: str) -> dict[int, tuple | None]:
 
 def _row(line: bytes, names: list[str], suffix: str) -> tuple | None:
     """Features and label of a line; None if it is not a valid row."""
-    missing = ("?", "", "nan", "NaN", "NAN") if suffix == ".csv" else ("?",)
+    missing = table.MISSING if suffix == ".csv" else ("?",)
     try:
         texts = [field.strip() for field in line.decode().split(",")]
     except UnicodeDecodeError:

@@ -181,11 +181,11 @@ def test_a_file_cut_off_loses_only_the_row_in_which_it_ends(address, raw, tmp_pa
 @pytest.mark.parametrize(("options", "message"), [
     ({"model": "runs:/0/model"}, "error: model: expected the address of a model that train.py"),
     ({"input": "nowhere.csv"}, "error: input: nowhere.csv: No such file or directory"),
-    ({"input": "."}, "error: input: expected a file that ends in .data, .test, .csv, .parquet"),
+    ({"input": "."}, "error: input: expected a file that ends in .csv, .tsv, .csv.gz, .tsv.gz"),
     ({"input": "wrong.csv"}, "error: input: wrong.csv has no age, workclass, fnlwgt, education-"),
     ({"input": "cut.parquet"}, "error: input: cut.parquet is not a whole Parquet file: "),
     ({"input": "scored.csv"}, "error: input: score adds a column probability, and there is one"),
-    ({"output": "out.txt"}, "error: output: expected a file that ends in .data, .test, .csv, .pa"),
+    ({"output": "out.txt"}, "error: output: expected a file that ends in .csv, .tsv, .csv.gz, "),
     ({"output": "rows.csv"}, "error: output: rows.csv would replace the input; name ano"),
     ({"output": "o.csv", "input": "o.csv.bad.csv"}, "error: output: o.csv would replace the inpu"),
     ({"output": "no/out.csv"}, "error: output: [Errno 2] No such file or directory: '"),
