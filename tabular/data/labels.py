@@ -1,0 +1,124 @@
+"""The label of a table: its column, and which of its two labels is the positive one."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from tabular.data import values
+from tabular.data.readers import is_text
+from tabular.data.requests import TableRequest, shorten, suggest
+from tabular.errors import UserError
+
+AUTOMATIC = {("0", "1"), ("false", "true"), ("no", "yes")}  # negative, positive; in any case
+
+
+def choose_label(names: Sequence[str], sample: pa.Table, request: TableRequest) -> str:
+    """The name of the label's column, which the user has to name.
+
+    Args:
+        names: of the file's columns.
+        sample: rows of the file, (n_samples, n_columns), for guesses in the error.
+
+    Raises:
+        UserError: no label is named, or the file does not have the column.
+    """
+    if request.label is not None and request.label in names:
+        return request.label
+    if request.label is not None:
+        raise UserError(
+            f"label: there is no column {request.label!r}{suggest(request.label, names)}"
+        )
+    usual = [name for name in names if name.casefold() in values.LABEL_NAMES]
+    binary = [name for name in names if name not in usual and _is_binary(sample[name], request)]
+    guesses = [*usual, *binary]
+    likely = f"; likely ones: {shorten(guesses)}" if guesses else ""
+    raise UserError(
+        "label: auto is only for a table that names its label; name the column to predict, such as "
+        f"label={[*guesses, *names[-1:], 'NAME'][0]}{likely}; all columns: {shorten(names)}"
+    )
+
+
+def _is_binary(column: pa.ChunkedArray, request: TableRequest) -> bool:
+    """Whether a column has exactly two distinct values."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if is_text(column.type):
+        column = values.strip_missing(column, request.missing_markers)
+    try:
+        return len(column.drop_null().unique()) == 2
+    except pa.ArrowNotImplementedError:  # of lists and other nested values
+        return False
+
+
+def resolve_labels(
+    counts: dict[str, int], request: TableRequest, named: str, label: str
+) -> tuple[str, str, dict[str, tuple[str, ...]]]:
+    """Tell the two labels apart, and collect the other texts that stand for them.
+
+    ``1.0`` is the label ``1``, and ``true``, ``True`` and ``TRUE`` are one label, whose name is the
+    spelling that most rows have. The user's ``label_aliases`` join other texts.
+
+    Args:
+        counts: the number of rows by the label's text, without missing ones.
+        named: the file's name in errors.
+        label: the name of the label's column.
+
+    Returns:
+        The negative label, the positive label, and the other texts by label.
+
+    Raises:
+        UserError: there are not two labels, or it is not known which one is positive.
+    """
+    owners = {
+        spelling: name
+        for name, texts in request.label_aliases.items()
+        for text in (name, *texts)
+        for spelling in values.spellings(text)
+    }
+    found: dict[str, dict[str, int]] = {}  # for each label the number of rows by text
+    for text, count in counts.items():
+        found.setdefault(owners.get(text, values.spellings(text)[0]), {})[text] = count
+    totals, aliases = {}, {}
+    for name, texts in found.items():
+        if name in values.BOOLEANS and name not in request.label_aliases:
+            name = max(texts, key=lambda text: (texts[text], text))
+        known = (name, *request.label_aliases.get(name, ()))
+        others = dict.fromkeys(other for text in known for other in values.spellings(text))
+        totals[name] = sum(texts.values())
+        aliases[name] = tuple(other for other in others if other != name)
+    if len(totals) != 2:
+        raise UserError(
+            f"label: {named}, column {label!r}: expected two labels, got {_list_counts(totals)}; "
+            "name another column, or join spellings of a label by label_aliases in table.toml"
+        )
+    positive = _choose_positive(totals, aliases, request, f"positive: {named}, column {label!r}")
+    (negative,) = totals.keys() - {positive}
+    return negative, positive, aliases
+
+
+def _choose_positive(
+    totals: dict[str, int], aliases: dict[str, tuple[str, ...]], request: TableRequest, where: str
+) -> str:
+    if request.positive is not None:
+        for name in totals:
+            if request.positive in (name, *aliases[name]):
+                return name
+        raise UserError(
+            f"{where}: expected one of {_list_counts(totals)}, got {request.positive!r}"
+        )
+    first, second = sorted(totals, key=str.casefold)
+    if (first.casefold(), second.casefold()) in AUTOMATIC:
+        return second
+    rarer = min(totals, key=lambda name: (totals[name], name))
+    raise UserError(
+        f"{where}: auto cannot tell which label is the positive one of {_list_counts(totals)}; "
+        f"name it, such as positive={rarer}"
+    )
+
+
+def _list_counts(totals: dict[str, int]) -> str:
+    """The labels with their number of rows, the most frequent first."""
+    ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+    shown = ", ".join(f"{name[:50]} ({count:,})" for name, count in ordered[:10])
+    more = f" and {len(ordered) - 10:,} more" if len(ordered) > 10 else ""
+    return f"{len(ordered)}: {shown}{more}" if ordered else "none"
