@@ -152,8 +152,8 @@ def suggest(name: str, known: Sequence[str]) -> str:
     """What an error says after a name that is not known: the closest one, and all that are."""
     by_folded = {other.casefold(): other for other in known}
     close = difflib.get_close_matches(name.casefold(), by_folded, 1)
-    hint = f"did you mean {by_folded[close[0]]!r}? " if close else ""
-    return f"; {hint}There are {shorten(known)}"
+    hint = f"did you mean {by_folded[close[0]]!r}? Expected" if close else "expected"
+    return f"; {hint} one of: {shorten(known)}"
 
 
 def shorten(names: Sequence[str]) -> str:
@@ -192,9 +192,14 @@ def _boolean(where: str, value: object) -> bool:
 
 
 def _number(where: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _wrong(where, "a number", value)
-    return float(value)
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            number = float(value)
+            if math.isfinite(number):
+                return number
+    except OverflowError:
+        pass
+    raise _wrong(where, "a number", value)
 
 
 def _kind(where: str, value: object) -> str:
