@@ -87,8 +87,9 @@ def resolve_labels(
         totals[name] = sum(texts.values())
         aliases[name] = tuple(other for other in others if other != name)
     if len(totals) != 2:
+        got = f"{len(totals):,}: {_list_counts(totals)}" if totals else "none"
         raise UserError(
-            f"label: {named}, column {label!r}: expected two labels, got {_list_counts(totals)}; "
+            f"label: {named}, column {label!r}: expected two labels, got {got}; "
             "name another column, or join spellings of a label by label_aliases in table.toml"
         )
     positive = _choose_positive(totals, aliases, request, f"positive: {named}, column {label!r}")
@@ -104,21 +105,21 @@ def _choose_positive(
             if request.positive in (name, *aliases[name]):
                 return name
         raise UserError(
-            f"{where}: expected one of {_list_counts(totals)}, got {request.positive!r}"
+            f"{where}: expected {_list_counts(totals, ' or ')}, got {request.positive!r}"
         )
     first, second = sorted(totals, key=str.casefold)
     if (first.casefold(), second.casefold()) in AUTOMATIC:
         return second
     rarer = min(totals, key=lambda name: (totals[name], name))
     raise UserError(
-        f"{where}: auto cannot tell which label is the positive one of {_list_counts(totals)}; "
-        f"name it, such as positive={rarer}"
+        f"{where}: auto cannot tell which label is the positive one, "
+        f"{_list_counts(totals, ' or ')}; name it, such as positive={rarer}"
     )
 
 
-def _list_counts(totals: dict[str, int]) -> str:
+def _list_counts(totals: dict[str, int], separator: str = ", ") -> str:
     """The labels with their number of rows, the most frequent first."""
     ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
-    shown = ", ".join(f"{name[:50]} ({count:,})" for name, count in ordered[:10])
+    shown = separator.join(f"{name[:50]} ({count:,})" for name, count in ordered[:10])
     more = f" and {len(ordered) - 10:,} more" if len(ordered) > 10 else ""
-    return f"{len(ordered)}: {shown}{more}" if ordered else "none"
+    return shown + more

@@ -38,7 +38,7 @@ ID_NAMES = {"index", "idx", "row index", "row number", "row num", "row no", "row
 LABEL_NAMES = {  # usual names of the column to predict, in lower case
     *("label", "labels", "target", "class", "y", "outcome", "response", "result", "churn"),
     *("churned", "exited", "attrition", "default", "survived", "fraud", "is_fraud", "converted"),
-    *("diagnosis", "deposit", "income", "purchased", "subscribed"),
+    *("diagnosis", "deposit", "purchased", "subscribed"),
 }
 
 
