@@ -43,7 +43,7 @@ def row_hashes(rows: pa.Table, numbers: dict[str, np.ndarray]) -> np.ndarray:
         if is_unnamed(name):
             continue
         seed = _hash_text(name)
-        if name not in numbers or pa.types.is_decimal(column.type):
+        if name not in numbers or not _is_number_or_text(column.type):
             sums += _hash_column(column, seed)
             continue
         values = np.asarray(numbers[name], np.float64)
@@ -77,6 +77,16 @@ def test_rows(hashes: np.ndarray, y: np.ndarray) -> np.ndarray:
     return chosen
 
 
+def _is_number_or_text(data_type: pa.DataType) -> bool:
+    """Whether a value that the caller has parsed is exactly the number that is hashed without it.
+
+    Booleans hash as words, and Arrow's conversion of decimals to doubles is inexact.
+    """
+    if pa.types.is_dictionary(data_type):
+        data_type = data_type.value_type
+    return pa.types.is_integer(data_type) or pa.types.is_floating(data_type) or is_text(data_type)
+
+
 def _hash_column(column: pa.ChunkedArray, seed: int) -> np.ndarray:
     """The contribution of each value of a column to its row's hash: (n_samples,), uint64."""
     if pa.types.is_dictionary(column.type):
@@ -84,7 +94,6 @@ def _hash_column(column: pa.ChunkedArray, seed: int) -> np.ndarray:
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return _hash_numbers(column.cast(pa.float64(), safe=False).to_numpy(), seed)
-    # Arrow's conversion of a decimal to a double is inexact; that of its text is exact
     if is_text(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
         hashes = [_hash_texts(chunk.cast(pa.large_string()), seed) for chunk in column.chunks]
         return np.concatenate([np.empty(0, np.uint64), *hashes])

@@ -60,6 +60,7 @@ def test_the_rule_never_changes():
     assert np.flatnonzero(chosen).tolist() == GOLDEN_ROWS
 
 
+@settings(deadline=None)
 @given(frames(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_columns_does_not_matter(rows, random):
     expected = splitting.row_hashes(rows, {})
@@ -68,6 +69,7 @@ def test_the_order_of_rows_and_columns_does_not_matter(rows, random):
     assert (splitting.row_hashes(rows.take(order).select(columns), {}) == expected[order]).all()
 
 
+@settings(deadline=None)
 @given(frames(), st.integers(1, 5))
 def test_blocks_of_any_size_give_the_same_hashes(rows, size):
     blocks = [rows.slice(i, size) for i in range(0, len(rows), size)]
@@ -85,12 +87,21 @@ def test_csv_and_parquet_give_the_same_hashes(rows):
     assert (splitting.row_hashes(pq.read_table(file), {}) == expected).all()
 
 
+@settings(deadline=None)
 @given(frames())
 def test_numbers_that_the_caller_has_parsed_give_the_same_hashes(rows):
     numbers = {"number": rows["number"].to_numpy()}
     expected = splitting.row_hashes(rows, {})
     assert (splitting.row_hashes(rows, numbers) == expected).all()
     assert (splitting.row_hashes(as_text(rows), numbers) == expected).all()
+
+
+@pytest.mark.parametrize(
+    "values", [pa.array([True]), pa.array([5], pa.date32())], ids=["boolean", "date"]
+)
+def test_what_is_no_number_by_its_type_hashes_alike_if_the_caller_makes_it_one(values):
+    numbers = {"a": np.array([1.0])}
+    assert hashes(values, values.type, numbers=numbers) == hashes(values, values.type)
 
 
 def test_a_marker_of_the_users_own_does_not_change_the_hash_of_a_number():
@@ -200,6 +211,7 @@ def test_hashes_of_rows_that_differ_in_one_number_are_spread_evenly():
     assert abs(counts - 625).max() < 5 * 625**0.5
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400), st.integers(0, 400), st.integers(0, 2**32 - 1))
 def test_a_fifth_of_each_label_is_for_testing(n_negative, n_positive, seed):
     y = np.repeat([0, 1], [n_negative, n_positive]).astype(np.int8)
@@ -211,6 +223,7 @@ def test_a_fifth_of_each_label_is_for_testing(n_negative, n_positive, seed):
         assert not (len(mine) and len(others)) or mine.max() <= others.min()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=60), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_change_which_values_are_tested(values, random):
     """Equal rows at the boundary may change places, which nobody can tell."""
