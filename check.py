@@ -11,10 +11,11 @@ from tabular.errors import WorkFailed
 
 
 @click.command(cls=cli.Command, help=__doc__)
-@cli.option("data", None, "auto", "Data to look for: as --data of train.py.")
+@cli.data_options
 @cli.option("device", click.Choice(["cpu", "cuda"]), "cpu", "cuda looks for a GPU.")
 @cli.option("fix", click.BOOL, "false", "true ends runs whose process is certainly gone.")
-def main(data: str, device: str, fix: bool) -> None:
+def main(data: str, device: str, fix: bool, **table: str) -> None:
+    request = cli.table_request(table)
     with cancel.uninterrupted():
         try:
             from tabular import checks
@@ -22,7 +23,7 @@ def main(data: str, device: str, fix: bool) -> None:
             reason = f"{type(error).__name__}: {error}"
             raise WorkFailed(f"{reason}: uv pip install -r requirements.txt") from None
 
-    checks.run_checks(data, device, fix)
+    checks.run_checks(data, request, device, fix)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,18 @@ from typing import Any
 import click
 
 from tabular import cancel, cli
-from tabular.data import census
 from tabular.options import SEARCH_METRICS
 
 
 @click.command(cls=cli.Command, help=__doc__)
 @cli.option("model", None, "none", "Address of the candidate; none only with rollback.")
-@cli.option("name", None, census.NAME, "Registered model whose champion it is to be.")
+@cli.option(
+    "name",
+    None,
+    "auto",
+    "Registered model whose champion it is to be; auto takes the name of the model's table, such "
+    "as census-income.",
+)
 @cli.option("metric", click.Choice([*SEARCH_METRICS]), "log_loss", "Metric that must improve.")
 @cli.option(
     "min_improvement",

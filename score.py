@@ -7,7 +7,6 @@ python score.py --model models:/census-income@champion --input in.parquet --outp
 import click
 
 from tabular import cancel, cli
-from tabular.data import census
 
 
 @click.command(cls=cli.Command, help=__doc__)
@@ -18,7 +17,7 @@ from tabular.data import census
     "threshold",
     cli.Float(0, 1),
     0.5,
-    f"Probability from which on a row is labelled {census.POSITIVE}.",
+    "Probability from which on a row gets the positive label.",
 )
 @click.pass_context
 def main(ctx: click.Context, model: str, input: str, output: str, threshold: float) -> None:

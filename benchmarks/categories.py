@@ -12,7 +12,8 @@ import xgboost
 from sklearn.model_selection import RepeatedStratifiedKFold
 from tqdm import tqdm
 
-from tabular.data import census, sources
+from tabular.data import sources
+from tabular.data.census import CENSUS
 from tabular.evaluation import metrics
 
 CHOSEN = "XGBoost's categories"
@@ -22,7 +23,7 @@ METRICS = ("log_loss", "accuracy", "roc_auc")
 def by_share(X: pd.DataFrame, y: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
     """Target encoding by rank: codes in the order of the training rows' share of positives."""
     X = X.copy()
-    for name in census.CATEGORICAL:
+    for name in CENSUS.categorical:
         share = pd.Series(y[rows]).groupby(X[name].iloc[rows].to_numpy(), observed=True).mean()
         codes = X[name].cat.set_categories(share.sort_values().index, ordered=True).cat.codes
         X[name] = codes.astype(np.float32).replace(-1, np.nan)
@@ -32,9 +33,9 @@ def by_share(X: pd.DataFrame, y: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
 def candidates(X: pd.DataFrame, y: np.ndarray):
     """For each encoding a function of the training rows: encoded features, XGBoost's options."""
     codes = X.copy()
-    for name in census.CATEGORICAL:
+    for name in CENSUS.categorical:
         codes[name] = X[name].cat.codes.astype(np.float32).replace(-1, np.nan)
-    columns = pd.get_dummies(X, columns=list(census.CATEGORICAL), dtype=np.float32)
+    columns = pd.get_dummies(X, columns=list(CENSUS.categorical), dtype=np.float32)
     without_weight = X.drop(columns="fnlwgt")
     return {
         CHOSEN: lambda rows: (X, {}),

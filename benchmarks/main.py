@@ -52,10 +52,11 @@ from tabular.tracking import logged_model, runs
 from tabular.model.hyperparameters import DEFAULTS
 dataset = sources.load()
 booster, _ = boosting.fit(DEFAULTS | {"max_depth": 6}, boosting.full_matrix(dataset.train))
+boosting.set_labels(booster, dataset.table)
 with runs.start_run("benchmark"):
     examples = logged_model.to_client_frame(dataset.test.X.head(5))
     start = time.perf_counter()
-    logged_model.log_model(booster, examples, {})
+    logged_model.log_model(booster, examples, {}, dataset.table)
     print("seconds", time.perf_counter() - start)
 """
 

@@ -30,9 +30,10 @@ import sys, glob, json, csv
 import pandas as pd, xgboost
 from sklearn.metrics import accuracy_score
 from tabular.data import census
+from tabular.data.census import CENSUS
 def read(paths):
-    names = [*census.FEATURES, "income"]
-    kinds = dict.fromkeys([*census.CATEGORICAL, "income"], "category")
+    names = [*CENSUS.features, "income"]
+    kinds = dict.fromkeys([*CENSUS.categorical, "income"], "category")
     frame = pd.concat([
         pd.read_csv(p, names=names, skipinitialspace=True, na_values="?", comment="|", dtype=kinds)
         for p in paths
@@ -40,7 +41,7 @@ def read(paths):
     return frame, frame.pop("income").astype(str).str.startswith(">")
 train, y = read(sorted(glob.glob(sys.argv[1] + "/train/*")))
 test, y_test = read([sys.argv[1] + "/adult.test"])
-for name in census.CATEGORICAL:
+for name in CENSUS.categorical:
     train[name] = train[name].astype("category")
     test[name] = test[name].astype(pd.CategoricalDtype(train[name].cat.categories))
 rows = xgboost.QuantileDMatrix(train, y, enable_categorical=True)

@@ -33,11 +33,11 @@ def bare(model: str, source: str, target: str) -> None:
     import pyarrow.csv
     import pyarrow.parquet as pq
 
-    from tabular.data import census
+    from tabular.data.census import CENSUS
 
     served = mlflow.pyfunc.load_model(model).unwrap_python_model()
-    names = [*census.FEATURES, census.LABEL]
-    kinds = {name: pa.float64() if name in census.NUMERIC else pa.string() for name in names}
+    names = [*CENSUS.features, CENSUS.label]
+    kinds = {name: pa.float64() if name in CENSUS.numeric else pa.string() for name in names}
     source, target = Path(source), Path(target)
     start = time.perf_counter()
     if source.suffix == ".parquet":
@@ -52,7 +52,7 @@ def bare(model: str, source: str, target: str) -> None:
     writer = None
     for batch in batches:
         rows = pa.Table.from_batches([batch])
-        X = rows.select(census.FEATURES).to_pandas(categories=[*census.CATEGORICAL])
+        X = rows.select(CENSUS.features).to_pandas(categories=[*CENSUS.categorical])
         probability = served.booster.inplace_predict(served.encode(X)).astype(np.float64)
         labels = served.labels[(probability >= 0.5).astype(np.intp)]
         rows = rows.rename_columns([*names[:-1], "true_income"])
@@ -76,6 +76,7 @@ def prepare(folder: str, n_rows: str) -> None:
     import pyarrow.parquet as pq
 
     from tabular.data import columns, readers, synthetic
+    from tabular.data.census import CENSUS
 
     folder = Path(folder)
     run([sys.executable, PROJECT / "train.py", "--data", "synthetic", "--max_depth", "6"], folder)
@@ -87,7 +88,7 @@ def prepare(folder: str, n_rows: str) -> None:
     writers = {}
     with readers.open_rows(source, str(source)) as opened:
         for block in opened.blocks:
-            chunk, X, _ = columns.interpret(opened.parse(*block))
+            chunk, X, _ = columns.interpret(opened.parse(*block), CENSUS.schema)
             numbers = {name: pa.array(X[name]) for name in X.select_dtypes("number")}
             text = dict(zip(chunk.rows.column_names, chunk.rows.columns, strict=True))
             rows = pa.table(text | numbers)

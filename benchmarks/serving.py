@@ -42,9 +42,10 @@ def log_models(folder: str) -> dict[str, str]:
     booster, _ = boosting.fit(
         DEFAULTS | {"max_depth": 6}, boosting.bin_rows(dataset.train.X, dataset.train.y)
     )
+    boosting.set_labels(booster, dataset.table)
     examples = logged_model.to_client_frame(dataset.test.X.head(1))
     with mlflow.start_run():
-        ours = logged_model.log_model(booster, examples, {})
+        ours = logged_model.log_model(booster, examples, {}, dataset.table)
         floor = mlflow.pyfunc.log_model(
             name="constant",
             python_model=constant.__file__,

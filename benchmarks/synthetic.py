@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tabular.data import census, sources, synthetic
+from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset, Split
 from tabular.evaluation import metrics, shap
 from tabular.model import boosting
@@ -24,7 +25,7 @@ QUANTILE_BINS = 20
 
 def total_variation(real: pd.Series, other: pd.Series) -> float:
     """The total variation distance of two columns, over categories or quantile bins."""
-    if real.name in census.NUMERIC:
+    if real.name in CENSUS.numeric:
         edges = np.unique(np.quantile(real, np.linspace(0, 1, QUANTILE_BINS + 1)))
         real, other = (pd.Series(np.searchsorted(edges, c, "left")) for c in (real, other))
     real, other = (c.astype(object).fillna(census.MISSING) for c in (real, other))
@@ -53,10 +54,10 @@ def rows_of(split: Split) -> set[tuple]:
 def main(rows: int | None) -> None:
     real, made = sources.load("uci"), sources.load("synthetic")
     print("total variation from adult.data, at most 0.02:")
-    for name in census.FEATURES:
+    for name in CENSUS.features:
         print(f"  {name:15} {total_variation(real.train.X[name], made.train.X[name]):.4f}")
     labels = abs(real.train.y.mean() - made.train.y.mean())
-    print(f"  {census.LABEL:15} {labels:.4f}")
+    print(f"  {CENSUS.label:15} {labels:.4f}")
     for depth in (3, 6):
         (a, real_gain), (b, made_gain) = (train_and_score(rows, depth) for rows in (real, made))
         correlation = real_gain.corr(made_gain.reindex(real_gain.index), method="spearman")

@@ -9,6 +9,7 @@ import xgboost
 from sklearn.tree import DecisionTreeClassifier
 
 from tabular.data import census, sources, synthetic
+from tabular.data.census import CENSUS
 from tabular.data.dataset import Split
 
 TREE = {"max_leaf_nodes": 320, "min_samples_leaf": 20, "criterion": "entropy", "random_state": 0}
@@ -22,7 +23,7 @@ def fit(train: Split) -> dict[str, np.ndarray]:
     """Fit the recipe: values of each column, nodes of its tree, and counts in the leaves."""
     recipe = dict[str, np.ndarray]()
     codes = np.empty((train.n_rows, 0), np.int16)
-    for name in census.FEATURES:
+    for name in CENSUS.features:
         code, arrays = _encode(train.X[name], train.y)
         arrays |= _fit_tree(codes, code)
         recipe |= {f"{name}.{key}": array for key, array in arrays.items()}
@@ -34,7 +35,7 @@ def fit(train: Split) -> dict[str, np.ndarray]:
 
 def _encode(column: pd.Series, y: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Codes (n_samples,), the value of each code and, if the values are bins, their widths."""
-    if column.name in census.CATEGORICAL:  # codes are in the order of the positive rate
+    if column.name in CENSUS.categorical:  # codes are in the order of the positive rate
         texts = column.cat.add_categories(census.MISSING).fillna(census.MISSING)
         rate = pd.Series(y).groupby(texts, observed=True).mean().sort_values(kind="stable")
         return rate.index.get_indexer(texts), {"values": np.array(list(rate.index))}

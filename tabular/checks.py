@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 
 from tabular import cancel
 from tabular.data import sources
+from tabular.data.requests import TableRequest
 from tabular.errors import UserError, WorkFailed, one_line
 from tabular.model import boosting
 from tabular.tracking import orphans, store
@@ -18,11 +19,11 @@ from tabular.tracking import orphans, store
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
 
 
-def run_checks(data: str, device: str, fix: bool) -> None:
+def run_checks(data: str, request: TableRequest, device: str, fix: bool) -> None:
     """Print the result of each check in one line; raise ``WorkFailed`` if one has failed."""
     passed = [
         _report("versions", check_versions),
-        _report("data", check_data, data),
+        _report("data", check_data, data, request),
         _report("device", check_device, device),
         _report("store", check_store),
     ]
@@ -36,7 +37,7 @@ def run_checks(data: str, device: str, fix: bool) -> None:
         raise WorkFailed("a run would not succeed, or its results would not be found again")
 
 
-def _report(name: str, check: Callable[..., str], *args: str | bool) -> bool:
+def _report(name: str, check: Callable[..., str], *args: object) -> bool:
     """Print what a check returns, or the error that it raises; False in that case."""
     cancel.check()
     try:
@@ -65,9 +66,9 @@ def check_versions() -> str:
     return f"{len(pinned)} packages as pinned"
 
 
-def check_data(data: str) -> str:
+def check_data(data: str, request: TableRequest) -> str:
     """Check that the data can be read and are not the synthetic fallback."""
-    dataset = sources.load(data)
+    dataset = sources.load(data, request)
     if dataset.warning:
         raise UserError(f"only synthetic rows: {dataset.warning}")
     return f"{dataset.origin}, from {dataset.source}, digest {dataset.digest[:8]}"

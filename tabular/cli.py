@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from tabular import cancel
+from tabular.data.requests import TableRequest, from_options
 from tabular.errors import UserError, one_line
 from tabular.model.hyperparameters import DEFAULTS, HYPERPARAMETERS, Range
 
@@ -112,6 +113,26 @@ def hyperparameter_options(command: Callable, lists: bool = False) -> Callable:
     return command
 
 
+def data_options(command: Callable) -> Callable:
+    """Add the options that name the data and fix what its columns are."""
+    for name, meaning in (
+        ("drop", "Columns that the model does not use, separated by commas; auto drops none."),
+        (
+            "groups",
+            "Columns by which metrics are broken down, separated by commas; none: no column; auto: "
+            "the table's own.",
+        ),
+        (
+            "positive",
+            "Label whose probability is predicted; auto finds it among 0/1, false/true and no/yes.",
+        ),
+        ("label", "Column to predict; auto takes that of the census, or of table.toml."),
+        ("data", "auto, uci, synthetic, synthetic:N (rows), a file or a folder."),
+    ):
+        command = option(name, None, "auto", meaning)(command)
+    return command
+
+
 def run_options(command: Callable) -> Callable:
     """Add the options of ``tabular.options.RunOptions``."""
     for name, kind, default, meaning in (
@@ -129,11 +150,11 @@ def run_options(command: Callable) -> Callable:
             "Registered model that gets a new version; none registers nothing.",
         ),
         ("device", click.Choice(["cpu", "cuda"]), "cpu", "Device that trains the trees."),
-        ("data", None, "auto", "auto, uci, synthetic, synthetic:N (rows) or a folder."),
-        ("seed", Int(0, 2**31 - 1), 0, "Seed of sampling and of the validation split."),
     ):
         command = option(name, kind, default, meaning)(command)
-    return command
+    command = data_options(command)
+    meaning = "Seed of sampling and of the validation split."
+    return option("seed", Int(0, 2**31 - 1), 0, meaning)(command)
 
 
 def build(
@@ -145,8 +166,14 @@ def build(
         into: the attribute of ``kind`` that takes the hyper-parameters, by name.
     """
     options = dict(options)
+    options["request"] = table_request(options)
     options[into] = {name: options.pop(name) for name in DEFAULTS}
     return kind(**options, cli_args=ctx.meta["cli_args"])
+
+
+def table_request(options: dict[str, Any]) -> TableRequest:
+    """What the options of ``data_options`` but ``data``, which are removed, fix of a table."""
+    return from_options(*(options.pop(name) for name in ("label", "positive", "groups", "drop")))
 
 
 def run(command: click.Command) -> None:

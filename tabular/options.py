@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from tabular.data.requests import TableRequest
+from tabular.data.table import SEARCH_METRICS as SEARCH_METRICS
 from tabular.errors import UserError
 
-# What a sweep or a promotion may choose by: 1 where less is better, -1 where more is.
-SEARCH_METRICS = {"log_loss": 1, "accuracy": -1, "roc_auc": -1}
 HEADLINE_METRICS = ("accuracy", "roc_auc", "log_loss")  # in the order in which they are printed
 
 
@@ -15,6 +15,7 @@ class RunOptions:
 
     Attributes:
         data: where the rows come from, as ``data/README.md`` lists it.
+        request: what the user fixes of the table.
         device: what trains the trees, cpu or cuda.
         seed: of row and column sampling and of the validation split.
         register: registered model that gets a new version; none: no version is made.
@@ -27,6 +28,7 @@ class RunOptions:
     """
 
     data: str
+    request: TableRequest
     device: str
     seed: int
     register: str

@@ -8,9 +8,11 @@ import pandas as pd
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
-from tabular import cancel, training
-from tabular.data import census, sources
-from tabular.data.dataset import Dataset, Split
+from tabular import cancel, reporting
+from tabular.data import sources
+from tabular.data.census import CENSUS
+from tabular.data.dataset import Dataset
+from tabular.data.table import Table
 from tabular.errors import UserError, WorkFailed, one_line
 from tabular.evaluation import bootstrap, fairness
 from tabular.evaluation.metrics import search_metrics
@@ -18,6 +20,7 @@ from tabular.options import SEARCH_METRICS
 from tabular.tracking import logged_model, registry, runs, store
 from tabular.tracking.registry import LoggedModel
 
+AUTO = "auto"  # the name of the candidate's table
 CANDIDATE, NAME = "promote.candidate", "promote.name"  # tags of a run
 
 
@@ -27,7 +30,7 @@ class PromoteOptions:
 
     Attributes:
         model: address of the candidate; none only with ``rollback``.
-        name: registered model whose champion it is to be.
+        name: registered model whose champion it is to be; auto: that of the candidate's table.
         metric: what must improve, one of ``SEARCH_METRICS``.
         min_improvement: what the 95 % interval of the improvement must lie above.
         max_group_drop: how much accuracy any group may lose.
@@ -51,24 +54,24 @@ def promote(options: PromoteOptions) -> None:
         UserError: there is no such model or name.
         WorkFailed: a check failed; nothing is changed then.
     """
-    name = options.name
-    registry.require_name("name", name)
+    if options.name != AUTO:
+        registry.require_name("name", options.name)
     store.require_reachable()
-    champion = registry.version_by_alias(name, registry.CHAMPION)
     if options.rollback:
-        roll_back(name, champion, options.cli_args)
+        roll_back(CENSUS.name if options.name == AUTO else options.name, options.cli_args)
         return
-    if options.model == "none":
-        raise UserError("model: expected the address of a model, such as runs:/<run id>/model")
-    candidate = registry.find_model(options.model)
+    candidate, table = _find_candidate(options)
+    name = table.name if options.name == AUTO else options.name
+    registry.require_name("name", name)
+    champion = registry.version_by_alias(name, registry.CHAMPION)
     version = registry.find_version(candidate, name)
     if champion and version and champion.version == version.version:
         raise UserError(
             f"model: {options.model} is version {version.version}, the champion of {name}"
         )
     tags = candidate.run.data.tags
-    dataset = sources.reload(tags)
-    training.announce(dataset)
+    dataset = sources.reload(tags, table)
+    reporting.announce(dataset)
     with runs.start_run(f"promote {candidate.run.info.run_name}") as run:
         runs.log_params(run, options.cli_args)
         provenance = runs.provenance_tags(dataset, tags["device"])
@@ -88,8 +91,17 @@ def promote(options: PromoteOptions) -> None:
     click.echo(f"promoted: version {version.version} of {name} is champion{before}")
 
 
-def roll_back(name: str, champion: ModelVersion | None, cli_args: dict[str, str]) -> None:
+def _find_candidate(options: PromoteOptions) -> tuple[LoggedModel, Table]:
+    """The candidate, and the table that it was trained on."""
+    if options.model == "none":
+        raise UserError("model: expected the address of a model, such as runs:/<run id>/model")
+    candidate = registry.find_model(options.model)
+    return candidate, runs.recorded_table(candidate.run)
+
+
+def roll_back(name: str, cli_args: dict[str, str]) -> None:
     """Make the previous version champion again."""
+    champion = registry.version_by_alias(name, registry.CHAMPION)
     previous = registry.version_by_alias(name, registry.PREVIOUS)
     if not champion or not previous:
         raise UserError(f"rollback: {name} has no version with the alias {registry.PREVIOUS}")
@@ -113,13 +125,16 @@ def check_candidate(
     Returns:
         One row for each check, with the columns ``check``, ``figure``, ``bound`` and ``passed``.
     """
-    incumbent = None
+    incumbent, origin, table = None, dataset.origin, dataset.table
+    promised = logged_model.signature(table)
+    breaks = []
     if champion:
         address = f"models:/{champion.name}/{champion.version}"
         incumbent = registry.find_model(address, "name")
-    promised = incumbent.signature if incumbent else logged_model.SIGNATURE
-    breaks = registry.incompatibilities(candidate.signature, promised)
-    origin = dataset.origin
+        promised, before = incumbent.signature, runs.recorded_table(incumbent.run)
+        if before.positive != table.positive:
+            breaks = [f"positive was {one_line(before.positive)}, is {one_line(table.positive)}"]
+    breaks += registry.incompatibilities(candidate.signature, promised)
     checks = [("real_rows", origin, "uci or directory", origin != "synthetic")]
     for which, model in (("candidate", candidate), ("champion", incumbent)):
         if model:
@@ -130,18 +145,34 @@ def check_candidate(
     if not breaks:
         test = dataset.test
         new = registry.predict(candidate, test)
-        checks += _check_floors(test.y, new)
+        checks += _check_floors(dataset, new)
         if incumbent:
-            old = registry.predict(incumbent, test)
+            same_columns = before.columns == table.columns
+            rows = test if same_columns else sources.reload(candidate.run.data.tags, before).test
+            old = registry.predict(incumbent, rows)
             checks.append(_check_improvement(test.y, old, new, options))
-            checks.append(_check_groups(test, old, new, options.max_group_drop))
+            if dataset.table.groups:
+                checks.append(_check_groups(dataset, old, new, options.max_group_drop))
     return pd.DataFrame(checks, columns=["check", "figure", "bound", "passed"])
 
 
-def _check_floors(y_true: np.ndarray, probability: np.ndarray) -> list[tuple]:
-    """Whether each metric that has a floor reaches it."""
+def _check_floors(dataset: Dataset, probability: np.ndarray) -> list[tuple]:
+    """Whether each metric that has a floor reaches it.
+
+    Of a table without floors, the log loss must be lower than that of a constant prediction, the
+    share of positives among the training rows, by more than chance: the 95 % interval of the
+    difference lies above 0.
+    """
+    y_true, floors = dataset.test.y, dataset.table.floors
     values, checks = search_metrics(y_true, probability), []
-    for name, floor in census.FLOORS.items():
+    if not floors:
+        constant = np.full(len(y_true), dataset.train.y.mean(), np.float32)
+        baseline = search_metrics(y_true, constant)["log_loss"]
+        low, high = bootstrap.paired_interval(y_true, constant, probability, "log_loss")
+        gain = baseline - values["log_loss"]
+        figure = f"log_loss {gain:+.4f} [{low:+.4f}, {high:+.4f}] better than a constant"
+        checks.append(("baseline", figure, "interval above 0", low > 0))
+    for name, floor in floors.items():
         sign = SEARCH_METRICS[name]
         bound = f"at {'most' if sign > 0 else 'least'} {floor}"
         checks.append((name, f"{values[name]:.4f}", bound, sign * values[name] <= sign * floor))
@@ -161,18 +192,22 @@ def _check_improvement(
     return "improvement", figure, bound, low > options.min_improvement
 
 
-def _check_groups(split: Split, old: np.ndarray, new: np.ndarray, max_drop: float) -> tuple:
+def _check_groups(dataset: Dataset, old: np.ndarray, new: np.ndarray, max_drop: float) -> tuple:
     """Whether no group loses more accuracy than allowed."""
+    test, table = dataset.test, dataset.table
     before, after = (
-        fairness.group_table(fairness.metric_frames(split.X, split.y, probability >= 0.5))
+        fairness.group_table(
+            fairness.metric_frames(test.groups, table, test.y, probability >= 0.5), table
+        )
         for probability in (old, new)
     )
     drop = before["accuracy"] - after["accuracy"]
     wrong = (drop * after["rows"]).round().astype(int)
     drop = drop.where(wrong != 1, 0.0)  # ignored: one row is a large share of a small group
     worst = drop.idxmax()
-    group, n_rows = one_line(after["group"][worst])[:60], after["rows"][worst]
-    where = f"{group}: {wrong[worst]:+,} of {n_rows:,} rows wrong"
+    feature, group = (one_line(after[column][worst])[:60] for column in ("feature", "group"))
+    n_rows = after["rows"][worst]
+    where = f"{feature} {group}: {wrong[worst]:+,} of {n_rows:,} rows wrong"
     return (
         "group_drop",
         f"{drop[worst]:+.4f} ({where})",

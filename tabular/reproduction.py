@@ -6,7 +6,7 @@ import click
 import pandas as pd
 from mlflow.entities import Run
 
-from tabular import training
+from tabular import reporting, training
 from tabular.data import sources
 from tabular.data.dataset import Dataset
 from tabular.errors import UserError, WorkFailed
@@ -29,14 +29,14 @@ def reproduce(run_id: str, cli_args: dict[str, str]) -> None:
     """
     store.require_reachable()
     past = _require_finished(run_id)
-    dataset = sources.reload(past.data.tags)
+    dataset = sources.reload(past.data.tags, runs.recorded_table(past))
     device = past.data.tags["device"]
     try:
         boosting.require_device(device)
     except UserError as error:
         click.echo(f"WARNING: {error}; this is on the CPU", err=True)
         device = "cpu"
-    training.announce(dataset)
+    reporting.announce(dataset)
     with runs.start_run(f"reproduce {past.info.run_name}") as run:
         runs.log_setup(run, cli_args, dataset, device, {"reproduces": run_id})
         again = repeat_trial if child_runs.CONFIG in past.data.tags else retrain
@@ -86,7 +86,7 @@ def retrain(past: Run, dataset: Dataset, device: str) -> Results:
     indices = boosting.validation_splits(dataset.train.y, seed) if stopping else ()
     fitted = training.fit(
         _config(params),
-        dataset.train,
+        dataset,
         seed=seed,
         device=device,
         early_stopping_rounds=stopping,

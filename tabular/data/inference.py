@@ -20,6 +20,8 @@ from tabular.data.requests import KINDS, TableRequest, suggest
 from tabular.data.table import CATEGORICAL
 from tabular.errors import UserError
 
+DROPPED = "named in drop"
+MANY_DIGITS = 1_000_000  # numbers from here on may be codes
 FEW = 20  # with so few rows or distinct values, nothing but a constant is called uninformative
 
 
@@ -50,14 +52,16 @@ def guess_columns(rows: pa.Table, lines: np.ndarray, request: TableRequest, name
         UserError: the request names a column that the file does not have or that cannot be used
             as it says; or numbers are mixed with a few other texts, or written with separators.
     """
-    _require_columns(rows.column_names, request, named)
+    require_known(request, rows.column_names, named)
+    if request.crossed and request.groups is None:
+        raise UserError(f"{request.path}: crossed: expected groups, found none; add groups = [...]")
     guess, groups = Guess({}, {}, {}), request.groups or ()
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         cancel.check()
         if name == request.label:
             continue
         if name in request.drop and name not in groups:
-            guess.left_out[name] = "named in drop"
+            guess.left_out[name] = DROPPED
             continue
         sample = Sample(name, column, lines, named)
         kind = request.columns.get(name) or guess_kind(sample, request.missing_markers)
@@ -77,7 +81,13 @@ def guess_columns(rows: pa.Table, lines: np.ndarray, request: TableRequest, name
     return guess
 
 
-def _require_columns(names: Sequence[str], request: TableRequest, named: str) -> None:
+def require_known(request: TableRequest, names: Sequence[str], named: str) -> None:
+    """Raise ``UserError`` if the request names a column that is not there.
+
+    Args:
+        names: of the file's columns.
+        named: the file's name in errors.
+    """
     for key in ("label", "drop", "groups", "columns", "bands", "crossed"):
         given = getattr(request, key) or ()
         where = f"{request.path}: {key}" if key in ("columns", "bands", "crossed") else key
@@ -96,7 +106,8 @@ class ColumnStatistics(NamedTuple):
         n_distinct: the number of categories; of a numeric column the number of distinct values if
             its name looks like an id and its values are whole numbers, else None.
         low, high: of a numeric column the least and the greatest value; NaN without values.
-        counts_up: whether each value of a numeric column is the one before plus 1.
+        counts_up: whether a numeric column counts the rows of the file: each value is the one
+            before plus 1, or more where rows have been left out.
     """
 
     n_missing: int
@@ -106,7 +117,7 @@ class ColumnStatistics(NamedTuple):
     counts_up: bool
 
 
-def column_statistics(X: pd.DataFrame) -> dict[str, ColumnStatistics]:
+def column_statistics(X: pd.DataFrame, n_left_out: int = 0) -> dict[str, ColumnStatistics]:
     """The statistics of each feature, by name.
 
     Args:
@@ -114,6 +125,7 @@ def column_statistics(X: pd.DataFrame) -> dict[str, ColumnStatistics]:
             rows are split off: a row counter no longer counts up by one where rows are missing.
             In float32, whole numbers from 2**24 on are not exact: an id with more digits is only
             found in float64.
+        n_left_out: the number of rows of the file that are not in X, because they have no label.
     """
     statistics = {}
     for name in X.columns:
@@ -124,18 +136,39 @@ def column_statistics(X: pd.DataFrame) -> dict[str, ColumnStatistics]:
             n_missing, n_distinct = int(counts[0]), int(np.count_nonzero(counts[1:]))
             statistics[name] = ColumnStatistics(n_missing, n_distinct, math.nan, math.nan, False)
         else:
-            statistics[name] = _numeric_statistics(column, values.looks_like_id(str(name)))
+            may_be_id = values.looks_like_id(str(name))
+            statistics[name] = _numeric_statistics(column, may_be_id, n_left_out)
     return statistics
 
 
-def _numeric_statistics(column: pd.Series, may_be_id: bool) -> ColumnStatistics:
+def _numeric_statistics(column: pd.Series, may_be_id: bool, n_left_out: int) -> ColumnStatistics:
     numbers = column.to_numpy()
     n_missing = int(np.isnan(numbers).sum())
-    counts_up = n_missing == 0 and len(numbers) > 1 and bool((np.diff(numbers) == 1).all())
-    is_id = may_be_id and bool((np.isnan(numbers) | (numbers % 1 == 0)).all())
+    is_id = may_be_id and _are_whole(numbers)
+    counts_up = _counts_up(numbers, n_left_out)
     n_distinct = int(column.nunique()) if is_id else None
     low, high = float(column.min()), float(column.max())  # NaN is skipped
     return ColumnStatistics(n_missing, n_distinct, low, high, counts_up)
+
+
+def row_counters(X: pd.DataFrame, n_left_out: int) -> set[str]:
+    """The numeric columns that count the rows of a file; arguments as of ``column_statistics``."""
+    numeric = X.select_dtypes("number")
+    return {str(name) for name in numeric if _counts_up(X[name].to_numpy(), n_left_out)}
+
+
+def _counts_up(numbers: np.ndarray, n_left_out: int) -> bool:
+    """Whether each number is the one before plus 1, or more where rows have been left out."""
+    for some in (numbers[:FEW], numbers):  # most columns fail at once
+        with np.errstate(over="ignore"):  # a difference of numbers near the largest one
+            if len(some) < 2 or not (np.diff(some) >= 1).all():
+                return False
+    n_gaps = numbers[-1] - numbers[0] - (len(numbers) - 1)
+    return bool(n_gaps <= n_left_out) and _are_whole(numbers)
+
+
+def _are_whole(numbers: np.ndarray) -> bool:
+    return bool((np.isnan(numbers) | (numbers % 1 == 0)).all())
 
 
 def merge_statistics(
@@ -197,6 +230,19 @@ def _why_uninformative(entry: ColumnStatistics, n_rows: int) -> str:
     return f"nearly unique text ({n_distinct:,} distinct values in {n_values:,} {rows})"
 
 
+def likely_codes(X: pd.DataFrame) -> list[str]:
+    """Numeric columns that may be codes, such as account numbers: all values have many digits.
+
+    Some of the numbers are too long for float32, which keeps seven digits.
+
+    Args:
+        X: (n_samples, n_features), float32 or categories.
+    """
+    lows, highs = X.min(numeric_only=True), X.max(numeric_only=True)
+    long = (lows >= MANY_DIGITS) & (highs >= 1 << 24) & (highs < 1e18)
+    return [str(name) for name in long.index[long]]
+
+
 def quantile_bands(values: np.ndarray) -> tuple[float, ...]:
     """The lower bounds of bands for a numeric group column: its quartiles, rounded.
 
@@ -207,19 +253,25 @@ def quantile_bands(values: np.ndarray) -> tuple[float, ...]:
         values: of the training rows, (n_samples,); NaN is missing.
 
     Returns:
-        Increasing bounds, each greater than the least value; none if there are at most 8 distinct
-        values: then each value is a group of its own.
+        Increasing bounds, each greater than the least value, integers if all values are whole;
+        none if there are at most 8 distinct values: then each value is a group of its own.
     """
     present = np.asarray(values, np.float64)
     present = present[~np.isnan(present)]
     distinct = np.unique(present)
     if len(distinct) <= 8:
         return ()
+    is_whole = bool((distinct % 1 == 0).all())
     for numbers in (present, distinct):
         quartiles = np.quantile(numbers, (0.25, 0.5, 0.75))
         if spread := quartiles[2] - quartiles[0]:
             digits = 1 - math.floor(math.log10(spread))
-            bounds = {round(float(bound), digits) for bound in quartiles}
+            bounds = {_round(float(bound), digits, is_whole) for bound in quartiles}
             if inner := sorted(b for b in bounds if distinct[0] < b <= distinct[-1]):
                 return tuple(inner)
     return (float(np.median(distinct)),)
+
+
+def _round(number: float, digits: int, is_whole: bool) -> float:
+    rounded = round(number, digits) + 0.0  # no -0.0
+    return round(rounded) if is_whole else rounded

@@ -1,7 +1,5 @@
 """The label of a table: its column, and which of its two labels is the positive one."""
 
-from collections.abc import Sequence
-
 import pyarrow as pa
 
 from tabular.data import values
@@ -12,29 +10,31 @@ from tabular.errors import UserError
 AUTOMATIC = {("0", "1"), ("false", "true"), ("no", "yes")}  # negative, positive; in any case
 
 
-def choose_label(names: Sequence[str], sample: pa.Table, request: TableRequest) -> str:
+def choose_label(sample: pa.Table, request: TableRequest, named: str) -> str:
     """The name of the label's column, which the user has to name.
 
     Args:
-        names: of the file's columns.
         sample: rows of the file, (n_samples, n_columns), for guesses in the error.
+        named: the file's name in errors.
 
     Raises:
         UserError: no label is named, or the file does not have the column.
     """
+    names = sample.column_names
     if request.label is not None and request.label in names:
         return request.label
     if request.label is not None:
         raise UserError(
-            f"label: there is no column {request.label!r}{suggest(request.label, names)}"
+            f"label: {named} has no column {request.label!r}{suggest(request.label, names)}"
         )
     usual = [name for name in names if name.casefold() in values.LABEL_NAMES]
     binary = [name for name in names if name not in usual and _is_binary(sample[name], request)]
     guesses = [*usual, *binary]
     likely = f"; likely ones: {shorten(guesses)}" if guesses else ""
+    example = [*guesses, *names[-1:], "NAME"][0]
     raise UserError(
-        "label: auto is only for a table that names its label; name the column to predict, such as "
-        f"label={[*guesses, *names[-1:], 'NAME'][0]}{likely}; all columns: {shorten(names)}"
+        f"label: {named}: auto is only for a table that names its label; name the column to "
+        f"predict, such as label={example}{likely}; all columns: {shorten(names)}"
     )
 
 
@@ -69,6 +69,23 @@ def resolve_labels(
     Raises:
         UserError: there are not two labels, or it is not known which one is positive.
     """
+    totals, aliases = _join_spellings(counts, request)
+    if len(totals) != 2:
+        got = f"{len(totals):,}: {_list_counts(totals)}" if totals else "none"
+        raise UserError(
+            f"label: {named}, column {label!r}: expected two labels, got {got}; "
+            "name another column, or join spellings of a label by label_aliases in a file "
+            "table.toml beside the data"
+        )
+    positive = _choose_positive(totals, aliases, request, f"positive: {named}, column {label!r}")
+    (negative,) = totals.keys() - {positive}
+    return negative, positive, aliases
+
+
+def _join_spellings(
+    counts: dict[str, int], request: TableRequest
+) -> tuple[dict[str, int], dict[str, tuple[str, ...]]]:
+    """The number of rows by label, and the other texts by label."""
     owners = {
         spelling: name
         for name, texts in request.label_aliases.items()
@@ -86,15 +103,7 @@ def resolve_labels(
         others = dict.fromkeys(other for text in known for other in values.spellings(text))
         totals[name] = sum(texts.values())
         aliases[name] = tuple(other for other in others if other != name)
-    if len(totals) != 2:
-        got = f"{len(totals):,}: {_list_counts(totals)}" if totals else "none"
-        raise UserError(
-            f"label: {named}, column {label!r}: expected two labels, got {got}; "
-            "name another column, or join spellings of a label by label_aliases in table.toml"
-        )
-    positive = _choose_positive(totals, aliases, request, f"positive: {named}, column {label!r}")
-    (negative,) = totals.keys() - {positive}
-    return negative, positive, aliases
+    return totals, aliases
 
 
 def _choose_positive(

@@ -92,8 +92,8 @@ def open_rows(path: Path, named: str) -> Iterator[RowSource]:
         source = _open_format(path, file, named)
         counts = Counter(source.schema.names)
         if duplicates := [name for name, count in counts.items() if count > 1]:
-            raise UserError(f"{named} has two columns named {', '.join(duplicates)}")
-        require_columns(named, source.schema)
+            hint = "; line 1 must name the columns" if duplicates[0].isdecimal() else ""
+            raise UserError(f"{named} has two columns named {', '.join(duplicates[:20])}{hint}")
         yield source
 
 
@@ -113,27 +113,6 @@ def _open_format(path: Path, file: BinaryIO, named: str) -> RowSource:
         return _open_text(decompressed, kind.removesuffix(GZ), None, named)
     except text.GZIP_ERRORS as error:
         raise UserError(f"{named} is not a whole gzip file: {error}") from None
-
-
-# To be replaced by the checks of a table's own columns in `columns`
-def require_columns(named: str, schema: pa.Schema) -> None:
-    """Raise ``UserError`` if a file misses a feature, or a column of it has a wrong type."""
-    if missing := [name for name in census.CENSUS.features if name not in schema.names]:
-        found = ", ".join(schema.names[:20]) or "nothing"
-        raise UserError(f"{named} has no {', '.join(missing)}; it has {found}")
-    for field in schema:
-        _require_type(named, field)
-
-
-def _require_type(named: str, field: pa.Field) -> None:
-    data_type = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    fits = is_text(data_type) or pa.types.is_null(data_type)
-    if field.name in census.NUMERIC:
-        numeric = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal
-        fits = fits or any(check(data_type) for check in numeric)
-    if not fits and field.name in (*census.FEATURES, census.LABEL):
-        expected = "numbers" if field.name in census.NUMERIC else "text"
-        raise UserError(f"{named}, {field.name}: expected {expected}, got {field.type}")
 
 
 def is_text(data_type: pa.DataType) -> bool:

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from tabular.data.table import CATEGORICAL, MISSING, NUMERIC
+from tabular.data.table import CATEGORICAL, MISSING, NUMERIC, SEARCH_METRICS
 from tabular.errors import UserError
-from tabular.options import SEARCH_METRICS
 
 FILE = "table.toml"
 AUTO, NONE = "auto", "none"  # values of parameters: to be inferred; no columns
@@ -117,6 +116,27 @@ def merge(options: TableRequest, file: TableRequest) -> TableRequest:
     return replace(file, **fixed)
 
 
+def rename(request: TableRequest, names: dict[str, str]) -> TableRequest:
+    """The request with a table's own names for columns.
+
+    Args:
+        names: the table's own name by the name that a file has for the column.
+    """
+
+    def own(columns: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(names.get(name, name) for name in columns)
+
+    return replace(
+        request,
+        label=None if request.label is None else names.get(request.label, request.label),
+        groups=None if request.groups is None else own(request.groups),
+        crossed=None if request.crossed is None else own(request.crossed),
+        drop=own(request.drop),
+        columns={names.get(name, name): kind for name, kind in request.columns.items()},
+        bands={names.get(name, name): bounds for name, bounds in request.bands.items()},
+    )
+
+
 def read_table_file(folder: Path) -> TableRequest:
     """The request of the folder's ``table.toml``; an empty one if there is no such file.
 
@@ -145,6 +165,9 @@ def read_table_file(folder: Path) -> TableRequest:
         if key not in PARSERS:
             raise UserError(f"{where}: there is no such key{suggest(key, [*PARSERS])}")
         values[key] = PARSERS[key](where, value)
+    for name in values.get("crossed", ()):
+        if name not in values.get("groups", (name,)):
+            raise UserError(f"{path}: crossed: {name!r} is not one of groups; add it to groups")
     return TableRequest(**values, path=path)
 
 

@@ -3,68 +3,77 @@
 ``data/README.md`` lists the values of ``data``.
 """
 
-import hashlib
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pooch
-import pyarrow as pa
-from pandas.api.types import union_categoricals
 
-from tabular import cancel
-from tabular.data import census, columns, published, readers, synthetic
-from tabular.data.dataset import Dataset, Split
-from tabular.data.text import BLOCK_BYTES
+from tabular.data import census, published, readers, reading, resolution, synthetic
+from tabular.data.dataset import Dataset, Location, Split
+from tabular.data.requests import TableRequest, merge, read_table_file
+from tabular.data.resolution import Draft
+from tabular.data.table import Table
 from tabular.errors import UserError
 
 PROJECT_DATA = Path(__file__).resolve().parents[2] / "data"
+SPLIT_NAMES = {census.TRAIN: "train", census.TEST: "test"}  # a split's name, without an extension
+
+Read = Callable[[Location, Table | Draft], tuple[Any, Split, Table]]  # as reading.read_dataset
 
 
-@dataclass(frozen=True)
-class Location:
-    """Where the files of a dataset are."""
-
-    train: Path  # the file of the split, or the folder of its files
-    test: Path
-    source: str  # the folder of both, or synthetic:N for N generated training rows
-    warning: str | None = None  # why auto fell back to synthetic rows
-
-
-def load(data: str = "auto", read_train: Callable[[Path], Any] | None = None) -> Dataset:
+def load(
+    data: str = "auto",
+    request: TableRequest | None = None,
+    table: Table | None = None,
+    read: Read = reading.read_dataset,
+) -> Dataset:
     """Locate the dataset that ``data`` names, check it and read it.
 
     Args:
-        read_train: reads the training split in place of ``read_split``.
+        request: what the user fixes of the table, by parameters.
+        table: of a past run; None: the built-in one, or one that is inferred.
+        read: reads the files.
 
     Raises:
         UserError: the named source cannot be used, or a row is malformed.
     """
     try:
         with located(data) as location:
-            train = (read_train or read_split)(location.train)
-            test = read_split(location.test)
+            plan = table or _propose(location, request or TableRequest())
+            train, test, table = read(location, plan)
     except (OSError, RuntimeError) as error:  # an unreadable file, a loop of links
         raise UserError(f"data: {error}") from None
     origin = "synthetic" if train.synthetic or test.synthetic else "directory"
     if [train.digest, test.digest] == [*census.DIGESTS.values()]:
         origin = "uci"
-    return Dataset(train, test, origin, location.source, location.warning)
+    return Dataset(table, train, test, origin, location.source, location.warning)
 
 
-def reload(tags: dict[str, str]) -> Dataset:
-    """Load the dataset of a past run again, from the tags of the run."""
-    return load("uci" if tags["data.origin"] == "uci" else tags["data.source"])
+def reload(tags: dict[str, str], table: Table) -> Dataset:
+    """Load the dataset of a past run again, from the tags and the table of the run."""
+    data = "uci" if tags["data.origin"] == "uci" else tags["data.source"]
+    return load(data, table=table)
+
+
+def _propose(location: Location, request: TableRequest) -> Table | Draft:
+    """The table of the files, or what is known of it before its rows are read."""
+    path = location.train
+    folder = path.parent
+    request = merge(request, read_table_file(folder))
+    files = reading.data_files(path)
+    for file in files + (reading.data_files(location.test) if location.test else []):
+        expected = request.digests.get(file.name)
+        if expected and (digest := reading.fingerprint(file)[0]) != expected:
+            raise UserError(f"{file}: expected SHA-256 {expected} (table.toml), got {digest}")
+    name = folder.name if location.test else path.name.removesuffix(readers.extension(path))
+    return resolution.propose(files[0], name, request)
 
 
 @contextmanager
@@ -91,7 +100,7 @@ def _locate(data: str, temporary: Path) -> Location:
         return _find_splits(resolve_path(data, "data"), "data")
     if folder := os.environ.get("CENSUS_DATA_DIR"):
         path = resolve_path(folder, "CENSUS_DATA_DIR")
-        return _find_splits(path, "CENSUS_DATA_DIR", published=data == "uci")
+        return _find_splits(path, "CENSUS_DATA_DIR", verified=data == "uci")
     published.allowed_sources()  # a wrong CENSUS_DOWNLOAD is an error for auto, too
     try:
         return _find_published()
@@ -113,20 +122,35 @@ def _find_published() -> Location:
     """UCI's files in the project's folder or in the user's cache, downloaded if need be."""
     if any((PROJECT_DATA / name).exists() for name in census.DIGESTS):
         try:
-            return _find_splits(PROJECT_DATA, "data", published=True)
+            return _find_splits(PROJECT_DATA, "data", verified=True)
         except (UserError, OSError) as error:
             print(f"the files in data/ are ignored: {error}", file=sys.stderr)
     cache = Path(pooch.os_cache("census-mlflow"))
     published.download(cache)
-    return _find_splits(cache, "data", published=True)
+    return _find_splits(cache, "data", verified=True)
 
 
-def _find_splits(folder: Path, option: str, published: bool = False) -> Location:
-    """Both splits in a folder; if ``published``, every file must have UCI's digest."""
-    train, test = (_find_split(folder, name, option) for name in (census.TRAIN, census.TEST))
+def _find_splits(folder: Path, option: str, verified: bool = False) -> Location:
+    """Both splits at a path; if ``verified``, every file must have UCI's digest.
+
+    The path is a folder of a training and a test split, or one file of the rows of both.
+    """
+    if folder.is_file():
+        readers.require_known_extension(folder, option)
+        return Location(folder, None, str(folder))
+    train, test = (_find_split(folder, name, option) for name in SPLIT_NAMES)
+    if train is None and test is None and (one := _only_file(folder)):
+        return Location(one, None, str(one))
+    if train is None or test is None:
+        absent = census.TEST if train else census.TRAIN
+        expected = f"a folder of {census.TRAIN} and {census.TEST}, or of train.* and test.*"
+        found = f"found no {absent} in {folder}"
+        if not folder.exists():
+            found = f"or a file of rows; there is no {folder}"
+        raise UserError(f"{option}: expected {expected}, {found}")
     for path, expected in zip((train, test), census.DIGESTS.values(), strict=True):
-        for file in split_files(path) if published and expected else []:
-            if (digest := _fingerprint(file)[0]) != expected:
+        for file in reading.data_files(path) if verified else []:
+            if (digest := reading.fingerprint(file)[0]) != expected:
                 raise UserError(
                     f"{file}: expected UCI's file with SHA-256 {expected}, got {digest}; replace "
                     "the file, or name its folder with data=<folder> to use it as it is"
@@ -134,18 +158,23 @@ def _find_splits(folder: Path, option: str, published: bool = False) -> Location
     return Location(train, test, str(folder))
 
 
-def _find_split(folder: Path, name: str, option: str) -> Path:
+def _find_split(folder: Path, name: str, option: str) -> Path | None:
     """Locate a split by UCI's file name or, as one file or a folder of files, by its own name."""
-    own_name = census.OWN_NAMES[name]
-    names = [name, own_name, f"{own_name}{readers.CSV}", f"{own_name}{readers.PARQUET}"]
+    own_name = SPLIT_NAMES[name]
+    names = [name, own_name, *(f"{own_name}{extension}" for extension in readers.EXTENSIONS)]
     found = [folder / name for name in names if (folder / name).exists()]
-    if not found:
-        expected = f"a folder of {census.TRAIN} and {census.TEST}"
-        raise UserError(f"{option}: expected {expected}, found no {name} in {folder}")
     if len(found) > 1:
         both = " and ".join(path.name for path in found)
         raise UserError(f"{option}: expected one of {both}, found both in {folder}")
-    return found[0]
+    return found[0] if found else None
+
+
+def _only_file(folder: Path) -> Path | None:
+    """The one data file of a folder; None if there are none or several."""
+    if not folder.is_dir():
+        return None
+    files = [file for file in folder.iterdir() if file.is_file() and readers.extension(file)]
+    return files[0] if len(files) == 1 else None
 
 
 def is_in_temporary_clone(location: str) -> bool:
@@ -175,95 +204,3 @@ def resolve_path(text: str, option: str) -> Path:
             f"clone of the project ({here}), so a relative path would be looked up there"
         )
     return absolute
-
-
-def read_split(path: Path) -> Split:
-    """Read a file, or every file of a folder, as one split and check every row.
-
-    Raises:
-        UserError: a row is malformed, there is no row, or all labels are the same.
-    """
-    files = [read_file(file) for file in split_files(path)]
-    X, y = _concatenate([file.X for file in files]), np.concatenate([file.y for file in files])
-    require_labels(path, int(y.sum()), len(y))
-    return Split(X, y, path.name, *combine_digests(files))
-
-
-def split_files(path: Path) -> list[Path]:
-    """The files of a split: the path itself or, if it is a folder, the data files in it."""
-    if not path.is_dir():
-        return [path]
-    files = [file for file in sorted(path.iterdir()) if file.suffix in readers.EXTENSIONS]
-    if files := [file for file in files if not file.name.startswith((".", "_"))]:
-        return files
-    expected = f"files that end in {', '.join(readers.EXTENSIONS)}"
-    raise UserError(f"{path}: expected {expected}, found none")
-
-
-def read_file(path: Path) -> Split:
-    """Read one file as ``read_split`` does, except that all labels may be the same."""
-    with ThreadPoolExecutor(1) as pool, readers.open_rows(path, str(path)) as source:
-        if census.LABEL not in source.schema.names:
-            raise UserError(f"{path} has no column {census.LABEL}")
-        fingerprint = pool.submit(_fingerprint, path)
-        read_block = partial(_read_block, path, source.parse)
-        blocks = [*readers.map_in_order(read_block, source.blocks)]
-        if not any(len(y) for _, y in blocks):
-            raise UserError(f"{path}: expected rows, found none")
-        X, y = _concatenate([X for X, _ in blocks]), np.concatenate([y for _, y in blocks])
-    pa.default_memory_pool().release_unused()
-    return Split(X, y, path.name, *fingerprint.result())
-
-
-def _read_block(path: Path, parse: Callable, block: tuple) -> tuple[pd.DataFrame, np.ndarray]:
-    chunk, X, y = columns.interpret(parse(*block), labelled=True)
-    if chunk.bad:
-        raise UserError(f"{path} line {chunk.bad[0].line}: {chunk.bad[0].reason}")
-    return X.astype(dict.fromkeys(census.NUMERIC, np.float32)), y
-
-
-def _concatenate(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """One frame of several, which are emptied column by column: no row is in memory twice."""
-    joined: dict[str, np.ndarray | pd.Categorical] = {}
-    for name in census.FEATURES:
-        cancel.check()
-        values = [frame.pop(name) for frame in frames]
-        if name in census.NUMERIC:
-            joined[name] = np.concatenate(values)
-        else:
-            column = union_categoricals(values, sort_categories=True)
-            # XGBoost needs a category even if all values are missing
-            no_value = not len(column.categories)
-            joined[name] = column.add_categories(census.MISSING) if no_value else column
-    return pd.DataFrame(joined, copy=False)
-
-
-def _fingerprint(path: Path) -> tuple[str, bool]:
-    """SHA-256 of a file, and whether the file has the marker of synthetic rows."""
-    digest, marker, is_synthetic, tail = hashlib.sha256(), synthetic.MARKER.encode(), False, b""
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            cancel.check()
-            digest.update(block)
-            is_synthetic = is_synthetic or marker in tail + block
-            tail = block[-len(marker) :]
-    return digest.hexdigest(), is_synthetic
-
-
-def combine_digests(files: Sequence[Any]) -> tuple[str, bool]:
-    """Digest of a split, and whether it is synthetic, from ``digest`` and ``synthetic`` of files.
-
-    The digest of one file is the split's; of several, it is SHA-256 over theirs.
-    """
-    if len(files) == 1:
-        return files[0].digest, files[0].synthetic
-    digests = "".join(file.digest for file in files)
-    return hashlib.sha256(digests.encode()).hexdigest(), any(file.synthetic for file in files)
-
-
-def require_labels(path: Path, n_positive: int, n_rows: int) -> None:
-    """Raise ``UserError`` unless both labels occur."""
-    if n_positive in (0, n_rows):
-        labels = [census.NEGATIVE, census.POSITIVE]
-        expected = f"expected rows of both labels, {' and '.join(labels)}"
-        raise UserError(f"{path}: {expected}, got only {labels[n_positive > 0]}")

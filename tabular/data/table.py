@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
+from typing import Any
 
 NUMERIC, CATEGORICAL = "numeric", "categorical"  # the kinds of columns that a model can use
 # Texts that stand for a missing value in files of rows: those of pandas.read_csv, and UCI's
@@ -19,6 +20,8 @@ MISSING = (
     *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
     *("<NA>", "N/A", "NA", "NAN", "NULL", "NaN", "None", "n/a", "nan", "null"),
 )
+# What floors limit, and what a sweep or a promotion may choose by: 1 where less is better, else -1
+SEARCH_METRICS = {"log_loss": 1, "accuracy": -1, "roc_auc": -1}
 RECORD = "table.json"  # the artifact of a run and of a model
 
 
@@ -31,7 +34,9 @@ class TableSchema:
         label: the name of the label's column.
         labels: 0 or 1 for each text that stands for a label; None: the labels are not known yet.
         missing: texts that stand for a missing value.
-        aliases: other names of columns, by the table's own name.
+        aliases: other names of columns, by the table's own name. A name that is listed here is
+            also found in another case.
+        drop_missing_labels: rows without a label are left out; False: they are an error.
     """
 
     columns: dict[str, str]
@@ -39,6 +44,7 @@ class TableSchema:
     labels: dict[str, int] | None
     missing: tuple[str, ...] = MISSING
     aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    drop_missing_labels: bool = False
 
     def renames(self, names: Iterable[str]) -> dict[str, str]:
         """The table's own name for each column of a file that has another name for it.
@@ -119,7 +125,9 @@ class Table:
             for text in (label, *self.label_aliases.get(label, ()))
         }
         columns = self.columns | self.non_features
-        return TableSchema(columns, self.label, labels, self.missing, self.aliases)
+        return TableSchema(
+            columns, self.label, labels, self.missing, self.aliases, self.drop_missing_labels
+        )
 
     @cached_property
     def digest(self) -> str:
@@ -140,7 +148,7 @@ class Table:
         return cls(**{key: _with_tuples(value) for key, value in values.items()})
 
 
-def _with_tuples(value: object) -> object:
+def _with_tuples(value: Any) -> Any:
     """A JSON value with tuples in place of lists."""
     if isinstance(value, dict):
         return {key: _with_tuples(entry) for key, entry in value.items()}

@@ -1,48 +1,93 @@
 """Fairness: metrics by group of rows, and the differences between groups."""
 
+import re
+
 import fairlearn.metrics
 import numpy as np
 import pandas as pd
 from fairlearn.metrics import MetricFrame
 from sklearn.metrics import accuracy_score
 
-from tabular.data import census
+from tabular.data.table import NUMERIC, Table
 from tabular.evaluation.metrics import wilson_interval
 
+PARITY = "demographic_parity_difference"
+MISSING_GROUP = "missing"  # of the rows without a value
 RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 
 
-def group_labels(X: pd.DataFrame) -> dict[str, pd.Series]:
-    """The group of each row, (n_samples,), by group column and by their combination."""
+def group_labels(groups: pd.DataFrame, table: Table) -> dict[str, pd.Series]:
+    """The group of each row, (n_samples,), by group column and by the combination of some.
+
+    Args:
+        groups: (n_samples, n_groups), as in ``dataset.Split``.
+    """
     labels = {}
-    for name in census.GROUPS:
-        column = _in_bands(X[name], census.BANDS[name]) if name in census.BANDS else X[name]
-        labels[name] = column.astype(object).fillna("missing")
-    first, *others = (labels[name] for name in census.CROSSED)
-    return labels | {"_".join(census.CROSSED): first.str.cat(others, ", ")}
+    for name, column in groups.items():
+        if name in table.bands:
+            column = _in_bands(column, table.bands[name])
+        elif pd.api.types.is_numeric_dtype(column):
+            column = column.map(_to_text, na_action="ignore")
+        labels[name] = column.astype(object).fillna(MISSING_GROUP)
+    if len(table.crossed) < 2:
+        return labels
+    first, *others = (labels[name] for name in table.crossed)
+    crossed = "_".join(table.crossed)
+    while crossed in labels:
+        crossed += "_"
+    return labels | {crossed: first.str.cat(others, ", ")}
 
 
-def _in_bands(numbers: pd.Series, bounds: tuple[int, ...]) -> pd.Series:
-    """Names of bands of integers, which sort: 24 and under, 25 to 34, 65 and over."""
-    names = [f"{low} to {high - 1}" for low, high in zip(bounds, bounds[1:], strict=False)]
-    names = [f"{bounds[0] - 1} and under", *names, f"{bounds[-1]} and over"]
-    return pd.cut(numbers, [-np.inf, *bounds, np.inf], right=False, labels=names)
+def _to_text(number: float) -> str:
+    """A number of 32 bits in as few digits as tell it apart from every other: 0.1, 1600000000."""
+    whole = number % 1 == 0 and abs(number) < 1e15
+    return str(int(number)) if whole else str(np.float32(number))
+
+
+def _in_bands(numbers: pd.Series, bounds: tuple[float, ...]) -> pd.Series:
+    edges = [-np.inf, *bounds, np.inf]
+    return pd.cut(numbers, edges, right=False, labels=_band_names(bounds))
+
+
+def _band_names(bounds: tuple[float, ...]) -> list[str]:
+    """Names of bands: 24 and under, 25 to 34, 35 and over, if all bounds are integers."""
+    pairs = [*zip(bounds, bounds[1:], strict=False)]
+    if all(isinstance(bound, int) for bound in bounds):
+        names = [f"{low} to {high - 1}" for low, high in pairs]
+        return [f"{bounds[0] - 1} and under", *names, f"{bounds[-1]} and over"]
+    shown = {bound: str(float(bound)).removesuffix(".0") for bound in bounds}
+    names = [f"{shown[low]} to below {shown[high]}" for low, high in pairs]
+    return [f"below {shown[bounds[0]]}", *names, f"{shown[bounds[-1]]} and over"]
+
+
+def _in_order(groups: pd.Index, name: str, table: Table) -> list[str]:
+    """Bands and numbers from the lowest to the highest, other groups by the alphabet."""
+    order = sorted(groups)
+    if name in table.bands:
+        order = _band_names(table.bands[name])
+    elif (table.columns | table.non_features).get(name) == NUMERIC:
+        order = sorted((group for group in groups if group != MISSING_GROUP), key=float)
+    known = [group for group in order if group in groups]
+    return known + [group for group in groups if group not in known]
 
 
 def metric_frames(
-    X: pd.DataFrame, y_true: np.ndarray, y_pred: np.ndarray
+    groups: pd.DataFrame, table: Table, y_true: np.ndarray, y_pred: np.ndarray
 ) -> dict[str, MetricFrame]:
     """Counts and rates by group, as a frame of fairlearn for each group column.
 
     Args:
-        X: (n_samples, n_features), as in ``dataset.Split``.
+        groups: (n_samples, n_groups), as in ``dataset.Split``.
         y_true, y_pred: 0 or 1, (n_samples,).
     """
-    table = pd.DataFrame(group_labels(X)).assign(y_true=y_true, y_pred=y_pred)
+    labels = group_labels(groups, table)
+    if not labels:
+        return {}
     # fairlearn evaluates every metric in Python: equal rows become one row with a weight
-    table = table.value_counts().reset_index(name="sample_weight")
-    weights = {"sample_weight": table.pop("sample_weight")}
-    y_true, y_pred = table.pop("y_true"), table.pop("y_pred")
+    columns = [*labels.values(), pd.Series(y_true, groups.index), pd.Series(y_pred, groups.index)]
+    counted = pd.concat(columns, axis=1, keys=range(len(columns))).value_counts().reset_index()
+    *by_group, y_true, y_pred, n_equal = (counted.iloc[:, i] for i in range(len(columns) + 1))
+    weights = {"sample_weight": n_equal}
     metrics = {
         "rows": lambda y_true, y_pred, sample_weight: sample_weight.sum(),
         "positives": lambda y_true, y_pred, sample_weight: sample_weight @ y_true,
@@ -56,10 +101,10 @@ def metric_frames(
             metrics=metrics,
             y_true=y_true,
             y_pred=y_pred,
-            sensitive_features=groups.rename("group"),
+            sensitive_features=group.rename("group"),
             sample_params=dict.fromkeys(metrics, weights),
         )
-        for name, groups in table.items()
+        for name, group in zip(labels, by_group, strict=True)
     }
 
 
@@ -76,29 +121,33 @@ def _false_positive_rate(
     return _true_positive_rate(1 - y_true, y_pred, sample_weight)
 
 
-def group_table(frames: dict[str, MetricFrame]) -> pd.DataFrame:
+def group_table(frames: dict[str, MetricFrame], table: Table) -> pd.DataFrame:
     """Counts and rates with their intervals, one row for each group.
 
     Args:
         frames: as ``metric_frames`` returns them.
+        table: that the groups are of.
 
     Returns:
         Columns ``feature``, ``group``, ``rows``, ``positives``, and each of ``RATES`` followed by
         the ends of its interval, ``<rate>_low`` and ``<rate>_high``; NaN where a group has no row
         that the rate counts.
     """
-    by_group = {name: frame.by_group for name, frame in frames.items()}
-    table = pd.concat(by_group, names=["feature"]).reset_index()
-    table = table.astype({"rows": int, "positives": int} | dict.fromkeys(RATES, float))
-    negatives = table["rows"] - table["positives"]
-    counted = {"true_positive_rate": table["positives"], "false_positive_rate": negatives}
+    by_group = {
+        name: frame.by_group.loc[_in_order(frame.by_group.index, name, table)]
+        for name, frame in frames.items()
+    }
+    rows = pd.concat(by_group, names=["feature"]).reset_index()
+    rows = rows.astype({"rows": int, "positives": int} | dict.fromkeys(RATES, float))
+    negatives = rows["rows"] - rows["positives"]
+    counted = {"true_positive_rate": rows["positives"], "false_positive_rate": negatives}
     for rate in RATES:
-        n = counted.get(rate, table["rows"])
-        low, high = wilson_interval(table[rate], n.where(n > 0))
-        place = table.columns.get_loc(rate) + 1
-        table.insert(place, f"{rate}_low", low)
-        table.insert(place + 1, f"{rate}_high", high)
-    return table
+        n = counted.get(rate, rows["rows"])
+        low, high = wilson_interval(rows[rate], n.where(n > 0))
+        place = rows.columns.get_loc(rate) + 1
+        rows.insert(place, f"{rate}_low", low)
+        rows.insert(place + 1, f"{rate}_high", high)
+    return rows
 
 
 def disparities(frames: dict[str, MetricFrame]) -> dict[str, float]:
@@ -109,10 +158,17 @@ def disparities(frames: dict[str, MetricFrame]) -> dict[str, float]:
 
     Source: fairlearn's user guide, Common fairness metrics.
     """
-    values = {}
-    for name, frame in frames.items():
+    values: dict[str, float] = {}
+    for column, frame in frames.items():
+        name = _metric_name(column, values)
         difference = frame.difference().astype(float)
         odds = difference[["true_positive_rate", "false_positive_rate"]]
-        values[f"demographic_parity_difference_{name}"] = float(difference["selection_rate"])
+        values[f"{PARITY}_{name}"] = float(difference["selection_rate"])
         values[f"equalized_odds_difference_{name}"] = float(odds.max())
     return values
+
+
+def _metric_name(column: str, values: dict[str, float]) -> str:
+    """The part of a metric's name for a group column, of characters that MLflow accepts."""
+    name = re.sub(r"[^\w. -]", "_", column)[:100]
+    return name if f"{PARITY}_{name}" not in values else f"{name}_{len(values)}"

@@ -9,6 +9,7 @@ import os
 
 os.environ["MPLBACKEND"] = "agg"  # matplotlib refuses that of a notebook, if it is not installed
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -17,13 +18,15 @@ from matplotlib.figure import Figure
 from sklearn import metrics
 
 from tabular import cancel
-from tabular.data.census import NEGATIVE, POSITIVE
-from tabular.errors import one_line
+from tabular.data.table import Table
 from tabular.evaluation.fairness import RATES
 from tabular.evaluation.metrics import BINS
+from tabular.evaluation.plot_text import fonts, shown, width
 
 BLUE, ORANGE, GREY = "#2a6f97", "#e07a2f", "#8d99ae"
-STYLE = sns.axes_style("whitegrid", {"grid.color": "#e8ebf0", "axes.edgecolor": "#b8c0cc"})
+COLORS = {"grid.color": "#e8ebf0", "axes.edgecolor": "#b8c0cc"}
+STYLE = sns.axes_style("whitegrid", COLORS | {"font.family": fonts()})
+MAX_FEATURES = 25  # in a plot
 MAX_GROUPS = 200  # in a plot; a few thousand would be more pixels than a PNG can have
 
 
@@ -32,6 +35,7 @@ def figures(
     probability: np.ndarray,
     tables: dict[str, pd.DataFrame],
     curves: dict[str, list[float]],
+    table: Table,
     dataset_name: str,
 ) -> dict[str, Figure]:
     """All plots of a run but that of the SHAP values, by the path of the artifact.
@@ -41,16 +45,22 @@ def figures(
             ``metrics.reliability_table`` return, by the name of the file.
         curves: log loss after each boosting round, by the name of the metric.
     """
+    labels = [shown(table.negative), shown(table.positive)]
+    dataset_name = shown(dataset_name)
     with STYLE:
-        return {
+        found = {
             "importance.png": importance_bars(tables["importance.csv"]),
             "plots/roc.png": roc(y_true, probability, dataset_name),
             "plots/precision_recall.png": precision_recall(y_true, probability, dataset_name),
             "plots/calibration.png": calibration(tables["calibration.csv"], dataset_name),
-            "plots/confusion_matrix.png": confusion_matrix(y_true, probability, dataset_name),
-            "plots/groups.png": groups(tables["groups.csv"], dataset_name),
+            "plots/confusion_matrix.png": confusion_matrix(
+                y_true, probability, labels, dataset_name
+            ),
             "plots/log_loss.png": log_loss_curves(curves),
         }
+        if "groups.csv" in tables:
+            found["plots/groups.png"] = groups(tables["groups.csv"], dataset_name)
+    return found
 
 
 def png(figure: Figure) -> bytes:
@@ -83,16 +93,26 @@ def new_figure(
 
 
 def importance_bars(importance: pd.DataFrame) -> Figure:
-    """Gain of each feature, from ``shap.importance_table``."""
-    figure, axes = new_figure(
-        "Feature importance", "mean gain of a split (log loss)", "", 6.4, left=1.4
-    )
-    bars = axes.barh(importance["feature"], importance["gain"], color=BLUE)
+    """Gain of the ``MAX_FEATURES`` most important features, from ``shap.importance_table``."""
+    title = "Feature importance"
+    if len(importance) > MAX_FEATURES:
+        title += f", the {MAX_FEATURES} most important of {len(importance):,} features"
+        importance = importance.head(MAX_FEATURES)
+    left = _name_margin(importance["feature"])
+    figure, axes = new_figure(title, "mean gain of a split (log loss)", "", left + 5, left=left)
+    places = np.arange(len(importance))
+    bars = axes.barh(places, importance["gain"], color=BLUE)
+    axes.set_yticks(places, [*map(shown, importance["feature"])])
     axes.bar_label(bars, fmt="%.3g", padding=3, color="#555555", fontsize=9)
     axes.invert_yaxis()
     axes.margins(x=0.12, y=0.01)
     axes.grid(axis="y", visible=False)
     return figure
+
+
+def _name_margin(names: pd.Series) -> float:
+    """Inches that the longest name of a feature needs beside the axes."""
+    return max(1.4, 0.2 + 0.085 * max(width(shown(name)) for name in names))
 
 
 def roc(y_true: np.ndarray, probability: np.ndarray, dataset_name: str) -> Figure:
@@ -148,12 +168,13 @@ def _error_bars(table: pd.DataFrame, name: str) -> np.ndarray:
     return np.clip([down, up], 0, None)
 
 
-def confusion_matrix(y_true: np.ndarray, probability: np.ndarray, dataset_name: str) -> Figure:
+def confusion_matrix(
+    y_true: np.ndarray, probability: np.ndarray, labels: list[str], dataset_name: str
+) -> Figure:
     """True against predicted labels at threshold 0.5: counts, and shares of the true label."""
     counts = metrics.confusion_matrix(y_true, probability >= 0.5)
     shares = counts / counts.sum(axis=1, keepdims=True)
     texts = [f"{n:,}\n{p:.1%}" for n, p in zip(counts.flat, shares.flat, strict=True)]
-    labels = [NEGATIVE, POSITIVE]
     figure, axes = new_figure(f"Confusion matrix, {dataset_name}", "", "", right=0.0)
     sns.heatmap(
         pd.DataFrame(shares, pd.Index(labels, name="true"), pd.Index(labels, name="predicted")),
@@ -182,10 +203,11 @@ def groups(table: pd.DataFrame, dataset_name: str) -> Figure:
     what = "group" if len(largest) == len(table) else f"group, the {MAX_GROUPS} largest"
     table = table.loc[largest.sort_values()]
     counted = zip(table["group"], table["rows"], strict=True)
-    names = [f"{one_line(group)[:60]} ({n_rows:,})" for group, n_rows in counted]
-    block = (table["feature"] != table["feature"].shift()).cumsum() - 1
-    places = np.arange(len(table)) + block  # an empty line between features
-    figure = _group_figure(max(map(len, names)), len(places) + block.max() + 1)
+    names = [f"{shown(group, 60)} ({n_rows:,})" for group, n_rows in counted]
+    is_first = table["feature"] != table["feature"].shift()
+    places = np.arange(len(table)) + is_first.cumsum()  # a line for the name of each feature
+    features = [shown(feature) for feature in table["feature"][is_first]]
+    figure = _group_figure(max(map(width, [*names, *features])), places.iloc[-1] + 1)
     title = f"Rates by {what} (number of rows), with 95 % intervals, {dataset_name}"
     figure.suptitle(title, y=1 - 0.12 / figure.get_figheight())
     panels = figure.subplots(1, len(RATES), sharey=True)
@@ -193,11 +215,15 @@ def groups(table: pd.DataFrame, dataset_name: str) -> Figure:
         ends = _error_bars(table, rate)
         axes.errorbar(table[rate], places, xerr=ends, fmt="o", color=BLUE, markersize=4)
         axes.set(title=rate.replace("_", " "), yticks=places)
-        axes.set_yticklabels(names, parse_math=False)  # $ is a character like any other
+        axes.set_yticklabels(names)
         axes.locator_params(axis="x", nbins=4)
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
     axes.set_ylim(places.iloc[-1] + 0.7, -0.7)
+    beside = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    for feature, place in zip(features, places[is_first] - 1, strict=True):
+        heading = panels[0].annotate(feature, (0, place), (-3.5, 0), **beside)
+        heading.set(ha="right", va="center", weight="bold", parse_math=False)
     return figure
 
 
@@ -207,27 +233,36 @@ def _group_figure(n_characters: int, n_lines: int) -> Figure:
     width, height = left + 8.6, 1.1 + 0.24 * n_lines
     figure = Figure(figsize=(width, height))
     figure.subplots_adjust(
-        left / width, 0.4 / height, 1 - 0.2 / width, 1 - 0.65 / height, wspace=0.08
+        left / width, 0.4 / height, 1 - 0.2 / width, 1 - 0.65 / height, wspace=0.14
     )
     return figure
 
 
-def shap(X: pd.DataFrame, values: np.ndarray, table: pd.DataFrame, dataset_name: str) -> Figure:
+@STYLE  # for the whole function
+def shap(
+    X: pd.DataFrame, values: np.ndarray, table: pd.DataFrame, positive: str, dataset_name: str
+) -> Figure:
     """SHAP values, one dot for each row and feature, coloured by the rank of a numeric feature.
+
+    The plot has the features with the largest mean absolute values, at most ``MAX_FEATURES``.
 
     Args:
         X: the rows, (n_samples, n_features).
         values: (n_samples, n_features + 1), as ``shap.shap_values`` returns them.
         table: as ``shap.shap_table`` returns it.
+        positive: the label whose probability is predicted.
     """
-    with STYLE:
-        figure, axes = new_figure(
-            f"SHAP values of {len(X):,} rows of {dataset_name}",
-            f"SHAP value in log odds of {POSITIVE} (dark: low value, bright: high, grey: category)",
-            "",
-            7.4,
-            left=1.4,
-        )
+    table = table.head(MAX_FEATURES)
+    left = _name_margin(table["feature"])
+    figure, axes = new_figure(
+        f"SHAP values of {len(X):,} rows of {shown(dataset_name)}",
+        f"SHAP value in log odds of {shown(positive)} "
+        "(dark: low value, bright: high, grey: category or missing)",
+        "",
+        left + 6,
+        left=left,
+    )
+    colors = {"cmap": matplotlib.colormaps["viridis"].with_extremes(bad=GREY)}
     rng = np.random.default_rng(0)
     for place, name in enumerate(table["feature"]):
         contributions, column = values[:, X.columns.get_loc(name)], X[name]
@@ -236,9 +271,9 @@ def shap(X: pd.DataFrame, values: np.ndarray, table: pd.DataFrame, dataset_name:
         density = counts[np.clip(np.digitize(contributions, edges) - 1, 0, 59)] / counts.max()
         y = place + rng.uniform(-0.4, 0.4, len(X)) * density
         numeric = pd.api.types.is_numeric_dtype(column)
-        color = {"c": column.rank(pct=True), "cmap": "viridis"} if numeric else {"color": GREY}
-        axes.scatter(contributions, y, s=3, linewidths=0, **color)
+        color = {"c": column.rank(pct=True), **colors} if numeric else {"color": GREY}
+        axes.scatter(contributions, y, s=3, linewidths=0, plotnonfinite=True, **color)
     axes.set(yticks=range(len(table)), ylim=(len(table) - 0.4, -0.6))
-    axes.set_yticklabels(table["feature"])
+    axes.set_yticklabels(map(shown, table["feature"]))
     axes.grid(axis="y", visible=False)
     return figure

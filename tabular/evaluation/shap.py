@@ -9,6 +9,7 @@ import pandas as pd
 import xgboost
 
 from tabular import cancel
+from tabular.model.served import Encoder
 
 MAX_ROWS = 2000  # to explain
 MAX_LEAVES = 20_000  # of a model with more leaves, fewer rows are explained
@@ -25,6 +26,7 @@ def importance_table(booster: xgboost.Booster) -> pd.DataFrame:
     """
     scores = {kind: booster.get_score(importance_type=kind) for kind in ("gain", "weight", "cover")}
     table = pd.DataFrame(scores, index=booster.feature_names).fillna(0.0)
+    table.index = Encoder(booster).names
     return table.rename_axis("feature").sort_values("gain", ascending=False).reset_index()
 
 

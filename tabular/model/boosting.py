@@ -13,8 +13,8 @@ import xgboost
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from tabular import cancel
-from tabular.data import census
 from tabular.data.dataset import Split
+from tabular.data.table import Table
 from tabular.errors import UserError
 
 VALIDATION_SHARE = 0.2
@@ -23,21 +23,42 @@ EVAL_NAME = "eval_set"  # of the rows whose log loss is recorded, in XGBoost's h
 
 def bin_rows(X: pd.DataFrame, y: np.ndarray) -> xgboost.QuantileDMatrix:
     """The binned rows that ``fit`` trains on."""
-    return xgboost.QuantileDMatrix(escape_categories(X), y, enable_categorical=True)
+    return xgboost.QuantileDMatrix(escape(X), y, enable_categorical=True)
 
 
-def escape_categories(X: pd.DataFrame) -> pd.DataFrame:
-    """The rows with categories in ASCII, which ``served.Encoder`` reads back.
+def escape(X: pd.DataFrame) -> pd.DataFrame:
+    """The rows with categories and names that XGBoost takes, which ``served.Encoder`` reads back.
 
-    XGBoost allocates one byte for each character of a category, and accepts no NUL.
+    XGBoost allocates one byte for each character of a category, and accepts no NUL; a feature's
+    name may have no ``[``, ``]`` and ``<``.
     """
-    escaped = {}
+    X = X.copy(deep=False)
     for name, column in X.select_dtypes("category").items():
         characters = "".join(column.cat.categories)
         if not characters.isascii() or {"\\", "\0"} & {*characters}:
             categories = [c.encode("unicode_escape").decode() for c in column.cat.categories]
-            escaped[name] = column.cat.rename_categories(categories)
-    return X.assign(**escaped)
+            X[name] = column.cat.rename_categories(categories)
+    names = {name: escape_name(name) for name in X}
+    return X if [*names] == [*names.values()] else X.rename(columns=names)
+
+
+def set_labels(booster: xgboost.Booster, table: Table) -> None:
+    """Write the labels and the name of their column into a booster, where no text may have NUL."""
+    texts = {"label": table.label, "negative": table.negative, "positive": table.positive}
+    for key, text in texts.items():
+        if {*text} & {*"\\\0"}:
+            texts[key] = text.encode("unicode_escape").decode()
+    booster.set_attr(**texts)
+
+
+def escape_name(name: str) -> str:
+    """The name of a feature in a booster."""
+    if not {*name} & {*"[]<\\\0"}:
+        return name
+    escaped = name.encode("unicode_escape").decode()
+    for character in "[]<":
+        escaped = escaped.replace(character, f"\\x{ord(character):02x}")
+    return escaped
 
 
 def split_matrices(
@@ -51,7 +72,7 @@ def split_matrices(
         indices: of the training and of the validation rows, a pair of ``validation_splits``.
     """
     train, validation = indices
-    X = escape_categories(split.X.iloc[validation])
+    X = escape(split.X.iloc[validation])
     eval_set = xgboost.DMatrix(X, split.y[validation], enable_categorical=True)
     return bin_rows(split.X.iloc[train], split.y[train]), eval_set
 
@@ -120,7 +141,7 @@ def fit(
         callbacks=[_RoundCallback(after_round)],
         verbose_eval=False,
     )
-    return finalize(booster, history)
+    return booster, history[EVAL_NAME]["logloss"]
 
 
 def xgboost_params(
@@ -138,14 +159,6 @@ def xgboost_params(
         "device": device,
     }
     return params, int(hyperparameters["n_estimators"])
-
-
-def finalize(
-    booster: xgboost.Booster, history: dict[str, dict[str, list[float]]]
-) -> tuple[xgboost.Booster, list[float]]:
-    """The booster with the names of the labels in it, and its log loss after each round."""
-    booster.set_attr(label=census.LABEL, negative=census.NEGATIVE, positive=census.POSITIVE)
-    return booster, history[EVAL_NAME]["logloss"]
 
 
 def require_device(device: str) -> None:

@@ -5,7 +5,9 @@ the model's own requirements install. Columns, categories and labels are read fr
 that is logged with it.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -14,6 +16,7 @@ import xgboost
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+WHOLE_NUMBER = re.compile(r"^([+-]?[0-9]+)\.0+$")
 SMALL_BATCH = 64  # rows; up to here, one array of objects and one thread are faster
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
@@ -28,12 +31,13 @@ class Encoder:
 
     def __init__(self, booster: xgboost.Booster) -> None:
         categories = dict(booster.get_categories(export_to_arrow=True).to_arrow())
-        self.names = list(booster.feature_names or [])
+        features = list(booster.feature_names or [])
+        self.names = [_unescape(name) for name in features]
         self.lookups = [  # the code of each category, for each feature; None: it is numeric
             None
             if (listed := categories.get(name)) is None
             else {_unescape(category): code for code, category in enumerate(listed.to_pylist())}
-            for name in self.names
+            for name in features
         ]
 
     def __call__(self, rows: pd.DataFrame) -> np.ndarray:
@@ -72,9 +76,17 @@ class Encoder:
         return codes
 
 
-def _unescape(category: str) -> str:
-    """A category as the data has it; the booster keeps it in ASCII."""
-    return category.encode().decode("unicode_escape") if "\\" in category else category
+def probability_name(taken: Collection[str]) -> str:
+    """The name of the column of probabilities, which differs from names that are taken."""
+    name = "probability"
+    while name in taken:
+        name = f"predicted_{name}"
+    return name
+
+
+def _unescape(text: str) -> str:
+    """A category, a label or a name as the data has it: a booster cannot have all characters."""
+    return text.encode().decode("unicode_escape") if "\\" in text else text
 
 
 def _encode_numbers(column: pd.Series) -> np.ndarray:
@@ -100,11 +112,25 @@ def _encode_categories(column: pd.Series, lookup: dict[str, int]) -> np.ndarray 
 
 
 def _encode_texts(texts: Iterable, lookup: dict[str, int]) -> list[float]:
-    """The codes of texts; an unknown text is looked up again without the spaces around it."""
+    """The codes of texts; what is unknown is looked up again in its canonical spelling."""
     return [
-        lookup.get(text.strip() if isinstance(text, str) and text not in lookup else text, np.nan)
+        code if (code := lookup.get(text)) is not None else lookup.get(_canonical(text), np.nan)
         for text in texts
     ]
+
+
+def _canonical(value: Any) -> Any:
+    """A category as training files have it: without spaces around it, true for True, 3 for 3.0."""
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    if isinstance(value, int | float | np.number) and value == value:
+        value = repr(float(value)) if isinstance(value, float | np.floating) else str(value)
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text in ("True", "TRUE", "False", "FALSE"):
+        return text.lower()
+    return WHOLE_NUMBER.sub(r"\1", text)
 
 
 def _invalid(message: str) -> MlflowException:
@@ -116,13 +142,15 @@ class TableModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         path = context.artifacts["booster"]
+        self.table = context.artifacts.get("table")  # of models that recorded it
         self.booster = xgboost.Booster(model_file=path)
         self.single_threaded = xgboost.Booster({"nthread": 1}, model_file=path)
         self.encode = Encoder(self.booster)
-        self.label = self.booster.attr("label")
-        self.labels = np.array(
-            [self.booster.attr("negative"), self.booster.attr("positive")], object
+        self.label, *labels = (
+            _unescape(self.booster.attr(name) or "") for name in ("label", "negative", "positive")
         )
+        self.labels = np.array(labels, object)
+        self.probability = probability_name([self.label])
 
     def predict(  # type: ignore[override]  # MLflow allows it without the context
         self, model_input: pd.DataFrame, params: dict | None = None
@@ -134,7 +162,8 @@ class TableModel(PythonModel):
             params: ``threshold``: rows of at least this probability get the positive label.
 
         Returns:
-            The label, in the label's column, and ``probability``, with the rows' index.
+            The label, in the label's column, and the probability, in the column that
+            ``probability_name`` names, with the rows' index.
 
         Raises:
             MlflowException: as of ``Encoder``, or the threshold is no number from 0 to 1.
@@ -145,7 +174,7 @@ class TableModel(PythonModel):
         booster = self.single_threaded if len(model_input) <= SMALL_BATCH else self.booster
         probability = booster.inplace_predict(self.encode(model_input)).astype(np.float64)
         label = self.labels[(probability >= threshold).astype(np.intp)]
-        predictions = {self.label: label, "probability": probability}
+        predictions = {self.label: label, self.probability: probability}
         return pd.DataFrame(predictions, index=model_input.index, copy=False)
 
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import xgboost
 
-from tabular.data import sources
-from tabular.data.dataset import Split
+from tabular.data import reading
+from tabular.data.dataset import Location, Split
+from tabular.data.resolution import Draft
+from tabular.data.table import Table
 from tabular.model import boosting
 from tabular.options import TrainOptions
 
@@ -21,8 +22,8 @@ class Trainer(Protocol):
     another method of the same trainer returned.
     """
 
-    def read_train(self, path: Path) -> Any:
-        """Read the training split from a file, or from the files of a folder."""
+    def read(self, location: Location, plan: Table | Draft) -> tuple[Any, Split, Table]:
+        """Read both splits, and tell their table, as ``reading.read_dataset`` does."""
 
     def validation_splits(self, split: Any, seed: int) -> list:
         """Indices of the rows to train on and of the rows to validate on, as a list of one."""
@@ -57,7 +58,7 @@ class Trainer(Protocol):
 class LocalTrainer:
     """Training in this process."""
 
-    read_train = staticmethod(sources.read_split)
+    read = staticmethod(reading.read_dataset)
     split_matrices = staticmethod(boosting.split_matrices)
     full_matrix = staticmethod(boosting.full_matrix)
     fit = staticmethod(boosting.fit)

@@ -13,6 +13,7 @@ import xgboost
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from tabular import cancel
+from tabular.data.census import CENSUS
 from tabular.errors import UserError
 from tabular.model.hyperparameters import config_name
 from tabular.sweep.space import Config
@@ -30,6 +31,9 @@ VALIDATION = "validation_"
 
 def config_digest(spec: SweepSpec, config: Config, **more: str | int) -> str:
     """SHA-256 of everything that decides the result of a configuration, hexadecimal."""
+    table = spec.dataset.table.digest
+    if table != CENSUS.digest:  # whose results are known by digests without it
+        more |= {"table": table}
     decisive = more | {
         "hyperparameters": config,
         "rows": spec.dataset.train.digest,

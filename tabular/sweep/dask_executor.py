@@ -135,7 +135,8 @@ class DaskExecutor:
         self._finished: SimpleQueue = SimpleQueue()
         self._in_flight: dict[Future, SharedFit] = {}
         dataset = spec.dataset
-        test = replace(dataset.test, X=dataset.test.X[:0], y=dataset.test.y[:0])  # is not needed
+        none = {name: getattr(dataset.test, name)[:0] for name in ("X", "y", "groups")}
+        test = replace(dataset.test, **none)  # is not needed
         context = WorkerContext(
             replace(spec, dataset=replace(dataset, test=test)),
             Requirements.of_this_process(spec.device),

@@ -10,7 +10,7 @@ import numpy as np
 from mlflow.entities import Run
 from tqdm import tqdm
 
-from tabular import training
+from tabular import reporting, training
 from tabular.errors import WorkFailed
 from tabular.evaluation import plots
 from tabular.model import boosting
@@ -43,7 +43,7 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
     indices = boosting.validation_splits(dataset.train.y, options.seed, options.folds)
     child_runs.require_resumable(options.resume)
     search = make_search(options)
-    training.announce(dataset)
+    reporting.announce(dataset)
     click.echo(search)
     spec = SweepSpec(dataset, options.device, options.seed, options.folds, search.tree_choices)
     name = f"sweep of {search.n_configs:,} {search.noun}{'s' * (search.n_configs > 1)}"
@@ -63,7 +63,7 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
         note = leaderboard(run, spec, results, baseline, options.metric)
         register = "none" if too_many else options.register
         test_metrics = training.evaluate_and_log(run, fitted, dataset, register, note)
-        training.report(run, dataset, test_metrics)
+        reporting.report(run, dataset, test_metrics)
         if too_many:
             raise WorkFailed(f"{reason} (max_failures={options.max_failures})")
 
@@ -212,7 +212,7 @@ def refit_best(
     runs.log_tags(run, {child_runs.BEST: best.run_id})
     fitted = training.fit(
         best.config,
-        spec.dataset.train,
+        spec.dataset,
         seed=spec.seed,
         device=spec.device,
         validation_indices=indices,

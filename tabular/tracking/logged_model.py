@@ -15,18 +15,28 @@ from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
-from tabular.data import census
+from tabular.data.table import NUMERIC, RECORD, Table
 from tabular.model import served
 
 MODEL_NAME = "model"  # the logged model's name: runs:/<run id>/model
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "xgboost")  # what tabular/model/served.py imports
 
-INPUT_SCHEMA = Schema(
-    [ColSpec("double" if name in census.NUMERIC else "string", name) for name in census.FEATURES]
-)
-OUTPUT_SCHEMA = Schema([ColSpec("string", census.LABEL), ColSpec("double", "probability")])
 PARAM_SCHEMA = ParamSchema([ParamSpec("threshold", "double", 0.5)])
-SIGNATURE = ModelSignature(INPUT_SCHEMA, OUTPUT_SCHEMA, PARAM_SCHEMA)
+
+
+def signature(table: Table) -> ModelSignature:
+    """The signature of a model of the table."""
+    probability = served.probability_name([table.label])
+    output = Schema([ColSpec("string", table.label), ColSpec("double", probability)])
+    return ModelSignature(Schema([*input_columns(table)]), output, PARAM_SCHEMA)
+
+
+def input_columns(table: Table) -> list[ColSpec]:
+    """The columns that a model of the table takes."""
+    return [
+        ColSpec("double" if kind == NUMERIC else "string", name)
+        for name, kind in table.columns.items()
+    ]
 
 
 def to_client_frame(X: pd.DataFrame) -> pd.DataFrame:
@@ -34,28 +44,31 @@ def to_client_frame(X: pd.DataFrame) -> pd.DataFrame:
 
     Numeric columns are float64, categorical ones text; a missing value is None.
     """
-    dtypes = {name: float if name in census.NUMERIC else object for name in census.FEATURES}
+    dtypes = {name: object if X[name].dtype == "category" else float for name in X}
     frame = X.astype(dtypes)
     return frame.where(frame.notna(), None)
 
 
 def log_model(
-    booster: xgboost.Booster, examples: pd.DataFrame, params: dict[str, str]
+    booster: xgboost.Booster, examples: pd.DataFrame, params: dict[str, str], table: Table
 ) -> ModelInfo:
     """Log the servable model: code, native booster file, signature, example, requirements.
 
     Args:
         examples: a few rows as ``to_client_frame`` returns them, shown on the model's page.
         params: hyper-parameters, shown on the model's page.
+        table: recorded in the model.
     """
     with tempfile.TemporaryDirectory() as folder, no_bytecode():
         path = str(Path(folder) / "booster.ubj")
         booster.save_model(path)
+        record = Path(folder) / RECORD
+        record.write_text(table.to_json(), encoding="utf-8")
         return mlflow.pyfunc.log_model(
             name=MODEL_NAME,
             python_model=served.__file__,
-            artifacts={"booster": path},
-            signature=SIGNATURE,
+            artifacts={"booster": path, "table": str(record)},
+            signature=signature(table),
             input_example=(examples, {"threshold": 0.5}),
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             params=params,

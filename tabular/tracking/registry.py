@@ -1,7 +1,7 @@
 """Registered models in the MLflow store: their versions, and the aliases of those in use."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -14,7 +14,9 @@ from mlflow.models import ModelSignature
 from mlflow.pyfunc import PyFuncModel
 
 from tabular import cancel
+from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset, Split
+from tabular.data.table import Table
 from tabular.errors import UserError, WorkFailed
 from tabular.tracking import logged_model, store
 
@@ -101,18 +103,36 @@ def predict(model: LoggedModel, split: Split) -> np.ndarray:
         float32 array, (n_samples,): the bits that the booster returns.
     """
     predictions: pd.DataFrame = _load(model).predict(logged_model.to_client_frame(split.X))
-    return predictions["probability"].to_numpy(np.float32)
+    return predictions.iloc[:, -1].to_numpy(np.float32)
 
 
-def predictor(model: LoggedModel) -> Callable[[pd.DataFrame], np.ndarray]:
-    """A function from features, (n_samples, n_features), to float32 probabilities, (n_samples,).
+class Predictor:
+    """The model's own code, for rows that have been read from a file.
 
-    It runs the model's own code. Several threads may call it at a time; each call uses one.
+    Attributes:
+        table: that the model was trained on.
+        categories: of each categorical feature, by name.
     """
-    served = _load(model).unwrap_python_model()
-    booster = served.booster.copy()
-    booster.set_param({"nthread": 1})
-    return lambda X: booster.inplace_predict(served.encode(X))
+
+    def __init__(self, model: LoggedModel) -> None:
+        served = _load(model).unwrap_python_model()
+        self.encode = served.encode
+        known = zip(served.encode.names, served.encode.lookups, strict=True)
+        self.categories = {name: [*lookup] for name, lookup in known if lookup is not None}
+        self.booster = served.booster.copy()
+        self.booster.set_param({"nthread": 1})
+        record = getattr(served, "table", None)  # None: the model is older than the record
+        self.table = Table.from_json(Path(record).read_text("utf-8")) if record else CENSUS
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        """Probabilities of the positive label for features, (n_samples, n_features).
+
+        Several threads may call it at a time; each call uses one.
+
+        Returns:
+            float32 array, (n_samples,).
+        """
+        return self.booster.inplace_predict(self.encode(X))
 
 
 def _load(model: LoggedModel) -> PyFuncModel:

@@ -18,15 +18,18 @@ import pandas as pd
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, Schema
+from mlflow.utils.validation import MAX_DATASET_SCHEMA_SIZE
 
 from tabular import cancel
 from tabular.data import census
 from tabular.data.dataset import Dataset, Split
+from tabular.data.table import RECORD, Table
 from tabular.errors import WorkFailed, one_line
 from tabular.tracking import process, store
-from tabular.tracking.logged_model import INPUT_SCHEMA, MODEL_NAME, REQUIREMENTS
+from tabular.tracking.logged_model import MODEL_NAME, REQUIREMENTS, input_columns
 
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
+TABLE = "data.table"  # the tag with the digest of the table; the artifact RECORD has all of it
 PROCESS = "process"  # the tag with ``process.identity()``, by which orphaned runs are found
 GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,4}")  # as in bold-owl-123
 
@@ -145,6 +148,7 @@ def provenance_tags(dataset: Dataset, device: str) -> dict[str, str]:
         "data.origin": dataset.origin,
         "data.digest": dataset.digest,
         "data.source": dataset.source,
+        TABLE: dataset.table.digest,
         "device": device,
         "machine": platform.machine(),
         "version.python": platform.python_version(),
@@ -161,6 +165,7 @@ def log_setup(
 ) -> None:
     """Log what decides the result, before the work starts: options, provenance, ``tags``, data."""
     log_params(run, cli_args)
+    mlflow.MlflowClient().log_text(run.info.run_id, dataset.table.to_json(), RECORD)
     log_tags(run, provenance_tags(dataset, device) | (tags or {}))
     log_inputs(run.info.run_id, dataset, training=dataset.train, test=dataset.test)
 
@@ -191,18 +196,44 @@ def _dataset_entity(dataset: Dataset, split: Split) -> mlflow.entities.Dataset:
     """
     source_type, source = {
         "uci": ("http", {"url": "".join(census.ADDRESSES[:1]) + split.name}),
-        "directory": ("local", {"uri": str(Path(dataset.source) / split.name)}),
+        "directory": ("local", {"uri": _file_of(dataset, split)}),
         "synthetic": ("code", {"tags": {"data": dataset.source}}),
     }[dataset.origin]
-    schema, n_rows = Schema([*INPUT_SCHEMA, ColSpec("string", census.LABEL)]), split.n_rows
+    table, n_rows = dataset.table, split.n_rows
+    schema = Schema([*input_columns(table), ColSpec("string", table.label)])
+    described = json.dumps({"mlflow_colspec": schema.to_dict()})
     return mlflow.entities.Dataset(
-        name=census.NAME + ("-synthetic" if dataset.origin == "synthetic" else ""),
+        name=table.name + ("-synthetic" if dataset.origin == "synthetic" else ""),
         digest=split.digest[:8],
         source_type=source_type,
         source=json.dumps(source),
-        schema=json.dumps({"mlflow_colspec": schema.to_dict()}),
-        profile=json.dumps({"num_rows": n_rows, "num_elements": n_rows * len(census.FEATURES)}),
+        schema=described if len(described) <= MAX_DATASET_SCHEMA_SIZE else None,
+        profile=json.dumps({"num_rows": n_rows, "num_elements": n_rows * len(table.features)}),
     )
+
+
+def _file_of(dataset: Dataset, split: Split) -> str:
+    """The file or the folder of a split."""
+    source = Path(dataset.source)
+    return str(source if source.is_file() else source / split.name)
+
+
+def recorded_table(run: Run) -> Table:
+    """The table that a run, or the sweep that it is a child of, has recorded.
+
+    Runs that are older than this record are of the built-in table.
+
+    Raises:
+        WorkFailed: there is no record.
+    """
+    digest, client = run.data.tags.get(TABLE, census.CENSUS.digest), mlflow.MlflowClient()
+    for run_id in (run.info.run_id, run.data.tags.get("mlflow.parentRunId")):
+        found = client.list_artifacts(run_id) if run_id and store.find_run(run_id) else []
+        if RECORD in [artifact.path for artifact in found]:
+            return Table.from_json(mlflow.artifacts.load_text(f"runs:/{run_id}/{RECORD}"))
+    if digest == census.CENSUS.digest:
+        return census.CENSUS
+    raise WorkFailed(f"run {run.info.run_id} and its parent have no {RECORD} any more")
 
 
 def log_results(

@@ -1,12 +1,16 @@
 """A table in files, read and trained on by the workers of a Dask cluster."""
 
+import re
+
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 
-from tabular.data import census, sources
+from tabular.data import census, reading, sources
+from tabular.data.census import CENSUS
 from tests.helpers import PROJECT
+from tests.tables import churn
 
 TRAIN = ["python", PROJECT / "train.py", "--executor"]
 
@@ -16,12 +20,12 @@ def tables(tmp_path_factory, synthetic_folder):
     """The synthetic rows as one file, and in parts of each kind; by name."""
     folder = tmp_path_factory.mktemp("tables")
     rows = {}
-    for name, own in census.OWN_NAMES.items():
-        split = sources.read_split(synthetic_folder / name)
-        kinds = {name: float if name in census.NUMERIC else object for name in census.FEATURES}
+    for name, own in sources.SPLIT_NAMES.items():
+        split = reading.read_split(synthetic_folder / name, CENSUS)
+        kinds = {name: float if name in CENSUS.numeric else object for name in CENSUS.features}
         frame = split.X.astype(kinds)
         rows[own] = frame.where(frame.notna(), None).assign(
-            income=np.where(split.y, census.POSITIVE, census.NEGATIVE)
+            income=np.where(split.y, CENSUS.positive, CENSUS.negative)
         )
     for kind in ("csv", "parquet"):
         (folder / kind / "train").mkdir(parents=True)
@@ -43,7 +47,7 @@ def write(frame: pd.DataFrame, path):
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_parts_of_any_kind_are_the_same_table(tables, kind):
     whole, parts = sources.load(str(tables["one"])), sources.load(str(tables[kind]))
-    for name in census.OWN_NAMES.values():
+    for name in sources.SPLIT_NAMES.values():
         one, many = getattr(whole, name), getattr(parts, name)
         assert many.X.equals(one.X)
         assert many.y.tolist() == one.y.tolist()
@@ -88,6 +92,17 @@ def test_workers_train_the_same_kind_of_model(tables, run_command):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_one_file_of_any_table_is_trained_on_as_here(tmp_path, run_command):
+    churn(600).to_csv(tmp_path / "churn.csv", index=False)
+    options = ["--data", tmp_path / "churn.csv", "--label", "Churn", "--n_estimators", "5"]
+    done = [run_command(*TRAIN, executor, *options) for executor in ("local", "dask")]
+    printed = [re.findall("^(?:data|label|table|      ) .*", run.stdout, re.M) for run in done]
+    assert printed[0] == printed[1] != []
+    here, there = (run.data.metrics for run in runs())
+    assert there["log_loss"] == pytest.approx(here["log_loss"], abs=0.02)
+
+
 def test_early_stopping_finds_its_number_of_trees_on_rows_of_every_part(tables, run_command):
     options = ["--learning_rate", "0.3", "--n_estimators", "300", "--early_stopping_rounds", "5"]
     done = run_command(*TRAIN, "dask", "--data", tables["csv"], *options)
@@ -121,9 +136,38 @@ def test_a_split_lies_in_one_place(tables, tmp_path, synthetic_folder):
     (tmp_path / "train").mkdir()
     (tmp_path / census.TEST).symlink_to(synthetic_folder / census.TEST)
     with pytest.raises(
-        sources.UserError, match=f"{tmp_path}/train: expected files that end in .data"
+        sources.UserError, match=f"{tmp_path}/train: expected files that end in .csv"
     ):
         sources.load(str(tmp_path))
     (tmp_path / census.TRAIN).symlink_to(synthetic_folder / census.TRAIN)
     with pytest.raises(sources.UserError, match="expected one of adult.data and train, found both"):
         sources.load(str(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["one_file", "folder"])
+def test_a_table_that_is_inferred_is_the_same_on_a_cluster(form, tmp_path, run_command):
+    """The kinds, labels, bands and columns that are left out come from all files together."""
+    frame = churn(4000)
+    data = tmp_path / "churn.csv"
+    if form == "one_file":
+        frame.to_csv(data, index=False)
+    else:
+        data = tmp_path / "churn"
+        (data / "train").mkdir(parents=True)
+        frame[:1000].to_parquet(data / "train" / "a.parquet")
+        frame[1000:3000].to_parquet(data / "train" / "b.parquet")
+        frame[3000:].to_parquet(data / "test.parquet")
+    table = ["--data", data, "--label", "Churn", "--groups", "contract,tenure", "--max_depth", "2"]
+    for executor in ("local", "dask"):
+        done = run_command(*TRAIN, executor, *table)
+        assert done.returncode == 0, done.stderr
+    dask, local = runs()
+    assert dask.data.tags["data.digest"] == local.data.tags["data.digest"]
+    recorded = [
+        mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/table.json") for run in (dask, local)
+    ]
+    if form == "one_file":
+        assert recorded[0] == recorded[1]
+    for name in ("accuracy", "roc_auc", "log_loss"):
+        assert dask.data.metrics[name] == pytest.approx(local.data.metrics[name], abs=0.03), name

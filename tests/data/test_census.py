@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tabular.data import census
+from tabular.data.census import CENSUS
 from tests.helpers import PROJECT
 
 
@@ -16,9 +16,9 @@ def test_columns_are_those_of_uci_in_the_order_of_the_files():
         "age workclass fnlwgt education education-num marital-status occupation relationship race "
         "sex capital-gain capital-loss hours-per-week native-country"
     )
-    assert " ".join(census.FEATURES) == text
-    assert sorted(census.NUMERIC) == sorted(numeric)
-    assert set(census.NUMERIC) | set(census.CATEGORICAL) == set(census.FEATURES)
+    assert " ".join(CENSUS.features) == text
+    assert sorted(CENSUS.numeric) == sorted(numeric)
+    assert set(CENSUS.numeric) | set(CENSUS.categorical) == set(CENSUS.features)
 
 
 SOURCES = [
@@ -31,7 +31,7 @@ SOURCES = [
 )
 def test_no_other_module_names_a_column(path):
     """To use another table, one module is changed."""
-    names = {*census.FEATURES, census.NEGATIVE, census.POSITIVE}
+    names = {*CENSUS.features, CENSUS.negative, CENSUS.positive}
     texts = {
         node.value
         for node in ast.walk(ast.parse(path.read_text()))

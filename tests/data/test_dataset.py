@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset, Split
 
 
 @pytest.fixture
 def made():
-    split = Split(pd.DataFrame({"x": [1.0, 2.0]}), np.array([0, 1], np.int8), "a", "00", False)
-    return Dataset(split, replace(split, name="b", digest="11"), "directory", "/folder")
+    X = pd.DataFrame({"x": [1.0, 2.0]})
+    split = Split(X, np.array([0, 1], np.int8), X[[]], "a", "00", False)
+    return Dataset(CENSUS, split, replace(split, name="b", digest="11"), "directory", "/folder")
 
 
 def test_names_show_that_rows_are_synthetic(made):

@@ -259,6 +259,12 @@ def test_the_statistics_of_features():
     assert str(found) == str(expected)  # as text, because NaN is not equal to itself
 
 
+@pytest.mark.parametrize(("n_left_out", "counts_up"), [(0, False), (1, False), (2, True)])
+def test_a_row_counter_may_have_as_many_gaps_as_rows_were_left_out(n_left_out, counts_up):
+    X = pd.DataFrame({"row": np.array([1, 3, 4, 6], np.float32)})
+    assert inference.column_statistics(X, n_left_out)["row"].counts_up is counts_up
+
+
 def test_an_id_has_whole_numbers():
     found = inference.column_statistics(pd.DataFrame({"id": [0.5, 1.0]}))
     assert found["id"].n_distinct is None
@@ -362,3 +368,18 @@ def test_bands_increase_and_divide_the_values(numbers):
     assert sorted({*bands}) == [*bands]
     assert bool(bands) == (len({*numbers}) > 8)
     assert all(min(numbers) < bound <= max(numbers) for bound in bands)
+
+
+def test_differences_that_exceed_the_largest_number_give_no_warning():
+    X = pd.DataFrame({"a": np.array([3.4e38, -3.4e38, 1], np.float32)})
+    assert not inference.column_statistics(X)["a"].counts_up
+
+
+def test_numbers_that_may_be_codes_are_those_that_all_have_many_digits():
+    X = pd.DataFrame({
+        "account": [1_234_567_890, 9_876_543_210, 5_000_000_000], "day": [20200101, 20201231, None],
+        "income": [0, 12_000, 90_000_000], "short": [1_000_000, 2_000_000, 3_000_000],
+        "mass": [1e30, 2e30, 3e30], "nothing": [None] * 3,
+    }).astype(np.float32)  # fmt: skip
+    X["word"] = pd.Categorical(["a", "b", "c"])
+    assert inference.likely_codes(X) == ["account", "day"]

@@ -92,7 +92,7 @@ def test_other_than_two_labels_are_refused_with_their_counts(counts, found):
 
 def choose(columns, label=None):
     sample = pa.table(columns)
-    return labels.choose_label(sample.column_names, sample, TableRequest(label=label))
+    return labels.choose_label(sample, TableRequest(label=label), "rows.csv")
 
 
 def test_the_label_that_the_user_names_is_taken():
@@ -101,7 +101,7 @@ def test_the_label_that_the_user_names_is_taken():
 
 def test_a_label_that_is_no_column_is_refused_with_a_suggestion():
     assert refusal(choose, {"a": ["x"], "Churn": ["y"]}, label="churn") == (
-        "label: there is no column 'churn'; did you mean 'Churn'? Expected one of: a, Churn"
+        "label: rows.csv has no column 'churn'; did you mean 'Churn'? Expected one of: a, Churn"
     )
 
 
@@ -115,8 +115,8 @@ def test_without_a_label_columns_are_guessed_by_name_and_by_two_values():
         "Target": ["a", "b", "c"],
     }
     assert refusal(choose, columns) == (
-        "label: auto is only for a table that names its label; name the column to predict, such as "
-        "label=Target; likely ones: Target, flag, sex, kind; "
+        "label: rows.csv: auto is only for a table that names its label; name the column to "
+        "predict, such as label=Target; likely ones: Target, flag, sex, kind; "
         "all columns: flag, sex, many, lists, kind, Target"
     )
 

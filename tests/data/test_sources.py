@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tabular import cancel
-from tabular.data import census, sources, synthetic
+from tabular.data import census, reading, sources, synthetic
+from tabular.data.census import CENSUS
 from tabular.errors import UserError
 from tests.helpers import REAL
 
@@ -33,7 +34,8 @@ def test_a_named_source_is_used_or_is_an_error(monkeypatch, tmp_path, synthetic_
     """Only auto without CENSUS_DATA_DIR tries other sources."""
     for value in ("nowhere", str(tmp_path / "nowhere")):
         with pytest.raises(
-            UserError, match="expected a folder of adult.data and adult.test, found no adult.data"
+            UserError,
+            match=r"expected a folder of adult.data and adult.test, or of train",
         ):
             sources.load(value)
     monkeypatch.setenv("CENSUS_DATA_DIR", str(synthetic_folder))
@@ -158,17 +160,21 @@ def test_generated_files_are_deleted(mirror, data):
 
 def test_the_training_split_can_be_read_by_another_reader(synthetic_folder):
     """A cluster reads it so."""
-    expected, paths = sources.read_split(synthetic_folder / census.TRAIN), []
-    dataset = sources.load(str(synthetic_folder), lambda path: paths.append(path) or expected)
-    assert dataset.train is expected
-    assert paths == [synthetic_folder / census.TRAIN]
+    expected, read = reading.read_split(synthetic_folder / census.TRAIN, CENSUS), []
+
+    def other_reader(location, table):
+        read.extend([location.train, table])
+        return expected, reading.read_split(location.test, table), table
+
+    assert sources.load(str(synthetic_folder), read=other_reader).train is expected
+    assert read == [synthetic_folder / census.TRAIN, CENSUS]
 
 
 @pytest.mark.parametrize("data", ["synthetic:500", "folder"])
 def test_a_dataset_is_loaded_again_by_the_tags_of_its_run(synthetic_folder, data):
     dataset = sources.load(str(synthetic_folder) if data == "folder" else data)
     tags = {"data.origin": dataset.origin, "data.source": dataset.source}
-    assert sources.reload(tags).digest == dataset.digest
+    assert sources.reload(tags, dataset.table).digest == dataset.digest
 
 
 def test_auto_falls_back_to_synthetic_rows_with_a_warning(mirror):

@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from benchmarks import synthetic as fidelity
 from tabular import cancel
-from tabular.data import census, sources, synthetic
+from tabular.data import census, reading, sources, synthetic
+from tabular.data.census import CENSUS
 from tests.helpers import REAL
 
 # The first digits of the SHA-256 digests of adult.data and adult.test
@@ -36,7 +37,7 @@ def test_the_first_rows_do_not_depend_on_the_number_of_rows(tmp_path, monkeypatc
         a, b = ((folder / name).read_text().splitlines() for folder in (few, many))
         assert a == b[:n_lines]
     assert len(b) == (synthetic.CHUNK + 1000) // 2 + 1
-    assert len(sources.read_split(many / census.TRAIN).y) == synthetic.CHUNK + 1000
+    assert len(reading.read_split(many / census.TRAIN, CENSUS).y) == synthetic.CHUNK + 1000
 
 
 def test_rows_depend_on_the_seed(tmp_path):
@@ -86,7 +87,7 @@ def both():
 def test_the_distribution_of_each_column_is_close_to_the_real_one(both):
     """The total variation distance is at most 0.02."""
     real, made = both
-    for name in census.FEATURES:
+    for name in CENSUS.features:
         assert fidelity.total_variation(real.train.X[name], made.train.X[name]) <= 0.02, name
     assert abs(real.train.y.mean() - made.train.y.mean()) <= 0.02
 

@@ -132,7 +132,7 @@ def test_a_gzip_file_that_is_broken_in_the_middle_is_an_error(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
-    ("a.csv", gzip.compress(b"a,b\n"), r"a.csv looks like a gzip file; rename it so .* \.csv\.gz"),
+    ("a.csv", b"\x1f\x8b\x08\0", r"a.csv looks like a gzip file; rename it so .* \.csv\.gz"),
     ("a.csv", b"PAR1\x15\x04\x15", r"a.csv looks like a Parquet file; .* ends in \.parquet"),
     ("a.tsv", b"PK\x03\x04\x14", r"a.tsv looks like a zip archive or an Excel workbook; unpack"),
     ("a.csv", LFS_POINTER, "a pointer of Git LFS; run `git lfs"),

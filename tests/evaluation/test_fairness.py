@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tabular.data.census import CENSUS
+from tabular.data.table import NUMERIC, Table
 from tabular.evaluation import fairness
 
 # sex, race, age, label, predicted label
@@ -24,12 +26,15 @@ def frames():
     table = pd.DataFrame(ROWS, columns=["sex", "race", "age", "y", "predicted"])
     X = table.astype({"sex": "category", "race": "category", "age": np.float32})
     return fairness.metric_frames(
-        X, table["y"].to_numpy(np.int8), table["predicted"].to_numpy() == 1
+        X[["sex", "race", "age"]],
+        CENSUS,
+        table["y"].to_numpy(np.int8),
+        table["predicted"].to_numpy() == 1,
     )
 
 
 def test_rates_are_those_worked_out_by_hand(frames):
-    table = fairness.group_table(frames).set_index(["feature", "group"])
+    table = fairness.group_table(frames, CENSUS).set_index(["feature", "group"])
     rates = ["rows", "positives", *fairness.RATES]
     expected = {
         ("sex", "Female"): [4, 2, 2 / 4, 2 / 4, 1 / 2, 1 / 2],
@@ -50,7 +55,7 @@ def test_rates_are_those_worked_out_by_hand(frames):
 
 def test_an_interval_is_that_of_the_rows_that_the_rate_counts(frames):
     """Wilson's interval of 1 in 2 is 0.0945 to 0.9055; that of 2 in 4 is narrower."""
-    female = fairness.group_table(frames).set_index("group").loc["Female"]
+    female = fairness.group_table(frames, CENSUS).set_index("group").loc["Female"]
     ends = female[["true_positive_rate_low", "true_positive_rate_high"]].tolist()
     assert ends == pytest.approx([0.0945, 0.9055], abs=1e-4)
     assert female["accuracy_high"] - female["accuracy_low"] < ends[1] - ends[0]
@@ -68,3 +73,21 @@ def test_disparities_are_the_largest_rate_minus_the_smallest(frames):
         for kind in ("demographic_parity", "equalized_odds")
         for feature in ("sex", "race", "age", "sex_race")
     }
+
+
+def test_groups_are_in_the_order_of_their_bands_and_numbers():
+    groups = pd.DataFrame({"years": [30.0, 9.0, 2.0, np.nan], "rooms": [10.0, 9.0, 2.0, 2.0]})
+    table = Table(
+        name="flats",
+        columns={"years": NUMERIC, "rooms": NUMERIC},
+        label="sold",
+        negative="no",
+        positive="yes",
+        groups=("years", "rooms"),
+        bands={"years": (9.0, 29.0)},
+    )
+    y = np.array([0, 1, 0, 1])
+    rows = fairness.group_table(fairness.metric_frames(groups, table, y, y), table)
+    by_feature = rows.groupby("feature")["group"].agg(list)
+    assert by_feature["years"] == ["below 9", "9 to below 29", "29 and over", "missing"]
+    assert by_feature["rooms"] == ["2", "9", "10"]

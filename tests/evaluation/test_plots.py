@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tabular import cancel
+from tabular.data.census import CENSUS
 from tabular.evaluation import fairness, metrics, plots, shap
 from tests.helpers import PROJECT
 
@@ -28,14 +29,16 @@ def figures():
     )
     tables = {
         "importance.csv": pd.DataFrame({"feature": ["capital-gain", "age"], "gain": [3.0, 0.0]}),
-        "groups.csv": fairness.group_table(fairness.metric_frames(X, y, probability >= 0.5)),
+        "groups.csv": fairness.group_table(
+            fairness.metric_frames(X[["sex", "race", "age"]], CENSUS, y, probability >= 0.5), CENSUS
+        ),
         "calibration.csv": metrics.reliability_table(y, probability),
     }
     curves = {"validation_log_loss": [0.6, 0.5], "train_log_loss": [0.6, 0.4, 0.3]}
-    drawn = plots.figures(y, probability, tables, curves, "adult.test")
+    drawn = plots.figures(y, probability, tables, curves, CENSUS, "adult.test")
     values = rng.normal(size=(500, 4))
     table = shap.shap_table([*X], values)
-    return drawn | {"plots/shap.png": plots.shap(X, values, table, "adult.test")}
+    return drawn | {"plots/shap.png": plots.shap(X, values, table, ">50K", "adult.test")}
 
 
 def test_importance_is_at_the_root_and_the_other_plots_in_a_folder(figures):
@@ -64,6 +67,8 @@ def test_plots_name_the_dataset_and_what_they_show(figures):
     names = [text.get_text() for text in figures["plots/groups.png"].axes[0].get_yticklabels()]
     assert names[0].startswith("Female (")
     assert len(names) == 2 + 2 + 6 + 4
+    headings = [text.get_text() for text in figures["plots/groups.png"].axes[0].texts]
+    assert headings == ["sex", "race", "age", "sex_race"]
     legend = figures["plots/log_loss.png"].axes[0].get_legend()
     assert [t.get_text() for t in legend.get_texts()] == ["validation_log_loss", "train_log_loss"]
 
@@ -79,7 +84,8 @@ def test_a_group_may_have_any_name(name):
     """A category may hold what matplotlib takes for a formula."""
     X = pd.DataFrame({"sex": [name, "b"] * 20, "race": ["a"] * 40, "age": np.full(40, 30.0)})
     y = np.arange(40) % 2
-    figure = plots.groups(fairness.group_table(fairness.metric_frames(X, y, y)), "adult.test")
+    frames = fairness.metric_frames(X, CENSUS, y, y)
+    figure = plots.groups(fairness.group_table(frames, CENSUS), "adult.test")
     shown = figure.axes[0].get_yticklabels()[1].get_text()
     assert shown.isprintable() and len(shown) < 80
     assert plots.png(figure)[1:4] == b"PNG"

@@ -50,8 +50,9 @@ def run(job: Job) -> None:
     os.dup2(log, 2)
     from tabular import cli
     from tabular.data import census
+    from tabular.data.census import CENSUS
 
-    census.DIGESTS, census.ADDRESSES, census.FLOORS = job.digests, job.addresses, FLOORS
+    census.DIGESTS, census.ADDRESSES, CENSUS.floors = job.digests, job.addresses, FLOORS
     if "auto" in job.arguments:
         from tabular.data import synthetic
 

@@ -14,7 +14,8 @@ import mlflow
 import numpy as np
 from mlflow.entities import Run
 
-from tabular.data import census, sources
+from tabular.data import census, reading
+from tabular.data.census import CENSUS
 from tabular.tracking import logged_model, registry
 from tabular.tracking.orphans import PARENT
 from tabular.tracking.store import search_runs
@@ -252,6 +253,6 @@ def create_sandbox(
 
 def predict(reference: Reference, uri: str) -> np.ndarray:
     """Probabilities of the test rows, (n_samples,), by a model loaded as it would be served."""
-    split = sources.read_split(reference.folder / "data" / census.TEST)
+    split = reading.read_split(reference.folder / "data" / census.TEST, CENSUS)
     frame = logged_model.to_client_frame(split.X)
     return mlflow.pyfunc.load_model(uri).predict(frame)["probability"].to_numpy()

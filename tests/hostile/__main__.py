@@ -1,4 +1,4 @@
-"""Try many malformed files, parameters and requests, and count the outcomes.
+"""Try many malformed files, parameters, requests and any tables, and count the outcomes.
 
     python -m tests.hostile --number 10000 --seed 0
 
@@ -42,12 +42,13 @@ def main(number: int, seed: int) -> None:
 def _try_all(number: int, seed: int, folder: Path) -> int:
     import mlflow
 
-    from tests.hostile import bodies, files, parameters
+    from tests.hostile import bodies, files, parameters, table_oracle
 
     os.chdir(folder)
     mlflow.MlflowClient().search_experiments()  # creates the store
     counts, wrong, of_mlflow = Counter(), [], {}
-    shares = {"file": (files, 0.5), "parameters": (parameters, 0.3), "request": (bodies, 0.2)}
+    shares = {"file": (files, 0.4), "parameters": (parameters, 0.2), "request": (bodies, 0.2)}
+    shares["table"] = (table_oracle, 0.2)
     for family, (module, share) in shares.items():
         subfolder = folder / family
         subfolder.mkdir()

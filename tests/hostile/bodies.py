@@ -11,7 +11,8 @@ from pathlib import Path
 import mlflow
 import requests
 
-from tabular.data import census, sources, synthetic
+from tabular.data import sources, synthetic
+from tabular.data.census import CENSUS
 from tabular.model import boosting, served
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.tracking import logged_model
@@ -66,17 +67,17 @@ class Body:
 
 def values(rng: random.Random, body: Body) -> None:
     for row in rng.sample(body.rows, rng.randint(min(1, len(body.rows)), len(body.rows))):
-        row[rng.choice(census.FEATURES)] = rng.choice(VALUES)
+        row[rng.choice(CENSUS.features)] = rng.choice(VALUES)
 
 
 def all_values(rng: random.Random, body: Body) -> None:
-    name, value = rng.choice(census.FEATURES), rng.choice(VALUES)
+    name, value = rng.choice(CENSUS.features), rng.choice(VALUES)
     for row in body.rows:
         row[name] = value
 
 
 def columns(rng: random.Random, body: Body) -> None:
-    name, what = rng.choice(census.FEATURES), rng.randrange(4)
+    name, what = rng.choice(CENSUS.features), rng.randrange(4)
     for row in body.rows:
         if what == 0:
             row.pop(name, None)
@@ -266,8 +267,8 @@ def _trace(log: Path, start: int) -> str:
 def _require_correct(predictions: list[dict], content: bytes, headers: dict[str, str]) -> None:
     """Check that each row has a prediction: one of the two labels, and a probability."""
     for prediction in predictions:
-        assert [*prediction] == [census.LABEL, "probability"], "keys"
-        assert prediction[census.LABEL] in (census.NEGATIVE, census.POSITIVE), "label"
+        assert [*prediction] == [CENSUS.label, "probability"], "keys"
+        assert prediction[CENSUS.label] in (CENSUS.negative, CENSUS.positive), "label"
         assert 0 <= prediction["probability"] <= 1, "probability"
     if headers.get("Content-Type") == JSON:
         sent = json.loads(content)
@@ -287,12 +288,13 @@ def try_many(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, s
     booster, _ = boosting.fit(
         DEFAULTS | {"n_estimators": 10}, boosting.bin_rows(dataset.train.X, dataset.train.y)
     )
+    boosting.set_labels(booster, CENSUS)
     booster.save_model(folder / "booster.ubj")
     mlflow.pyfunc.save_model(
         folder / "model",
         python_model=served.__file__,
         artifacts={"booster": str(folder / "booster.ubj")},
-        signature=logged_model.SIGNATURE,
+        signature=logged_model.signature(CENSUS),
         pip_requirements=[],
         input_example=[PERSON],
     )

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tabular.data import census, synthetic
+from tabular.data import census, sources, synthetic
+from tabular.data.census import CENSUS
 from tests.hostile import oracle
 from tests.hostile.oracle import NAMES
 
@@ -53,8 +54,8 @@ def _columns(rows: list[list[str]]) -> pa.Table:
     return pa.table(
         {
             name: pa.array(
-                [None if v == "?" else float(v) if name in census.NUMERIC else v for v in values],
-                pa.float64() if name in census.NUMERIC else pa.string(),
+                [None if v == "?" else float(v) if name in CENSUS.numeric else v for v in values],
+                pa.float64() if name in CENSUS.numeric else pa.string(),
             )
             for name, values in columns.items()
         }
@@ -68,7 +69,7 @@ def write(rng: random.Random, forms: dict[str, bytes], folder: Path) -> tuple[st
     (folder / splits[0]).write_bytes(forms[".data"])
     suffix = rng.choice([*forms])
     kind, content = damage(rng, forms, suffix)
-    own = census.OWN_NAMES[splits[1]]
+    own = sources.SPLIT_NAMES[splits[1]]
     if rng.random() < 0.25:
         (folder / own).mkdir()
         for position in range(rng.randrange(3)):
@@ -331,7 +332,7 @@ def types(rng: random.Random, rows: pa.Table) -> pa.Table:
 def further_columns(rng: random.Random, rows: pa.Table) -> pa.Table:
     """Add columns of any type, and a bad value, so that the error shows them."""
     rows = rows.set_column(0, "age", pa.array([np.inf, *rows["age"].to_pylist()[1:]]))
-    for name in rng.sample(["x", "a.b", "", "\x1b[31m", "age", census.LABEL, "y" * 9999], 2):
+    for name in rng.sample(["x", "a.b", "", "\x1b[31m", "age", CENSUS.label, "y" * 9999], 2):
         rows = rows.append_column(name, strange(rng, len(rows)))
     return rows
 

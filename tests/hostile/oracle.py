@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from tabular.data import census, columns, readers, sources, table
+from tabular.data.census import CENSUS
 from tabular.errors import UserError, WorkFailed, one_line
 
-NAMES = [*census.FEATURES, census.LABEL]
+NAMES = [*CENSUS.features, CENSUS.label]
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -40,15 +41,16 @@ def _attempt(read: Callable, path: Path, given: Path) -> tuple[str, str]:
 def _as_score_does(path: Path, _) -> None:
     found = {}
     with readers.open_rows(path, f"input: {path.name}") as source:
+        columns.require_columns(source.schema, CENSUS.schema, f"input: {path.name}")
         for block in source.blocks:
-            chunk, X, y = columns.interpret(source.parse(*block))
+            chunk, X, y = columns.interpret(source.parse(*block), CENSUS.schema)
             assert len(chunk.rows) == len(chunk.lines) == len(X) == len(y), "counts differ"
             _require_correct(X, y, (-1, 0, 1))
             for bad in chunk.bad:
                 assert bad.line >= 1, bad
                 assert len(bad.reason) < 1000, bad.reason
             values = zip(
-                *(X[name].astype(object).tolist() for name in census.FEATURES), strict=True
+                *(X[name].astype(object).tolist() for name in CENSUS.features), strict=True
             )
             for line, row, label in zip(chunk.lines.tolist(), values, y.tolist(), strict=True):
                 assert line not in found, "a line was read twice"
@@ -77,10 +79,10 @@ def _as_training_does(path: Path, folder: Path) -> None:
 
 
 def _require_correct(X, y: np.ndarray, labels: tuple) -> None:
-    assert [*X] == [*census.FEATURES]
+    assert [*X] == [*CENSUS.features]
     assert np.isin(y, labels).all(), "labels"
-    for name in census.FEATURES:
-        if name in census.NUMERIC:
+    for name in CENSUS.features:
+        if name in CENSUS.numeric:
             assert X[name].dtype.kind == "f", name
             assert not np.isinf(X[name]).any(), f"{name} is infinite"
         else:
@@ -98,8 +100,8 @@ def read_plainly(content: bytes, suffix: str) -> dict[int, tuple | None]:
         names, first = [n.strip() for n in next(csv.reader([head], skipinitialspace=True), [])], 2
     else:
         rows = [line for line in lines if line.strip() and not line.startswith(b"|")]
-        if rows and rows[0].count(b",") + 1 == len(census.FEATURES):
-            names = [*census.FEATURES]
+        if rows and rows[0].count(b",") + 1 == len(CENSUS.features):
+            names = [*CENSUS.features]
     found = {}
     for number, line in enumerate(lines, first):
         line = line.removesuffix(b"\r")
@@ -122,10 +124,10 @@ def _row(line: bytes, names: list[str], suffix: str) -> tuple | None:
     if is_no_row or len(texts) != len(names):
         return None
     values, row = dict(zip(names, texts, strict=True)), []
-    for name in census.FEATURES:
+    for name in CENSUS.features:
         if (text := values[name]) in missing:
             row.append(None)
-        elif name not in census.NUMERIC:
+        elif name not in CENSUS.numeric:
             row.append(text)
         elif NUMBER.fullmatch(text) and abs(float(text)) <= columns.LARGEST:
             row.append(float(text))
@@ -133,10 +135,10 @@ def _row(line: bytes, names: list[str], suffix: str) -> tuple | None:
             return None
         if row[-1] == "":
             return None
-    label = values.get(census.LABEL, "?")
+    label = values.get(CENSUS.label, "?")
     if label in missing:
         return *row, -1
     label = label.removesuffix(".")
-    if label not in (census.NEGATIVE, census.POSITIVE):
+    if label not in (CENSUS.negative, CENSUS.positive):
         return None
-    return *row, int(label == census.POSITIVE)
+    return *row, int(label == CENSUS.positive)

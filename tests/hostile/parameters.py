@@ -19,7 +19,8 @@ import score
 import sweep
 import train
 from tabular import checks
-from tabular.data import census, sources, synthetic
+from tabular.data import sources, synthetic
+from tabular.data.census import CENSUS
 from tabular.errors import one_line
 from tabular.model.hyperparameters import DEFAULTS, HYPERPARAMETERS, Range
 from tabular.sweep.optuna_search import OptunaSearch
@@ -226,7 +227,7 @@ def try_many(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, s
     before = Path.cwd()
     here = folder / "a" / "b" / "c"  # so deep that the parents of paths are temporary too
     here.mkdir(parents=True)
-    (here / "rows.csv").write_text(",".join(census.FEATURES) + "\n")
+    (here / "rows.csv").write_text(",".join(CENSUS.features) + "\n")
     (here / "folder.csv").mkdir()
     for name in ("loop", "loop.csv"):
         (here / name).symlink_to(name)

@@ -16,7 +16,9 @@ import score
 import sweep
 import train
 from tabular import promotion
-from tabular.data import census, sources
+from tabular.data import census
+from tabular.data.census import CENSUS
+from tabular.data.dataset import Dataset, Split
 from tabular.errors import one_line
 from tabular.tracking import runs
 from tests.helpers import PROJECT
@@ -62,15 +64,15 @@ def test_the_oracle_detects_wrong_rows(tmp_path, monkeypatch):
     path.write_bytes(forms[".data"])
     interpret = oracle.columns.interpret
 
-    def older(chunk, labelled=False):
-        chunk, X, y = interpret(chunk, labelled)
+    def older(chunk, schema):
+        chunk, X, y = interpret(chunk, schema)
         return chunk, X.assign(age=X["age"] + 1), y
 
-    def shorter(chunk, labelled=False):
-        chunk, X, y = interpret(chunk, labelled)
+    def shorter(chunk, schema):
+        chunk, X, y = interpret(chunk, schema)
         return chunk._replace(rows=chunk.rows[1:], lines=chunk.lines[1:]), X[1:], y[1:]
 
-    def raising(chunk, labelled=False):
+    def raising(chunk, schema):
         raise KeyError("age")
 
     for reader in (older, shorter, raising):
@@ -162,9 +164,11 @@ def test_markup_in_the_name_of_a_group_is_not_rendered_in_the_checks(text):
     """The name of a group is a category of the data."""
     n_rows = 40
     y = np.arange(n_rows) % 2
-    X = pd.DataFrame({"age": np.full(n_rows, 30.0), "sex": [text] * n_rows, "race": ["a"] * n_rows})
-    split = sources.Split(X, y, "test", "", False)
-    drop = promotion._check_groups(split, y * 1.0, np.full(n_rows, 0.1), 0.02)
+    groups = {"sex": [text] * n_rows, "race": ["a"] * n_rows, "age": np.full(n_rows, 30.0)}
+    groups = pd.DataFrame(groups).astype({"sex": "category", "race": "category"})
+    split = Split(groups, y, groups, "test", "", False)
+    dataset = Dataset(CENSUS, split, split, "directory", "/folder")
+    drop = promotion._check_groups(dataset, y * 1.0, np.full(n_rows, 0.1), 0.02)
     assert text[:60] in drop[1]
     checks = pd.DataFrame([drop], columns=["check", "figure", "bound", "passed"])
     with mlflow.start_run() as run:
@@ -193,10 +197,10 @@ def test_any_text_can_be_a_category(run_command, tmp_path):
     folder.mkdir()
     for name in ("train", "test"):
         n_rows = 600
-        numbers = {name: rng.integers(1, 90, n_rows).astype(float) for name in census.NUMERIC}
-        texts = {name: rng.choice(categories, n_rows) for name in census.CATEGORICAL}
-        rows = pd.DataFrame(numbers | texts)[[*census.FEATURES]]
-        label = np.where(rows["sex"].isin(categories[::2]), census.NEGATIVE, census.POSITIVE)
+        numbers = {name: rng.integers(1, 90, n_rows).astype(float) for name in CENSUS.numeric}
+        texts = {name: rng.choice(categories, n_rows) for name in CENSUS.categorical}
+        rows = pd.DataFrame(numbers | texts)[[*CENSUS.features]]
+        label = np.where(rows["sex"].isin(categories[::2]), CENSUS.negative, CENSUS.positive)
         rows.assign(income=label).to_parquet(folder / f"{name}.parquet")
     done = run_command("python", PROJECT / "train.py", "--data", folder, "--n_estimators", 5)
     assert done.returncode == 0, done.stderr
@@ -204,12 +208,12 @@ def test_any_text_can_be_a_category(run_command, tmp_path):
     assert run.info.status == "FINISHED"
     assert run.data.metrics["accuracy"] == 1  # every category is distinguished
     note = run.data.tags[runs.DESCRIPTION]
-    assert not any(sign in note.replace(census.POSITIVE, "") for sign in ("<", "](", "!["))
+    assert not any(sign in note.replace(CENSUS.positive, "") for sign in ("<", "](", "!["))
     groups = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/groups.csv")
     assert MARKUP[0] in groups
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
     predictions = model.predict(rows)
-    assert predictions[census.LABEL].tolist() == label.tolist()
+    assert predictions[CENSUS.label].tolist() == label.tolist()
 
 
 @pytest.mark.slow

@@ -146,7 +146,7 @@ def test_categories_of_any_characters_are_told_apart():
     for categories in (words, [f"{code}" for code in range(len(words))]):
         X = pd.DataFrame({"place": pd.Categorical.from_codes(codes, categories)})
         (indices,) = boosting.validation_splits(y, seed=0)
-        train, validation = boosting.split_matrices(Split(X, y, "", "", False), indices)
+        train, validation = boosting.split_matrices(Split(X, y, X[[]], "", "", False), indices)
         booster, curve = boosting.fit(SMALL, train, eval_set=validation)
         assert curve[-1] < 0.2
         loaded = xgboost.Booster(model_file=booster.save_raw("ubj"))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 
-from tabular.data import census
+from tabular.data.census import CENSUS
 from tabular.model import boosting, hyperparameters, served
 from tabular.tracking import logged_model
 from tests.helpers import PERSON
@@ -24,7 +24,9 @@ CONFIG = hyperparameters.DEFAULTS | {"n_estimators": 30}
 
 @pytest.fixture(scope="module")
 def booster(dataset):
-    return boosting.fit(CONFIG, boosting.full_matrix(dataset.train))[0]
+    booster, _ = boosting.fit(CONFIG, boosting.full_matrix(dataset.train))
+    boosting.set_labels(booster, CENSUS)
+    return booster
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +46,16 @@ def frame_of(*changes) -> pd.DataFrame:
 def test_predictions_equal_those_of_xgboost_for_the_frame_itself(dataset, booster, python_model):
     """The reference is XGBoost's own encoding of pandas categories."""
     X = dataset.test.X.copy()
-    for name in census.CATEGORICAL:
+    for name in CENSUS.categorical:
         X[name] = X[name].cat.set_categories(dataset.train.X[name].cat.categories)
     expected = booster.predict(xgboost.DMatrix(X, enable_categorical=True))
     raw = logged_model.to_client_frame(dataset.test.X)
     for frame in (dataset.test.X, raw, raw.convert_dtypes(), raw[list(raw)[::-1]]):
         predictions = python_model.predict(frame)
-        assert list(predictions) == [census.LABEL, "probability"]
+        assert list(predictions) == [CENSUS.label, "probability"]
         assert np.array_equal(predictions["probability"].astype(np.float32), expected)
-        assert predictions[census.LABEL].tolist() == [
-            census.POSITIVE if p >= 0.5 else census.NEGATIVE for p in expected
+        assert predictions[CENSUS.label].tolist() == [
+            CENSUS.positive if p >= 0.5 else CENSUS.negative for p in expected
         ]
 
 
@@ -75,7 +77,7 @@ def test_unseen_categories_are_predicted_as_missing_ones(python_model, unknown, 
 @pytest.mark.parametrize("copies", [1, 100])
 def test_number_types_column_order_and_spaces_around_text_do_not_matter(python_model, copies):
     expected = python_model.predict(frame_of(*[{}] * copies))
-    doubles = frame_of(*[{}] * copies).astype(dict.fromkeys(census.NUMERIC, float))
+    doubles = frame_of(*[{}] * copies).astype(dict.fromkeys(CENSUS.numeric, float))
     spaced = frame_of(*[{"workclass": " Private", "race": "White "}] * copies)
     nullable = frame_of(*[{}] * copies).convert_dtypes()
     extra = frame_of(*[{"shoe-size": 43}] * copies)
@@ -129,7 +131,7 @@ CELLS = st.one_of(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.dictionaries(st.sampled_from(census.FEATURES), CELLS, max_size=4))
+@given(st.dictionaries(st.sampled_from(CENSUS.features), CELLS, max_size=4))
 def test_any_value_has_the_same_outcome_in_small_and_large_batches(python_model, change):
     """It is a prediction or an error of status 400, never another error (status 500)."""
     outcomes = []
@@ -178,7 +180,7 @@ def test_the_threshold_changes_labels_and_not_probabilities(dataset, python_mode
     default = python_model.predict(frame)
     for threshold, share in ((0.0, 1.0), (0.3, (default["probability"] >= 0.3).mean())):
         predictions = python_model.predict(frame, {"threshold": threshold})
-        assert (predictions[census.LABEL] == census.POSITIVE).mean() == share
+        assert (predictions[CENSUS.label] == CENSUS.positive).mean() == share
         assert predictions["probability"].equals(default["probability"])
 
 
@@ -192,17 +194,20 @@ def test_an_invalid_threshold_is_an_error(python_model, threshold):
 def logged(booster, dataset):
     with mlflow.start_run():
         return logged_model.log_model(
-            booster, logged_model.to_client_frame(dataset.test.X.head(5)), {"max_depth": "3"}
+            booster,
+            logged_model.to_client_frame(dataset.test.X.head(5)),
+            {"max_depth": "3"},
+            CENSUS,
         )
 
 
 def test_the_logged_model_has_signature_files_and_pinned_requirements(logged):
     signature = logged.signature
     assert {c.name: c.type.name for c in signature.inputs} == {
-        name: "double" if name in census.NUMERIC else "string" for name in census.FEATURES
+        name: "double" if name in CENSUS.numeric else "string" for name in CENSUS.features
     }
     assert {c.name: c.type.name for c in signature.outputs} == {
-        census.LABEL: "string",
+        CENSUS.label: "string",
         "probability": "double",
     }
     assert [(p.name, p.default) for p in signature.params] == [("threshold", 0.5)]
@@ -217,6 +222,7 @@ def test_the_logged_model_has_signature_files_and_pinned_requirements(logged):
         "python_env.yaml",
         "requirements.txt",
         "served.py",
+        "table.json",
         "serving_input_example.json",
     }
     requirements = (Path(folder) / "requirements.txt").read_text().split()
@@ -244,7 +250,7 @@ def test_integer_columns_are_accepted_by_the_model_itself(logged, python_model):
     loaded = mlflow.pyfunc.load_model(logged.model_uri)
     expected = python_model.predict(frame)
     assert loaded.unwrap_python_model().predict(frame).equals(expected)
-    assert loaded.predict(frame.astype(dict.fromkeys(census.NUMERIC, float))).equals(expected)
+    assert loaded.predict(frame.astype(dict.fromkeys(CENSUS.numeric, float))).equals(expected)
 
 
 def test_the_booster_file_opens_with_xgboost_alone(logged, dataset, booster):
@@ -255,7 +261,7 @@ def test_the_booster_file_opens_with_xgboost_alone(logged, dataset, booster):
     expected = booster.inplace_predict(served.Encoder(booster)(X))
     assert np.array_equal(native.predict(xgboost.DMatrix(X, enable_categorical=True)), expected)
     assert native.attributes() == {
-        "label": census.LABEL,
-        "negative": census.NEGATIVE,
-        "positive": census.POSITIVE,
+        "label": CENSUS.label,
+        "negative": CENSUS.negative,
+        "positive": CENSUS.positive,
     }

@@ -18,7 +18,8 @@ import xgboost
 
 import sweep
 import train
-from tabular.data import census, sources
+from tabular.data import sources
+from tabular.data.census import CENSUS
 from tabular.model import served
 from tabular.tracking import logged_model, runs
 from tests.helpers import PLOTS, REAL, RUN, TEST_METRICS, artifacts, the_run
@@ -195,7 +196,7 @@ def test_a_tracking_server_receives_run_plots_and_model(run_command, project, se
     assert Path(picture).read_bytes().startswith(b"\x89PNG\r\n")
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
     predictions = model.predict(model.input_example)
-    assert list(predictions) == [census.LABEL, "probability"]
+    assert list(predictions) == [CENSUS.label, "probability"]
     assert {*tmp_path.rglob("mlruns"), *project.rglob("mlruns")} == before
 
 
@@ -230,8 +231,8 @@ def test_the_served_model_predicts_what_the_booster_predicts(run_script, tmp_pat
         response = post(address, {"dataframe_split": split(raw), "params": {"threshold": 0.25}})
         predictions = pd.DataFrame(response.json()["predictions"])
         assert np.array_equal(predictions["probability"], expected)
-        labels = np.where(expected >= 0.25, census.POSITIVE, census.NEGATIVE)
-        assert predictions[census.LABEL].tolist() == labels.tolist()
+        labels = np.where(expected >= 0.25, CENSUS.positive, CENSUS.negative)
+        assert predictions[CENSUS.label].tolist() == labels.tolist()
 
         row = {k: None if pd.isna(v) else v for k, v in raw.iloc[0].items()}
         for change in (

@@ -12,6 +12,7 @@ from tabular.data import census, synthetic
 from tests import team
 from tests.helpers import PROJECT, RUN
 from tests.servers import git_over_http
+from tests.tables import churn
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgresql]
 
@@ -40,50 +41,55 @@ def newest_run(experiment):
     return next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
 
 
-@pytest.mark.parametrize("source", ["folder", "git"])
-@pytest.mark.parametrize("where", ["sqlite", "team"])
-def test_every_entry_point_works_everywhere(
-    run_command,
-    monkeypatch,
-    tmp_path,
-    server,
-    data,
-    project,
-    where,
-    source,
-):
-    if where == "team":
+@pytest.fixture(params=["sqlite", "team"])
+def where(request, monkeypatch, server):
+    """The store that the commands use by default."""
+    if request.param == "team":
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-    experiment = f"census-{source}"
+    return request.param
+
+
+@pytest.fixture
+def caller(run_command, server, project):
+    """A function from a source, folder or git, to one that runs an entry point of it."""
     with git_over_http(project.parent, "ada", "a-token") as url:
-        uri, options = str(project), []
-        if source == "git":
-            uri = url.replace("//", "//ada:a-token@") + "/census-mlflow/.git"
-            options = ["-v", "main"]
 
-        def call(entry, **parameters):
-            pairs = [word for pair in parameters.items() for word in ("-P", "=".join(pair))]
-            command = [*RUN, "-e", entry, "--experiment-name", experiment, *options, *pairs, uri]
-            done = run_command(*command)
-            assert done.returncode == 0, done.stdout + done.stderr
-            run = newest_run(experiment)
-            assert run.info.status == "FINISHED"
-            assert "a-token" not in str(run.data.tags)
-            assert server.environment["MLFLOW_TRACKING_PASSWORD"] not in str(run.to_dictionary())
-            return run
+        def from_source(source, experiment):
+            uri, options = str(project), []
+            if source == "git":
+                uri = url.replace("//", "//ada:a-token@") + "/census-mlflow/.git"
+                options = ["-v", "main"]
 
-        single = call("main", data=str(data), max_depth="2", n_estimators="20")
-        sweep = call(
-            "sweep", data=str(data), max_depth="4,5", n_estimators="60", learning_rate="0.2"
-        )
-        model = f"runs:/{sweep.info.run_id}/model"
-        scored = call(
-            "score", model=model, input=str(data / census.TEST), output=str(tmp_path / "out.csv")
-        )
-        name = f"census-{where}-{source}"
-        call("promote", model=model, name=name)
-        again = call("reproduce", run_id=single.info.run_id)
+            def call(entry, **parameters):
+                pairs = [word for pair in parameters.items() for word in ("-P", "=".join(pair))]
+                name = ["--experiment-name", experiment]
+                done = run_command(*RUN, "-e", entry, *name, *options, *pairs, uri)
+                assert done.returncode == 0, done.stdout + done.stderr
+                run = newest_run(experiment)
+                assert run.info.status == "FINISHED"
+                assert "a-token" not in str(run.data.tags)
+                secret = server.environment["MLFLOW_TRACKING_PASSWORD"]
+                assert secret not in str(run.to_dictionary())
+                return run
+
+            return call
+
+        yield from_source
+
+
+@pytest.mark.parametrize("source", ["folder", "git"])
+def test_every_entry_point_works_everywhere(caller, tmp_path, data, where, source):
+    call = caller(source, f"census-{source}")
+    single = call("main", data=str(data), max_depth="2", n_estimators="20")
+    sweep = call("sweep", data=str(data), max_depth="4,5", n_estimators="60", learning_rate="0.2")
+    model = f"runs:/{sweep.info.run_id}/model"
+    scored = call(
+        "score", model=model, input=str(data / census.TEST), output=str(tmp_path / "out.csv")
+    )
+    name = f"census-{where}-{source}"
+    call("promote", model=model, name=name)
+    again = call("reproduce", run_id=single.info.run_id)
     assert again.data.tags["identical"] == "true"
     accuracy = sweep.data.metrics["accuracy"]
     assert scored.data.metrics["score_accuracy"] == pytest.approx(accuracy)
@@ -93,6 +99,39 @@ def test_every_entry_point_works_everywhere(
     if where == "team":
         assert sweep.info.artifact_uri.startswith("mlflow-artifacts:")
         assert not [*tmp_path.rglob("mlruns")]
+
+
+def test_every_entry_point_works_on_a_table_that_is_only_a_file(caller, tmp_path, where):
+    """Nothing is cloned or edited; no parameter of the table is repeated after training."""
+    path = tmp_path / "churn.csv"
+    churn(4000).to_csv(path, index=False)
+    call = caller("git", "churn")
+    table = {"data": str(path), "label": "Churn", "groups": "contract"}
+    single = call("main", **table, max_depth="2", n_estimators="20")
+    grid = call("sweep", **table, max_depth="2,3", n_estimators="20,40", learning_rate="0.2")
+    tpe = call("sweep", **table, sampler="tpe", trials="3", max_depth="2..4", n_estimators="20,40")
+    model = f"runs:/{grid.info.run_id}/model"
+    scored = call("score", model=model, input=str(path), output=str(tmp_path / "out.csv"))
+    promoted = call("promote", model=model)
+    for run in (single, tpe):
+        again = call("reproduce", run_id=run.info.run_id)
+        assert again.data.tags["identical"] == "true"
+    found = pd.read_csv(tmp_path / "out.csv")
+    assert (len(found), scored.data.metrics["rows_labelled"]) == (4000, 4000)
+    served = mlflow.pyfunc.load_model(model).predict(typed(pd.read_csv(path), model))
+    assert found["probability"].tolist() == pytest.approx(served["probability"].tolist(), abs=0)
+    assert found["Churn"].tolist() == served["Churn"].tolist()
+    assert promoted.data.tags["verdict"] == "passed"
+    version = mlflow.MlflowClient().get_model_version_by_alias("churn", "champion")
+    assert version.run_id == grid.info.run_id
+
+
+def typed(frame, uri):
+    """The columns that the model of an address takes, with the types of its signature."""
+    columns = mlflow.models.get_model_info(uri).signature.inputs
+    kinds = {column.name: float if column.type.name == "double" else object for column in columns}
+    frame = frame[[*kinds]].astype({name: str for name in kinds if frame[name].dtype == bool})
+    return frame.astype(kinds).where(frame.notna(), None)
 
 
 def test_check_finds_no_problem_with_a_team_server(run_command, monkeypatch, server, data):

@@ -97,7 +97,7 @@ def require_one_line(done, message):
         (["stray"], "error: Got unexpected extra argument (stray)"),
         (
             ["--data", "/nowhere"],
-            "error: data: expected a folder of adult.data and adult.test, found",
+            "error: data: expected a folder of adult.data and adult.test, or of train.*",
         ),
         (["--gamma", "1e39"], "error: Invalid value for '--gamma': '1e39' is not a number that 32"),
         (

@@ -1,6 +1,7 @@
 """Promotion: every case against a real registry, the aliases looked at after each."""
 
 import sys
+from dataclasses import replace
 
 import mlflow
 import numpy as np
@@ -10,6 +11,7 @@ from mlflow.types import ColSpec, Schema
 
 import promote
 from tabular.data import census, sources, synthetic
+from tabular.data.census import CENSUS
 from tabular.errors import UserError, WorkFailed
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
@@ -67,10 +69,11 @@ def candidate(rows, digest=None, flipped=False, signature=None, **config):
         y = np.where(rows.train.X["age"] >= 65, 1 - y, y)
     config = DEFAULTS | {"max_depth": 6} | config
     booster, _ = boosting.fit(config, boosting.bin_rows(rows.train.X, y))
+    boosting.set_labels(booster, CENSUS)
     with runs.start_run("a candidate") as run:
         runs.log_setup(run, {}, rows, "cpu", {"data.digest": digest or rows.digest})
         info = logged_model.log_model(
-            booster, logged_model.to_client_frame(rows.test.X.head(3)), {}
+            booster, logged_model.to_client_frame(rows.test.X.head(3)), {}, CENSUS
         )
         if signature:
             mlflow.models.set_signature(info.model_uri, signature)
@@ -79,7 +82,7 @@ def candidate(rows, digest=None, flipped=False, signature=None, **config):
 
 @pytest.fixture
 def candidates(store, real_rows, synthetic_folder, tmp_path):
-    wider = Schema([*logged_model.INPUT_SCHEMA, ColSpec("string", "address")])
+    wider = Schema([*logged_model.input_columns(CENSUS), ColSpec("string", "address")])
     other = tmp_path / "other"
     other.mkdir()
     (other / census.TEST).write_text((tmp_path / census.TEST).read_text())
@@ -94,7 +97,9 @@ def candidates(store, real_rows, synthetic_folder, tmp_path):
         "unfair": candidate(real_rows, n_estimators=40, max_depth=3, flipped=True),
         "incompatible": candidate(
             real_rows,
-            signature=ModelSignature(wider, logged_model.OUTPUT_SCHEMA, logged_model.PARAM_SCHEMA),
+            signature=ModelSignature(
+                wider, logged_model.signature(CENSUS).outputs, logged_model.PARAM_SCHEMA
+            ),
         ),
         "other rows": candidate(sources.load(str(other)), n_estimators=40, max_depth=3),
         "synthetic": candidate(sources.load(str(synthetic_folder)), n_estimators=40, max_depth=3),
@@ -111,7 +116,8 @@ def newest():
 
 
 def test_the_aliases_move_when_every_check_passes_and_only_then(candidates, monkeypatch, capsys):
-    monkeypatch.setattr(census, "FLOORS", FLOORS)
+    table = replace(CENSUS, floors=FLOORS)
+    monkeypatch.setattr(runs, "recorded_table", lambda run: table)
     compared = set()
     for name, options, failing, (champion, previous) in CASES:
         case = f"{name} {options}"
@@ -199,7 +205,7 @@ def test_a_signature_breaks_when_a_client_would_stumble():
         "output probability is missing"
     ]
     assert (
-        registry.incompatibilities(old, logged_model.SIGNATURE)[-1]
+        registry.incompatibilities(old, logged_model.signature(CENSUS))[-1]
         == "parameter threshold is missing"
     )
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import score
 from tabular import scoring
 from tabular.data import census, readers, sources, synthetic, writers
+from tabular.data.census import CENSUS
 from tabular.evaluation import metrics
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
@@ -70,7 +71,7 @@ def test_the_answers_are_those_of_the_served_model(
     address, raw, tmp_path, run_script, source, target
 ):
     X, y = raw
-    labels = np.array([census.NEGATIVE, census.POSITIVE])[y]
+    labels = np.array([CENSUS.negative, CENSUS.positive])[y]
     X = X.assign(income=labels)
     text = {"na_rep": "?", "header": False} if source == "rows.data" else {}
     if source == "rows.parquet":
@@ -84,7 +85,7 @@ def test_the_answers_are_those_of_the_served_model(
     expected = mlflow.pyfunc.load_model(address).predict(
         X.drop(columns="income"), params={"threshold": 0.3}
     )
-    names = [*census.FEATURES, "true_income", "income", "probability"]
+    names = [*CENSUS.features, "true_income", "income", "probability"]
     if target == "out.parquet":
         found = pd.read_parquet(target)
         assert [*found] == names
@@ -96,7 +97,7 @@ def test_the_answers_are_those_of_the_served_model(
     assert found["income"].tolist() == expected["income"].tolist()
     assert found["probability"].tolist() == expected["probability"].tolist()
     assert found["true_income"].tolist() == labels.tolist()
-    for name in census.NUMERIC:
+    for name in CENSUS.numeric:
         assert found[name].tolist() == X[name].tolist()
     assert not writers.bad_rows_path(tmp_path / target).exists()
     assert not leftovers(tmp_path)
@@ -218,7 +219,7 @@ def test_no_rows_are_scored_too(address, raw, run_script, target):
     done = run_script(score.main, "--model", address, "--input", "none.csv", "--output", target)
     assert done.returncode == 0, done.stderr
     assert "score  0 rows scored, 0 bad" in done.stdout
-    names = [*census.FEATURES, "income", "probability"]
+    names = [*CENSUS.features, "income", "probability"]
     if target == "out.csv":
         assert [*pd.read_csv(target)] == names
     elif target == "out.parquet":
@@ -300,13 +301,14 @@ def served(synthetic_folder, tmp_path_factory):
     """A model loaded as MLflow serves it."""
     rows = sources.load(str(synthetic_folder))
     booster = boosting.fit(DEFAULTS, boosting.bin_rows(rows.train.X, rows.train.y))[0]
+    boosting.set_labels(booster, CENSUS)
     folder = tmp_path_factory.mktemp("served")
     booster.save_model(folder / "booster.ubj")
     mlflow.pyfunc.save_model(
         folder / "model",
         python_model=PROJECT / "tabular" / "model" / "served.py",
         artifacts={"booster": str(folder / "booster.ubj")},
-        signature=logged_model.SIGNATURE,
+        signature=logged_model.signature(CENSUS),
         pip_requirements=[],
     )
     return mlflow.pyfunc.load_model(str(folder / "model"))
@@ -320,7 +322,7 @@ WORDS = st.one_of(
     st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=9),
 )
 PERSON = st.fixed_dictionaries(
-    {name: NUMBERS if name in census.NUMERIC else WORDS for name in census.FEATURES}
+    {name: NUMBERS if name in CENSUS.numeric else WORDS for name in CENSUS.features}
 )
 
 
@@ -332,29 +334,30 @@ def test_any_row_scored_from_a_file_is_answered_as_over_rest(
     """The reference gets values, and never sees a file."""
     folder = tmp_path_factory.mktemp("people")
     threshold = chosen.draw(st.sampled_from([0.0, 0.25, 0.5, 1.0]))
-    kinds = {name: float if name in census.NUMERIC else object for name in census.FEATURES}
-    values = pd.DataFrame(people, columns=[*census.FEATURES]).astype(kinds)
+    kinds = {name: float if name in CENSUS.numeric else object for name in CENSUS.features}
+    values = pd.DataFrame(people, columns=[*CENSUS.features]).astype(kinds)
     values = values.astype(object).where(values.notna(), None)
-    frame = values.astype(dict.fromkeys(census.NUMERIC, float))
+    frame = values.astype(dict.fromkeys(CENSUS.numeric, float))
     expected = served.predict(frame, params={"threshold": threshold})
     if suffix == ".csv":
         with (folder / "in.csv").open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([census.FEATURES, *values.itertuples(index=False)])
+            csv.writer(file).writerows([CENSUS.features, *values.itertuples(index=False)])
     else:
         columns = {
-            name: pa.array(values[name], pa.float64() if name in census.NUMERIC else pa.string())
-            for name in census.FEATURES
+            name: pa.array(values[name], pa.float64() if name in CENSUS.numeric else pa.string())
+            for name in CENSUS.features
         }
         pa.parquet.write_table(pa.table(columns), folder / "in.parquet")
     unwrapped = served.unwrap_python_model()
     with readers.open_rows(folder / f"in{suffix}", "input") as source:
-        figures = scoring.score_source(
+        job = scoring.ScoringJob(
             source,
-            scoring.output_schema(source.schema, ".parquet"),
             folder / "out.parquet",
+            CENSUS,
             lambda X: unwrapped.booster.inplace_predict(unwrapped.encode(X)),
             threshold,
         )
+        figures = scoring.score_source(job)
     assert figures["rows_scored"] == len(people)
     found = pd.read_parquet(folder / "out.parquet")
     assert found["income"].tolist() == expected["income"].tolist()

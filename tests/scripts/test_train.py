@@ -5,10 +5,13 @@ import subprocess
 import time
 
 import mlflow
+import pandas as pd
 import pytest
 
 import train
-from tabular.data import census, synthetic
+from tabular import reporting
+from tabular.data import census, sources, synthetic
+from tabular.data.requests import TableRequest
 from tabular.model import hyperparameters
 from tabular.tracking import runs
 from tests.helpers import PLOTS, PROJECT, REAL, SCORES, TABLES, TEST_METRICS, artifacts, the_run
@@ -39,7 +42,7 @@ def test_a_run_records_parameters_metrics_tags_artifacts_and_a_model(run_script,
     assert tags["data.origin"] == "synthetic"
     assert tags["device"] == "cpu"
     assert tags["version.xgboost"] == "3.2.0"
-    assert artifacts(run) == {"importance.png", "plots", *TABLES} | {
+    assert artifacts(run) == {"importance.png", "plots", "table.json", *TABLES} | {
         f"plots/{name}.png" for name in PLOTS
     }
     thresholds = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/thresholds.csv")
@@ -119,6 +122,29 @@ def test_a_failure_of_the_work_is_recorded_on_the_run(
     run = the_run()
     assert run.info.status == "FAILED"
     assert "artifacts" in run.data.tags["error"]
+
+
+@pytest.mark.parametrize(
+    ("n_positive", "n_rows", "note"),
+    [
+        (60, 1000, "accuracy says little, look at average_precision and log_loss"),
+        (30, 90, "the results are uncertain, look at their intervals"),
+        (200, 1000, ""),
+    ],
+)
+def test_a_rare_label_and_few_rows_are_said(tmp_path, capsys, n_positive, n_rows, note):
+    rows = pd.DataFrame({"x": range(n_rows), "y": [i < n_positive for i in range(n_rows)]})
+    rows.sample(frac=1, random_state=0).to_csv(tmp_path / "rows.csv", index=False)
+    reporting.announce(sources.load(str(tmp_path / "rows.csv"), TableRequest(label="y")))
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note")]
+    assert [line.split(": ")[1] for line in notes] == ([note] if note else [])
+
+
+def test_a_column_that_tells_the_label_is_suspected(tmp_path, run_script):
+    rows = pd.DataFrame({"x": range(200), "y": [i % 2 for i in range(200)]})
+    rows.assign(leak=rows["y"] + 0.5).to_csv(tmp_path / "rows.csv", index=False)
+    done = run_script(train.main, "--data", tmp_path / "rows.csv", "--label", "y")
+    assert "\nnote   nearly perfect: a column may tell the label itself" in done.stdout
 
 
 def test_data_of_the_user_and_names_in_the_environment_are_respected(

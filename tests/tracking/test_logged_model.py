@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from tabular.data import census, sources
+from tabular.data import sources
+from tabular.data.census import CENSUS
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.tracking import logged_model, registry, runs
@@ -13,9 +14,9 @@ from tabular.tracking import logged_model, registry, runs
 def test_a_client_frame_has_doubles_text_and_none(rows):
     frame = logged_model.to_client_frame(rows.test.X)
     assert frame.shape == rows.test.X.shape
-    for name in census.FEATURES:
+    for name in CENSUS.features:
         kinds = {type(value) for value in frame[name] if value is not None}
-        assert kinds == ({float} if name in census.NUMERIC else {str})
+        assert kinds == ({float} if name in CENSUS.numeric else {str})
     assert (frame.isna().to_numpy() == rows.test.X.isna().to_numpy()).all()
 
 
@@ -36,7 +37,7 @@ def test_no_bytecode_is_written_beside_a_model(synthetic_folder, tmp_path, monke
     with runs.start_run("a run") as run:
         runs.log_setup(run, {}, dataset, "cpu")
         examples = logged_model.to_client_frame(dataset.test.X.head(3))
-        uri = logged_model.log_model(booster, examples, {}).model_uri
+        uri = logged_model.log_model(booster, examples, {}, CENSUS).model_uri
     probability = registry.predict(registry.find_model(uri), dataset.test)
     assert probability.shape == dataset.test.y.shape
     assert not [*tmp_path.rglob("__pycache__")]

@@ -1,0 +1,116 @@
+"""What a run prints, and the description on its page: the dataset, the table and the results."""
+
+from collections.abc import Iterable
+
+import click
+from mlflow.entities import Run
+
+from tabular.data import inference
+from tabular.data.census import CENSUS
+from tabular.data.dataset import Dataset
+from tabular.data.table import Table
+from tabular.data.text import DELIMITERS
+from tabular.errors import one_line
+from tabular.options import HEADLINE_METRICS
+from tabular.tracking import runs
+
+RARE_SHARE, RARE_ROWS = 0.1, 50  # fewer training rows of a label than either are worth a note
+PERFECT = 0.999  # from this roc_auc on, a result is too good to be taken without a look
+MAX_NAMES = 12  # of columns in a line of the console
+
+
+def announce(dataset: Dataset) -> None:
+    """Print what the rows are before any work."""
+    sizes = f"{dataset.train.n_rows:,} training and {dataset.test.n_rows:,} test rows"
+    if dataset.origin == "synthetic":
+        reason = f" because {dataset.warning}" if dataset.warning else ""
+        click.echo(f"WARNING: SYNTHETIC ROWS, no real people{reason}", err=True)
+    click.echo(f"data   {sizes}, {dataset.origin}, from {dataset.source}")
+    if (delimiter := dataset.test.delimiter) not in ("", ","):
+        click.echo(f"       fields are separated by a {DELIMITERS[delimiter]}")
+    if dataset.table != CENSUS:
+        announce_table(dataset)
+
+
+def announce_table(dataset: Dataset) -> None:
+    """Print what a table was found to be, so that a wrong guess is seen before any work."""
+    table, n_rows, n_positive = dataset.table, dataset.train.n_rows, dataset.train.n_positive
+    label, positive = one_line(table.label), one_line(table.positive)
+    share = f"{n_positive / n_rows:.1%} of the training rows"
+    click.echo(f"label  {label}: {positive} is positive, {share}")
+    kinds = {"numeric": table.numeric, "categorical": table.categorical}
+    shown = " and ".join(f"{len(names):,} {kind}" for kind, names in kinds.items() if names)
+    by = f", by group of {_list_names(table.groups)}" if table.groups else ""
+    click.echo(f"table  {one_line(table.name)}: {shown} features{by}")
+    for kind, names in kinds.items():
+        if names:
+            click.echo(f"       {kind}: {_list_names(names)}")
+    for reason, left_out in _left_out(table).items():
+        click.echo(f"       left out, {reason}: {_list_names(left_out)}")
+    if codes := inference.likely_codes(dataset.test.X):
+        click.echo(
+            f"note   {_list_names(codes)}: of these numbers seven digits are used; if they are "
+            'codes, set their kind to "categorical" under [columns] in table.toml'
+        )
+    n_rare = min(n_positive, n_rows - n_positive)
+    rare = f"note   only {n_rare:,} of {n_rows:,} training rows have the rarer label"
+    if n_rare < RARE_SHARE * n_rows:
+        click.echo(f"{rare}: accuracy says little, look at average_precision and log_loss")
+    elif n_rare < RARE_ROWS:
+        click.echo(f"{rare}: the results are uncertain, look at their intervals")
+
+
+def _left_out(table: Table) -> dict[str, list[str]]:
+    """The columns that are no features, by the reason for it."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in table.left_out.items():
+        reasons.setdefault(reason, []).append(name)
+    return reasons
+
+
+def _list_names(names: Iterable[str]) -> str:
+    """Names of columns in a line, at most ``MAX_NAMES`` of them."""
+    shown = [one_line(name) for name in names]
+    more = f" and {len(shown) - MAX_NAMES:,} more" if len(shown) > MAX_NAMES else ""
+    return ", ".join(shown[:MAX_NAMES]) + more
+
+
+def headline(dataset: Dataset, test_metrics: dict[str, float]) -> str:
+    """The test metrics that a reader asks for first, with their intervals."""
+    shown = [
+        f"{name} {test_metrics[name]:.4f} "
+        f"[{test_metrics[f'{name}_low']:.4f}, {test_metrics[f'{name}_high']:.4f}]"
+        for name in HEADLINE_METRICS
+    ]
+    test = dataset.test
+    return f"{', '.join(shown)} on {test.n_rows:,} rows of {dataset.qualify(test.name)}"
+
+
+def describe(run: Run, dataset: Dataset, test_metrics: dict[str, float]) -> str:
+    """The run in Markdown, in the few lines that MLflow's page shows unfolded."""
+    warning, table = "**Synthetic rows: no real people, no conclusions.** ", dataset.table
+    left_out = "; ".join(f"{_list_names(n)} ({why})" for why, n in _left_out(table).items())
+    left_out = f"Columns left out: {runs.escape_markdown(left_out)}.\n\n" if left_out else ""
+    return (
+        f"{warning if dataset.origin == 'synthetic' else ''}"
+        f"XGBoost predicts whether {runs.escape_markdown(table.label)} is "
+        f"{runs.escape_markdown(table.positive)}, trained on "
+        f"{dataset.train.n_rows:,} rows ({dataset.origin}): "
+        f"**{headline(dataset, test_metrics)}** (in brackets 95 % bootstrap intervals).\n\n"
+        f"{left_out}Serve it: `{runs.serve_command(run)}`\n"
+    )
+
+
+def report(run: Run, dataset: Dataset, test_metrics: dict[str, float]) -> None:
+    """Print the results and the commands that show and serve them."""
+    click.echo(f"test   {headline(dataset, test_metrics)}")
+    if test_metrics["roc_auc"] >= PERFECT:
+        click.echo(
+            "note   nearly perfect: a column may tell the label itself, or be known only after it; "
+            "see importance.png, and leave it out with drop"
+        )
+    click.echo(f"run    {run.info.run_id}")
+    click.echo(f"look   {runs.ui_command()}")
+    click.echo(f"serve  {runs.serve_command(run)}")
+    if dataset.origin == "synthetic":
+        click.echo("WARNING: these figures are of SYNTHETIC ROWS, not of real ones", err=True)

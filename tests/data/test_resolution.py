@@ -1,0 +1,77 @@
+"""A table is resolved from a file whose header, width or labels are not as hoped."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tabular.data import sources
+from tabular.data.requests import TableRequest
+from tabular.errors import UserError
+from tests.tables import churn
+
+
+def test_a_first_line_that_is_no_header_is_refused(tmp_path):
+    """As in scikit-learn's breast_cancer.csv: sizes and the names of the labels."""
+    path = tmp_path / "cancer.csv"
+    path.write_text("3,2,malignant,benign\n17.99,10.38,122.8,1001,0\n11.2,9.1,70.1,800,1\n")
+    message = "line 2: expected 4 fields, got 5, and no other row is better; line 1 must name the"
+    with pytest.raises(UserError, match=message):
+        sources.load(str(path), TableRequest(label="benign"))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match=f"or a file of rows; there is no {tmp_path}/customer.csv$"):
+        sources.load(str(tmp_path / "customer.csv"), TableRequest(label="Churn"))
+
+
+def test_a_first_line_of_values_is_refused(tmp_path):
+    path = tmp_path / "digits.csv"
+    path.write_text("0,0,12,7\n0,3,9,1\n")
+    message = "has two columns named 0; line 1 must name the columns"
+    with pytest.raises(UserError, match=message):
+        sources.load(str(path), TableRequest(label="7"))
+
+
+def test_a_row_counter_is_left_out_though_rows_without_a_label_are_missing(tmp_path):
+    rows = churn(200).drop(columns="customerID")
+    rows.insert(0, "rownames", np.arange(200))
+    rows.loc[[3, 50, 51], "Churn"] = None
+    rows.to_csv(tmp_path / "churn.csv", index=False)
+    request = TableRequest(label="Churn", drop_missing_labels=True)
+    dataset = sources.load(str(tmp_path / "churn.csv"), request)
+    assert dataset.train.n_rows + dataset.test.n_rows == 197
+    assert dataset.table.left_out["rownames"] == "a row counter"
+
+
+@pytest.mark.slow
+def test_a_table_of_thousands_of_columns_is_read_in_seconds(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(rng.normal(size=(100, 4000)).round(3)).add_prefix("x")
+    rows.assign(y=np.arange(100) % 2).to_csv(tmp_path / "wide.csv", index=False)
+    start = time.process_time()
+    dataset = sources.load(str(tmp_path / "wide.csv"), TableRequest(label="y"))
+    assert len(dataset.table.features) == 4000
+    assert time.process_time() - start < 20
+
+
+def test_columns_that_are_crossed_must_be_groups(tmp_path):
+    churn(100).to_csv(tmp_path / "churn.csv", index=False)
+    request = TableRequest(label="Churn")
+    toml = tmp_path / "table.toml"
+    toml.write_text('groups = ["contract"]\ncrossed = ["contract", "senior"]\n')
+    with pytest.raises(UserError, match="crossed: 'senior' is not one of groups; add it"):
+        sources.load(str(tmp_path / "churn.csv"), request)
+    toml.write_text('crossed = ["contract", "senior"]\n')
+    with pytest.raises(UserError, match="crossed: expected groups, found none; add groups = "):
+        sources.load(str(tmp_path / "churn.csv"), request)
+
+
+def test_a_parameter_that_takes_a_column_out_of_the_groups_ends_its_crossing(tmp_path):
+    churn(100).to_csv(tmp_path / "churn.csv", index=False)
+    (tmp_path / "table.toml").write_text(
+        'groups = ["contract", "senior"]\ncrossed = ["contract", "senior"]\n'
+    )
+    request = TableRequest(label="Churn", groups=("contract",))
+    assert sources.load(str(tmp_path / "churn.csv"), request).table.crossed == ()
