@@ -124,6 +124,10 @@ class ScoringJob:
         table: of the model.
         threshold: rows of at least this probability get the positive label.
         categories: that the model knows, by column.
+        names: the table's own name of each column of the input, by its name in the file.
+        parsed: columns of the input that are text there and are written as numbers.
+        probability: the name of the column of probabilities.
+        schema: of the output.
 
     Raises:
         UserError: a column has a name that is added, or a type that the output cannot hold.
@@ -135,12 +139,15 @@ class ScoringJob:
     predict: Predictor
     threshold: float
     categories: dict[str, list[str]] = field(default_factory=dict)
+    names: dict[str, str] = field(init=False)
+    parsed: list[str] = field(init=False)
+    probability: str = field(init=False)
+    schema: pa.Schema = field(init=False)
 
     def __post_init__(self) -> None:
         table, found = self.table, self.source.schema
-        self.suffix = readers.extension(self.target)
-        renames = table.schema.renames(found.names)
-        own = {name: renames.get(name, name) for name in found.names}
+        suffix, renames = readers.extension(self.target), table.schema.renames(found.names)
+        self.names = own = {name: renames.get(name, name) for name in found.names}
         taken = {*table.features, table.label}
         self.probability = served.probability_name(taken)
         true_label = f"true_{table.label}"
@@ -149,14 +156,13 @@ class ScoringJob:
         for name in {self.probability, true_label} & {*own, *own.values()}:
             raise UserError(f"input: score adds a column {name}, and there is one; rename it")
         nested = [field.name for field in found if pa.types.is_nested(field.type)]
-        if nested and self.suffix != readers.PARQUET:
+        if nested and suffix != readers.PARQUET:
             raise UserError(
-                f"output: {self.suffix} cannot hold the column {nested[0]}; use {readers.PARQUET}"
+                f"output: {suffix} cannot hold the column {nested[0]}; use {readers.PARQUET}"
             )
-        self.parsed = []  # columns of numbers that the file has as text, by the table's own name
-        if self.suffix == readers.PARQUET:  # text formats write numbers as they were read
+        self.parsed = []
+        if suffix == readers.PARQUET:  # text formats write numbers as they were read
             self.parsed = [f for f in found.names if own[f] in table.numeric and _is_text(found, f)]
-        self.own = own
         fields = [
             (
                 true_label if own[name] == table.label else name,
@@ -215,9 +221,9 @@ def _scored_chunks(job: ScoringJob) -> Iterator[ScoredChunk]:
     def work(block: tuple) -> ScoredChunk:
         chunk, X, y_true = columns.interpret(job.source.parse(*block), table.schema)
         probability = job.predict(X).astype(np.float64)
-        values: dict[str, Any] = dict(zip(job.own, chunk.rows.columns, strict=True))
+        values: dict[str, Any] = dict(zip(job.names, chunk.rows.columns, strict=True))
         for name in job.parsed:
-            values[name] = pa.array(X[job.own[name]], from_pandas=True)
+            values[name] = pa.array(X[job.names[name]], from_pandas=True)
         positive = probability >= job.threshold
         written = [
             *values.values(),

@@ -31,9 +31,10 @@ VALIDATION = "validation_"
 
 def config_digest(spec: SweepSpec, config: Config, **more: str | int) -> str:
     """SHA-256 of everything that decides the result of a configuration, hexadecimal."""
-    table = spec.dataset.table.digest
-    if table != CENSUS.digest:  # whose results are known by digests without it
-        more |= {"table": table}
+    dataset = spec.dataset
+    # results of the published and the synthetic rows are known by digests without the table
+    if dataset.table.digest != CENSUS.digest or dataset.origin == "directory":
+        more |= {"table": dataset.table.digest}
     decisive = more | {
         "hyperparameters": config,
         "rows": spec.dataset.train.digest,

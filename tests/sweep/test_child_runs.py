@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tabular.data import sources
+from tabular.data.census import CENSUS
 from tabular.errors import UserError
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.sweep import child_runs
@@ -100,6 +101,20 @@ def test_the_digest_changes_with_everything_that_decides_and_with_nothing_else(s
     assert len(set(digests)) == 6
     other_test = replace(spec, dataset=replace(rows, test=replace(rows.test, digest="another")))
     assert child_runs.config_digest(other_test, dict(reversed(config.items()))) == digests[0]
+
+
+def test_the_digest_changes_with_what_is_read_of_the_rows_and_not_with_how_they_are_reported(spec):
+    def digest(origin, **change):
+        table = replace(CENSUS, **change)
+        return child_runs.config_digest(
+            replace(spec, dataset=replace(spec.dataset, table=table, origin=origin)), CONFIGS[0]
+        )
+
+    fewer = {name: kind for name, kind in CENSUS.columns.items() if name != "fnlwgt"}
+    changes = [{}, {"columns": fewer}, {"missing": ("?",)}, {"positive": "<=50K"}]
+    digests = [digest("directory", **change) for change in changes] + [digest("uci")]
+    assert len(set(digests)) == 5
+    assert digest("directory", groups=(), floors={}) == digests[0]
 
 
 def test_a_trial_is_known_by_what_was_drawn_and_as_the_point_that_it_became(spec, parent):
