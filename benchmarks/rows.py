@@ -29,7 +29,6 @@ BARE = """
 import sys, glob, json, csv
 import pandas as pd, xgboost
 from sklearn.metrics import accuracy_score
-from tabular.data import census
 from tabular.data.census import CENSUS
 def read(paths):
     names = [*CENSUS.features, "income"]
