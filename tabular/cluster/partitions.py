@@ -3,6 +3,7 @@
 No worker holds all of it, and the process that asks for it holds nothing.
 """
 
+import pickle
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from tabular.data.dataset import Location, Split
 from tabular.data.inference import ColumnStatistics, column_statistics, merge_statistics
 from tabular.data.resolution import Draft, complete
 from tabular.data.rows import NO_VALUE, FileRows, combine_digests
-from tabular.data.table import Table, TableSchema
+from tabular.data.table import Table
 from tabular.errors import UserError, WorkFailed
 from tabular.model import boosting
 from tabular.model.trainer import Trainer
@@ -103,11 +104,13 @@ class DaskTrainer:
         client, path = self.client, location.train
         if location.test is None:
             _, test, table = reading.split_one_file(path, plan)
-            rows = [client.submit(on_worker(_read_train_part), str(path), plan, pure=False)]
+            arguments = str(path), pickle.dumps(plan)
+            rows = [client.submit(on_worker(_read_train_part), *arguments, pure=False)]
             plan = table
         else:
             paths = [str(file) for file in reading.data_files(path)]
-            rows = [client.submit(on_worker(_read), p, plan.schema, pure=False) for p in paths]
+            schema = pickle.dumps(plan.schema)  # in bytes: the scheduler has no code of ours
+            rows = [client.submit(on_worker(_read), p, schema, pure=False) for p in paths]
         groups = (plan.groups if isinstance(plan, Table) else plan.request.groups) or ()
         found = [client.submit(on_worker(_summarize), file, groups, pure=False) for file in rows]
         summaries = client.gather(found)
@@ -125,14 +128,14 @@ class DaskTrainer:
         labels = (table.schema.labels or {}) | {1: 1, 0: 0}
         n_positive = sum(n * labels[key] for file in summaries for key, n in file.labels.items())
         reading.require_labels(path, table, n_positive, n_rows)
-        categories = _all_categories(summaries)
+        categories, pickled = _all_categories(summaries), pickle.dumps(table)
         if not (workers := [*live_workers(client)]):
             raise WorkFailed(connection.CONNECTION_LOST)
         n_cuts = -(-len(workers) // len(rows))
         places = cycle([{"workers": [worker]} for worker in workers] if n_cuts > 1 else [{}])
         frames = [
             client.submit(
-                on_worker(_cut), file, table, categories, cut, n_cuts, pure=False, **next(places)
+                on_worker(_cut), file, pickled, categories, cut, n_cuts, pure=False, **next(places)
             )
             for file in rows
             for cut in range(n_cuts)
@@ -207,15 +210,15 @@ class DaskTrainer:
         return {"worker_peak_memory_mb": connection.peak_memory_mb(self.client)}
 
 
-def _read(path: str, schema: TableSchema) -> FileRows:
+def _read(path: str, schema: bytes) -> FileRows:
     _require_visible(path)
-    return reading.read_file(Path(path), schema)
+    return reading.read_file(Path(path), pickle.loads(schema))
 
 
-def _read_train_part(path: str, plan: Table | Draft) -> FileRows:
+def _read_train_part(path: str, plan: bytes) -> FileRows:
     """The training rows of one file of the rows of both splits."""
     _require_visible(path)
-    train, _, table = reading.split_one_file(Path(path), plan)
+    train, _, table = reading.split_one_file(Path(path), pickle.loads(plan))
     X = train.X.copy(deep=False)
     for name in table.non_features:
         X[name] = train.groups[name]
@@ -271,8 +274,9 @@ def _all_categories(summaries: list[FileSummary]) -> dict[str, list[str]]:
     return {name: sorted(texts) or [NO_VALUE] for name, texts in merged.items()}
 
 
-def _cut(rows: FileRows, table: Table, categories: dict, cut: int, n_cuts: int) -> pd.DataFrame:
+def _cut(rows: FileRows, pickled: bytes, categories: dict, cut: int, n_cuts: int) -> pd.DataFrame:
     """One of equal cuts of a file's rows, with the categories of all files."""
+    table: Table = pickle.loads(pickled)
     rows.encode_labels(table.schema)
     n_rows = len(rows.labels)
     first, end = (n_rows * edge // n_cuts for edge in (cut, cut + 1))

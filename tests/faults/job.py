@@ -52,7 +52,8 @@ def run(job: Job) -> None:
     from tabular.data import census
     from tabular.data.census import CENSUS
 
-    census.DIGESTS, census.ADDRESSES, CENSUS.floors = job.digests, job.addresses, FLOORS
+    census.DIGESTS, census.ADDRESSES = job.digests, job.addresses
+    object.__setattr__(CENSUS, "floors", FLOORS)  # it is frozen, and imported by its name
     if "auto" in job.arguments:
         from tabular.data import synthetic
 

@@ -70,4 +70,7 @@ def test_models_of_many_tables_answer_alike_however_they_are_asked(
 ):
     folder = tmp_path_factory.mktemp("table")
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-    table_service.require_alike(tables.draw(rng, sound=True), folder / "data", random.Random(0))
+    try:
+        table_service.require_alike(tables.draw(rng, sound=True), folder / "data", random.Random(0))
+    finally:
+        mlflow.set_tracking_uri(None)
