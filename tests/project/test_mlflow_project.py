@@ -42,7 +42,7 @@ def test_a_folder_runs_and_parameters_are_recorded_as_typed(run_command, project
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("parameter", "reason"), [
-    ("help=1", "No such option '--help'."),
+    ("help=1", "No such option '--help'. Did you mean '--label'?"),
     ("max_detph=6", "No such option '--max_detph'. Did you mean '--max_depth'?"),
 ])  # fmt: skip
 def test_a_mistake_fails_the_run_with_its_reason(run_command, project, parameter, reason):
