@@ -12,7 +12,7 @@ import numpy as np
 from tabular.data import inference, labels, readers
 from tabular.data.census import CENSUS
 from tabular.data.requests import TableRequest, rename
-from tabular.data.table import Table, TableSchema
+from tabular.data.table import Table, TableSchema, label_codes
 from tabular.errors import UserError
 
 
@@ -46,13 +46,8 @@ class Draft:
             UserError: there are not two labels, or it is not clear which one is positive.
         """
         found = labels.resolve_labels(counts, self.request, self.named, self.schema.label)
-        negative, positive, aliases = found
-        known = {
-            text: code
-            for code, label in enumerate((negative, positive))
-            for text in (label, *aliases.get(label, ()))
-        }
-        return replace(self, labels=found, schema=replace(self.schema, labels=known))
+        schema = replace(self.schema, labels=label_codes(*found))
+        return replace(self, labels=found, schema=schema)
 
 
 def propose(path: Path, name: str, request: TableRequest) -> Table | Draft:

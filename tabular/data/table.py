@@ -63,6 +63,17 @@ class TableSchema:
         return found
 
 
+def label_codes(
+    negative: str, positive: str, aliases: dict[str, tuple[str, ...]]
+) -> dict[str, int]:
+    """0 or 1 for each text that stands for a label; ``aliases`` are other texts, by label."""
+    return {
+        text: code
+        for code, label in enumerate((negative, positive))
+        for text in (label, *aliases.get(label, ()))
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """A table with two labels.
@@ -119,11 +130,7 @@ class Table:
     @cached_property
     def schema(self) -> TableSchema:
         """What is read of a file of the table."""
-        labels = {
-            text: code
-            for code, label in enumerate((self.negative, self.positive))
-            for text in (label, *self.label_aliases.get(label, ()))
-        }
+        labels = label_codes(self.negative, self.positive, self.label_aliases)
         columns = self.columns | self.non_features
         return TableSchema(
             columns, self.label, labels, self.missing, self.aliases, self.drop_missing_labels
