@@ -30,4 +30,5 @@ bench: ## measure one training run and one sweep; needs CENSUS_DATA_DIR
 
 requirements: ## compile the pinned requirements; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) $(UPGRADE) -o requirements.txt requirements.in
+	$(COMPILE) $(UPGRADE) -o requirements-gpu.txt requirements-gpu.in
 	$(COMPILE) $(UPGRADE) -o requirements-dev.txt requirements-dev.in

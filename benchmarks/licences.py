@@ -17,6 +17,7 @@ HEAD = """# Licences
 
 What `requirements.txt` installs, and the licence that each package's metadata states.
 `python -m benchmarks.licences` writes this page; a test holds it to the installed metadata.
+`requirements-gpu.txt` adds NVIDIA's NCCL (`nvidia-nccl-cu12`), whose licence is proprietary.
 A name in `code` is the official expression (SPDX); other words are the package's own.
 
 | package | version | licence |

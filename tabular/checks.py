@@ -16,7 +16,8 @@ from tabular.errors import UserError, WorkFailed, one_line
 from tabular.model import boosting
 from tabular.tracking import orphans, store
 
-REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
+PROJECT = Path(__file__).resolve().parents[1]
+BUILDS = ("xgboost", "xgboost-cpu")  # packages that install the same module
 
 
 def run_checks(data: str, request: TableRequest, device: str, fix: bool) -> None:
@@ -49,21 +50,33 @@ def _report(name: str, check: Callable[..., str], *args: object) -> bool:
 
 
 def check_versions() -> str:
-    """Check that the pinned packages are installed."""
-    lines = re.findall(r"^\w[^\\\n]*", REQUIREMENTS.read_text(), re.M)
+    """Check that the pinned packages are installed, those for a GPU where XGBoost can use one."""
+    file = PROJECT / ("requirements-gpu.txt" if boosting.has_cuda() else "requirements.txt")
+    if all(_installed(name) != "missing" for name in BUILDS):
+        raise UserError(
+            f"{' and '.join(BUILDS)} are both installed and overwrite each other: "
+            f"uv pip uninstall {' '.join(BUILDS)} && uv pip install -r {file.name}"
+        )
+    lines = re.findall(r"^\w[^\\\n]*", file.read_text(), re.M)
     pinned = [line for line in map(Requirement, lines) if not line.marker or line.marker.evaluate()]
-    different = []
-    for line in pinned:
-        try:
-            found = version(line.name)
-        except PackageNotFoundError:
-            found = "missing"
-        if not line.specifier.contains(found):
-            different.append(f"{line.name} is {found}, pinned {line.specifier}")
+    found = {line.name: _installed(line.name) for line in pinned}
+    different = [
+        f"{line.name} is {found[line.name]}, pinned {line.specifier}"
+        for line in pinned
+        if not line.specifier.contains(found[line.name])
+    ]
     if different:
         shown = "; ".join(different[:3]) + ("; ..." if len(different) > 3 else "")
-        raise UserError(f"{shown}: uv pip install -r {REQUIREMENTS.name}")
-    return f"{len(pinned)} packages as pinned"
+        raise UserError(f"{shown}: uv pip install -r {file.name}")
+    return f"{len(pinned)} packages as pinned in {file.name}"
+
+
+def _installed(name: str) -> str:
+    """The installed version of a package, or "missing"."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
 
 
 def check_data(data: str, request: TableRequest) -> str:

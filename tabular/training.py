@@ -91,10 +91,10 @@ def load_dataset(options: RunOptions, trainer: Trainer | None = None) -> Dataset
         UserError: store, data, device or the name of the registered model cannot be used.
     """
     trainer = trainer or LocalTrainer()
-    store.require_reachable()
-    dataset = sources.load(options.data, options.request, read=trainer.read)
     if isinstance(trainer, LocalTrainer):
         boosting.require_device(options.device)
+    store.require_reachable()
+    dataset = sources.load(options.data, options.request, read=trainer.read)
     if options.register != "none":
         registry.require_registrable(options.register, dataset)
     return dataset

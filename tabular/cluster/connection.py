@@ -133,8 +133,8 @@ class Requirements(NamedTuple):
 
 
 def _versions() -> dict[str, str]:
-    names = (*logged_model.REQUIREMENTS, "scikit-learn", "distributed")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}
+    others = {name: version(name) for name in ("scikit-learn", "distributed")}
+    return {"python": platform.python_version()} | logged_model.VERSIONS | others
 
 
 def missing_requirement(required: Requirements) -> str:

@@ -161,14 +161,24 @@ def xgboost_params(
     return params, int(hyperparameters["n_estimators"])
 
 
+def has_cuda() -> bool:
+    """Whether the installed build of XGBoost can use a GPU."""
+    return bool(xgboost.build_info()["USE_CUDA"])
+
+
 def require_device(device: str) -> None:
     """Check the device, because XGBoost falls back to the CPU without an error.
 
     Raises:
-        UserError: ``device`` is missing or fails.
+        UserError: the installed XGBoost cannot use ``device``, or ``device`` is missing or fails.
     """
     if device == "cpu":
         return
+    if not has_cuda():
+        raise UserError(
+            f"device: expected XGBoost with CUDA for {device}, found the build without; use an "
+            "environment of requirements-gpu.txt instead of requirements.txt, or device=cpu"
+        )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         rows = xgboost.DMatrix(np.zeros((2, 1)), label=[0, 1])

@@ -1,14 +1,16 @@
 """The model that a run logs: its schemas, its requirements, and how it gets into the store."""
 
 import hashlib
+import platform
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 import xgboost
 from mlflow.models import ModelSignature
@@ -17,9 +19,11 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from tabular.data.table import NUMERIC, RECORD, Table
 from tabular.model import served
+from tabular.model.boosting import has_cuda
 
 MODEL_NAME = "model"  # the logged model's name: runs:/<run id>/model
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "xgboost")  # what tabular/model/served.py imports
+# what tabular/model/served.py imports; the package that installs xgboost may have another name
+VERSIONS = {module.__name__: module.__version__ for module in (mlflow, np, pd, xgboost)}
 
 PARAM_SCHEMA = ParamSchema([ParamSpec("threshold", "double", 0.5)])
 
@@ -70,9 +74,35 @@ def log_model(
             artifacts={"booster": path, "table": str(record)},
             signature=signature(table),
             input_example=(examples, {"threshold": 0.5}),
-            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+            conda_env=_environment(),
             params=params,
         )
+
+
+def requirements() -> list[str]:
+    """What a served model needs, for pip: the light build of XGBoost where it was trained with it.
+
+    Where the build with CUDA is installed, MLflow would warn whenever it loads a model that
+    requires the light one.
+    """
+    lines = [f"{name}=={found}" for name, found in VERSIONS.items() if name != "xgboost"]
+    build = f"=={VERSIONS['xgboost']}"
+    if has_cuda():
+        return [*lines, f"xgboost{build}"]
+    return [
+        *lines,
+        f'xgboost-cpu{build}; sys_platform != "darwin"',
+        f'xgboost{build}; sys_platform == "darwin"',
+    ]
+
+
+def _environment() -> dict[str, Any]:
+    """The environment of a served model as MLflow takes it, from which it writes its three files.
+
+    Given the requirements alone, MLflow looks for pip and warns in an environment without it.
+    """
+    dependencies = [f"python={platform.python_version()}", "pip", {"pip": requirements()}]
+    return {"name": "mlflow-env", "channels": ["conda-forge"], "dependencies": dependencies}
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
@@ -26,7 +25,7 @@ from tabular.data.dataset import Dataset, Split
 from tabular.data.table import RECORD, Table
 from tabular.errors import WorkFailed, one_line
 from tabular.tracking import process, store
-from tabular.tracking.logged_model import MODEL_NAME, REQUIREMENTS, input_columns
+from tabular.tracking.logged_model import MODEL_NAME, VERSIONS, input_columns
 
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
 TABLE = "data.table"  # the tag with the digest of the table; the artifact RECORD has all of it
@@ -152,7 +151,7 @@ def provenance_tags(dataset: Dataset, device: str) -> dict[str, str]:
         "device": device,
         "machine": platform.machine(),
         "version.python": platform.python_version(),
-        **{f"version.{name}": version(name) for name in REQUIREMENTS},
+        **{f"version.{name}": found for name, found in VERSIONS.items()},
     }
 
 

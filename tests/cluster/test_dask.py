@@ -239,7 +239,7 @@ class Refusing(http.server.BaseHTTPRequestHandler):
     ({"machine": "elsewhere"}, "is another machine, "),
     ({"machine": "elsewhere", "writes": False}, ""),
     ({"uri": ""}, "needs MLFLOW_TRACKING_URI in its environment"),
-    ({"device": "cuda"}, "cannot work: device: expected a GPU for cuda, XGBoost found none"),
+    ({"device": "cuda"}, "cannot work: device: expected XGBoost with CUDA for cuda"),
     ({"uri": "refusing"}, "cannot work: MLFLOW_TRACKING_URI: http://127.0.0.1:"),
 ])  # fmt: skip
 def test_a_worker_that_cannot_do_the_work_says_why(monkeypatch, change, message):

@@ -156,11 +156,20 @@ def test_categories_of_any_characters_are_told_apart():
     assert np.array_equal(probabilities[0] > 0.5, y)
 
 
-def test_a_missing_gpu_is_an_error():
+def test_cuda_with_the_light_build_of_xgboost_is_an_error_that_names_the_requirements(monkeypatch):
     """XGBoost itself falls back to the CPU."""
-    if xgboost.build_info()["USE_CUDA"] and _has_gpu():
+    monkeypatch.setattr(boosting, "has_cuda", lambda: False)
+    with pytest.raises(UserError, match=r"XGBoost with CUDA for cuda, .* requirements-gpu.txt"):
+        boosting.require_device("cuda")
+    boosting.require_device("cpu")
+
+
+def test_a_missing_gpu_is_an_error(monkeypatch):
+    """XGBoost itself falls back to the CPU."""
+    if boosting.has_cuda() and _has_gpu():
         boosting.require_device("cuda")
         return
+    monkeypatch.setattr(boosting, "has_cuda", lambda: True)
     with pytest.raises(UserError, match="device: expected a GPU for cuda"):
         boosting.require_device("cuda")
 

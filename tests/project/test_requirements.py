@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import sys
 from importlib.metadata import packages_distributions, requires, version
 
 import pytest
@@ -27,7 +28,9 @@ def direct(name):
         if line.startswith("-r "):
             yield from direct(line.removeprefix("-r "))
         elif re.match(r"\w", line):
-            yield Requirement(line.partition(" #")[0])
+            requirement = Requirement(line.partition(" #")[0])
+            if not requirement.marker or requirement.marker.evaluate():
+                yield requirement
 
 
 def test_the_python_version_is_exact_and_a_string():
@@ -37,7 +40,10 @@ def test_the_python_version_is_exact_and_a_string():
     assert environment["dependencies"] == ["-r requirements.txt"]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+FILES = ["requirements.txt", "requirements-gpu.txt", "requirements-dev.txt"]
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_every_requirement_is_pinned_with_hashes_and_no_host_is_named(name):
     text = (PROJECT / name).read_text()
     requirements = re.findall(r"^[a-z].*?(?=^[a-z]|\Z)", text, re.M | re.S)
@@ -54,6 +60,25 @@ def test_both_requirement_files_pin_the_same_versions():
         for name in ("requirements.txt", "requirements-dev.txt")
     )
     assert of_runs < of_development
+
+
+def test_the_requirements_for_a_gpu_differ_in_xgboost_alone():
+    light, gpu = pinned("requirements.txt"), pinned("requirements-gpu.txt")
+    build = "xgboost" if sys.platform == "darwin" else "xgboost-cpu"
+    assert gpu["xgboost"] == light[build]
+    only_there = {*gpu} - {*light} - {"xgboost"}
+    assert all(name.startswith("nvidia-") for name in only_there)
+    shared = {*light} - {build}
+    assert {name: gpu[name] for name in shared} == {name: light[name] for name in shared}
+
+
+def test_the_default_requirements_contain_no_gpu_library():
+    text = (PROJECT / "requirements.txt").read_text()
+    assert not re.search(r"^(nvidia|cuda)", text, re.M)
+    assert re.findall(r"^xgboost\S* ; .*?(?= \\)", text, re.M) == [
+        "xgboost==3.2.0 ; sys_platform == 'darwin'",
+        "xgboost-cpu==3.2.0 ; sys_platform != 'darwin'",
+    ]
 
 
 @pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
@@ -101,7 +126,10 @@ def imported(path):
 
 
 def test_the_logged_model_requires_pinned_versions():
-    assert {*logged_model.REQUIREMENTS} <= {*pinned("requirements.txt")}
+    needed = [Requirement(line) for line in logged_model.requirements()]
+    for line in needed:
+        if not line.marker or line.marker.evaluate():
+            assert pinned("requirements.txt")[line.name] == str(line.specifier)[2:]
 
 
 PAGES = [PROJECT / "README.md", PROJECT / ".ci" / "run"]
@@ -115,7 +143,7 @@ def test_every_command_that_installs_names_a_pinned_version(path):
         arguments = shlex.split(text)
         for previous, argument in zip(["", *arguments], arguments, strict=False):
             if previous == "-r":
-                assert argument in ("requirements.txt", "requirements-dev.txt")
+                assert argument in FILES
             elif not argument.startswith("-"):
                 requirement = Requirement(argument)
                 pin = f"=={versions[requirement.name]}"

@@ -1,15 +1,18 @@
 """check.py reports each check in one line, with the command that fixes a problem."""
 
+import re
 import sys
 
 import mlflow
 import pytest
 from click.testing import CliRunner
+from packaging.requirements import Requirement
 
 import check
 from tabular import checks
 from tabular.errors import UserError
 from tabular.tracking import orphans, process, runs
+from tests.helpers import PROJECT
 
 
 def test_every_check_prints_ok(run_script, synthetic_folder):
@@ -36,9 +39,28 @@ def test_every_problem_is_printed_with_its_fix(monkeypatch, tmp_path):
 
 
 def test_another_version_than_the_pinned_one_is_a_problem(monkeypatch):
-    monkeypatch.setattr(checks, "version", lambda name: "0.1")
+    monkeypatch.setattr(checks, "_installed", lambda name: {"xgboost": "missing"}.get(name, "0.1"))
     with pytest.raises(
         UserError, match=r"is 0.1, pinned ==.*; ...: uv pip install -r requirements"
+    ):
+        checks.check_versions()
+
+
+def test_an_environment_for_a_gpu_is_compared_with_its_own_requirements(monkeypatch):
+    """The module xgboost is there, but another package than in requirements.txt installs it."""
+    lines = re.findall(r"^\w[^\\\n]*", (PROJECT / "requirements-gpu.txt").read_text(), re.M)
+    pins = [line for line in map(Requirement, lines) if not line.marker or line.marker.evaluate()]
+    installed = {line.name: str(line.specifier).removeprefix("==") for line in pins}
+    monkeypatch.setattr(checks, "_installed", lambda name: installed.get(name, "missing"))
+    monkeypatch.setattr(checks.boosting, "has_cuda", lambda: True)
+    assert checks.check_versions().endswith("packages as pinned in requirements-gpu.txt")
+
+
+def test_both_builds_of_xgboost_in_one_environment_are_a_problem(monkeypatch):
+    """They install the same files, and removing one breaks the other."""
+    monkeypatch.setattr(checks, "version", lambda name: "3.2.0")
+    with pytest.raises(
+        UserError, match=r"uninstall xgboost xgboost-cpu && uv pip install -r requirements"
     ):
         checks.check_versions()
 

@@ -2,13 +2,49 @@
 
 import sys
 
+import mlflow
 import pytest
+import xgboost
+from mlflow.utils import environment
+from packaging.requirements import Requirement
 
 from tabular.data import sources
 from tabular.data.census import CENSUS
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.tracking import logged_model, registry, runs
+
+
+@pytest.mark.parametrize(("cuda", "platform", "expected"), [
+    (False, "linux", "xgboost-cpu"), (False, "darwin", "xgboost"), (True, "linux", "xgboost"),
+])  # fmt: skip
+def test_a_model_requires_the_build_of_xgboost_that_it_was_trained_with(
+    monkeypatch, cuda, platform, expected
+):
+    monkeypatch.setattr(logged_model, "has_cuda", lambda: cuda)
+    lines = [Requirement(line) for line in logged_model.requirements()]
+    needed = [
+        line
+        for line in lines
+        if not line.marker or line.marker.evaluate({"sys_platform": platform})
+    ]
+    assert [line.name for line in needed] == ["mlflow", "numpy", "pandas", expected]
+    assert str(needed[-1].specifier) == f"=={xgboost.__version__}"
+
+
+def test_nothing_is_printed_where_pip_is_not_installed(
+    synthetic_folder, tmp_path, monkeypatch, capsys
+):
+    """As in an environment that `uv venv` has made."""
+    monkeypatch.setattr(environment, "_get_package_version", lambda name: None)
+    dataset = sources.load(str(synthetic_folder))
+    matrix = boosting.bin_rows(dataset.train.X, dataset.train.y)
+    booster, _ = boosting.fit(DEFAULTS | {"n_estimators": 2}, matrix)
+    examples = logged_model.to_client_frame(dataset.test.X.head(3))
+    with runs.start_run("a run"):
+        uri = logged_model.log_model(booster, examples, {}, CENSUS).model_uri
+    mlflow.pyfunc.load_model(uri)
+    assert "WARNING" not in capsys.readouterr().err
 
 
 def test_a_client_frame_has_doubles_text_and_none(rows):
