@@ -14,7 +14,7 @@ from tabular.data import sources
 from tabular.data.requests import TableRequest
 from tabular.errors import UserError, WorkFailed, one_line
 from tabular.model import boosting
-from tabular.tracking import orphans, store
+from tabular.tracking import artifacts, orphans, store
 
 PROJECT = Path(__file__).resolve().parents[1]
 BUILDS = ("xgboost", "xgboost-cpu")  # packages that install the same module
@@ -29,11 +29,10 @@ def run_checks(data: str, request: TableRequest, device: str, fix: bool) -> None
         _report("store", check_store),
     ]
     if passed[-1]:  # without a store, the others have nothing to ask
-        passed += [
-            _report("experiment", check_experiment),
-            _report("artifacts", check_artifacts),
-            _report("runs", check_runs, fix),
-        ]
+        passed.append(_report("experiment", check_experiment))
+        if passed[-1]:  # a folder that is gone would be made again
+            passed.append(_report("artifacts", check_artifacts))
+        passed.append(_report("runs", check_runs, fix))
     if not all(passed):
         raise WorkFailed("a run would not succeed, or its results would not be found again")
 
@@ -114,7 +113,7 @@ def check_experiment() -> str:
     """Check that this machine can reach the experiment's artifacts, and that they will be kept."""
     experiment = store.current_experiment()
     location = experiment.artifact_location
-    store.require_artifacts(experiment)
+    artifacts.require_usable(experiment)
     if sources.is_in_temporary_clone(location):
         raise UserError(
             f"{experiment.name} keeps artifacts in {location}, a clone that MLflow removes: choose "
@@ -127,7 +126,7 @@ def check_artifacts() -> str:
     """Check that an artifact can be written, read and deleted."""
     location = store.current_experiment().artifact_location
     try:
-        n_bytes = store.artifact_round_trip(f"{location}/check-{uuid4().hex}")
+        n_bytes = artifacts.round_trip(f"{location}/check-{uuid4().hex}")
     except Exception as error:  # an artifact store's library raises errors of its own
         if getattr(getattr(error, "response", None), "status_code", None) == 403:
             raise UserError(f"{location} {store.explain_http_status(403)}") from None

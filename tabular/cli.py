@@ -92,8 +92,25 @@ class CommaList(click.ParamType):
         return tuple(self.kind.convert(entry.strip(), param, ctx) for entry in entries)
 
 
+class Text(click.ParamType):
+    """Any text; None, as Python writes it, is the default.
+
+    ``mlflow.projects.run(parameters={"register": None})`` hands it over as a text.
+    """
+
+    name = "text"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return param.default if value == "None" and not param.required else value
+
+
 def option(name: str, kind: click.ParamType | None, default: Any, meaning: str) -> Callable:
-    """An option whose help shows meaning and default; without a default it is required."""
+    """An option whose help shows meaning and default; without a default it is required.
+
+    Args:
+        kind: None: any text.
+    """
+    kind = kind or Text()
     given = {"required": True} if default is None else {"default": default, "show_default": True}
     return click.option(f"--{name}", type=kind, help=meaning, **given)
 

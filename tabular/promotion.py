@@ -1,5 +1,6 @@
 """Promote a model: compare it with the champion on the test set, and move the aliases."""
 
+import shlex
 from dataclasses import dataclass
 
 import click
@@ -22,6 +23,7 @@ from tabular.tracking.registry import LoggedModel
 
 AUTO = "auto"  # the name of the candidate's table
 CANDIDATE, NAME = "promote.candidate", "promote.name"  # tags of a run
+VERSION = "promote.version"  # a tag, too: the version that the run made champion
 
 
 @dataclass(frozen=True)
@@ -60,19 +62,23 @@ def promote(options: PromoteOptions) -> None:
     if options.rollback:
         roll_back(CENSUS.name if options.name == AUTO else options.name, options.cli_args)
         return
-    candidate, table = _find_candidate(options)
+    candidate, run_of_candidate, table = _find_candidate(options)
     name = table.name if options.name == AUTO else options.name
     registry.require_name("name", name)
-    champion = registry.version_by_alias(name, registry.CHAMPION)
+    champion = _find_champion(name)
+    before = champion.version if champion else None
     version = registry.find_version(candidate, name)
-    if champion and version and champion.version == version.version:
+    if before and version and before.version == version.version:
         raise UserError(
             f"model: {options.model} is version {version.version}, the champion of {name}"
         )
-    tags = candidate.run.data.tags
+    tags = run_of_candidate.data.tags
     dataset = sources.reload(tags, table)
     reporting.announce(dataset)
-    with runs.start_run(f"promote {candidate.run.info.run_name}") as run:
+    lost = "" if before else _describe_lost_champion(name)
+    if lost:
+        click.echo(f"note   {lost}: there is no champion to compare with")
+    with runs.start_run(f"promote {run_of_candidate.info.run_name}") as run:
         runs.log_params(run, options.cli_args)
         provenance = runs.provenance_tags(dataset, tags["device"])
         runs.log_tags(run, provenance | {CANDIDATE: candidate.uri, NAME: name})
@@ -81,42 +87,84 @@ def promote(options: PromoteOptions) -> None:
         passed = checks["passed"].all()
         if passed and not version:
             version = registry.register(candidate.uri, name)
-        log_checks(run, checks, champion, version, count_candidates(name, candidate))
+        log_checks(run, checks, before, version, count_candidates(name, candidate), lost)
         if not passed or not version:
             failed = ", ".join(checks["check"][~checks["passed"]])
             raise WorkFailed(f"refused, nothing is changed: {failed}")
         cancel.check()
-        registry.set_champion(version, champion)
-    before = f", version {champion.version} previous" if champion else ", the first"
-    click.echo(f"promoted: version {version.version} of {name} is champion{before}")
+        registry.set_champion(version, before)
+        runs.log_tags(run, {VERSION: str(version.version)})
+    order = f"version {before.version} previous" if before else lost or "the first"
+    click.echo(f"promoted: version {version.version} of {name} is champion, {order}")
 
 
-def _find_candidate(options: PromoteOptions) -> tuple[LoggedModel, Table]:
-    """The candidate, and the table that it was trained on."""
+def _find_candidate(options: PromoteOptions) -> tuple[LoggedModel, Run, Table]:
+    """The candidate, the run that logged it, and the table that it was trained on."""
     if options.model == "none":
         raise UserError("model: expected the address of a model, such as runs:/<run id>/model")
     candidate = registry.find_model(options.model)
-    return candidate, runs.recorded_table(candidate.run)
+    run = registry.require_run(candidate, "model", "train it again, in this store")
+    return candidate, run, runs.recorded_table(run)
+
+
+def _find_champion(name: str) -> LoggedModel | None:
+    """The champion of a registered model; None if there is none.
+
+    Raises:
+        UserError: it is there, but nothing can be compared with it any more.
+    """
+    version = registry.version_by_alias(name, registry.CHAMPION)
+    if not version:
+        return None
+    code = (
+        "import mlflow; mlflow.MlflowClient().delete_registered_model_alias("
+        f"{name!r}, {registry.CHAMPION!r})"
+    )
+    way_out = (
+        f"promote.py --name {shlex.quote(name)} --rollback true makes the previous version "
+        "champion again; or remove the alias, and the next promotion is compared with none: "
+        f"python -c {shlex.quote(code)}"
+    )
+    option = f"name: version {version.version}, the champion"
+    try:
+        champion = registry.find_model(registry.address(version), option)
+    except UserError as error:
+        raise UserError(f"{error.format_message()}; {way_out}") from None
+    registry.require_run(champion, option, way_out)
+    return champion
+
+
+def _describe_lost_champion(name: str) -> str:
+    """Which version an earlier promotion made champion; empty if there was none."""
+    found = store.search_runs(f"tags.`{NAME}` != '' and tags.verdict = 'passed'")
+    earlier = [r for r in found if (r.data.tags[NAME], r.info.status) == (name, "FINISHED")]
+    if not earlier:
+        return ""
+    last, tags = earlier[-1].info.run_id, earlier[-1].data.tags
+    which = f"version {tags[VERSION]}" if VERSION in tags else f"that of {tags[CANDIDATE]}"
+    return f"{which}, which run {last} made champion, is deleted or has lost the alias"
 
 
 def roll_back(name: str, cli_args: dict[str, str]) -> None:
-    """Make the previous version champion again."""
+    """Make the previous version champion again, if it loads."""
     champion = registry.version_by_alias(name, registry.CHAMPION)
     previous = registry.version_by_alias(name, registry.PREVIOUS)
-    if not champion or not previous:
+    if not previous:
         raise UserError(f"rollback: {name} has no version with the alias {registry.PREVIOUS}")
+    registry.require_loads(registry.address(previous), "rollback")
     with runs.start_run(f"roll back {name}") as run:
         runs.log_params(run, cli_args)
         cancel.check()
-        registry.roll_back(champion, previous)
-        note = f"**rolled back** to version {previous.version} by run {run.info.run_id}"
-        registry.log_verdict(champion, {"rolled_back_by": run.info.run_id}, note)
+        registry.roll_back(previous)
+        if champion:
+            note = f"**rolled back** to version {previous.version} by run {run.info.run_id}"
+            registry.log_verdict(champion, {"rolled_back_by": run.info.run_id}, note)
     click.echo(f"rolled back: version {previous.version} of {name} is champion again")
 
 
 def check_candidate(
     candidate: LoggedModel,
-    champion: ModelVersion | None,
+    champion: LoggedModel | None,
     dataset: Dataset,
     options: PromoteOptions,
 ) -> pd.DataFrame:
@@ -125,20 +173,18 @@ def check_candidate(
     Returns:
         One row for each check, with the columns ``check``, ``figure``, ``bound`` and ``passed``.
     """
-    incumbent, origin, table = None, dataset.origin, dataset.table
+    origin, table = dataset.origin, dataset.table
     promised = logged_model.signature(table)
     breaks = []
-    if champion:
-        address = f"models:/{champion.name}/{champion.version}"
-        incumbent = registry.find_model(address, "name")
-        promised, before = incumbent.signature, runs.recorded_table(incumbent.run)
+    if champion and champion.run:
+        promised, before = champion.signature, runs.recorded_table(champion.run)
         if before.positive != table.positive:
             breaks = [f"positive was {one_line(before.positive)}, is {one_line(table.positive)}"]
     breaks += registry.incompatibilities(candidate.signature, promised)
     checks = [("real_rows", origin, "uci or directory", origin != "synthetic")]
-    for which, model in (("candidate", candidate), ("champion", incumbent)):
+    for which, model in (("candidate", candidate), ("champion", champion)):
         if model:
-            digest = model.run.data.tags["data.digest"]
+            digest = model.tags["data.digest"]
             same = digest == dataset.digest
             checks.append((f"{which}_data", digest[:8], dataset.digest[:8], same))
     checks.append(("signature", "; ".join(breaks) or "compatible", "compatible", not breaks))
@@ -146,10 +192,10 @@ def check_candidate(
         test = dataset.test
         new = registry.predict(candidate, test)
         checks += _check_floors(dataset, new)
-        if incumbent:
+        if champion:
             same_columns = before.columns == table.columns
-            rows = test if same_columns else sources.reload(candidate.run.data.tags, before).test
-            old = registry.predict(incumbent, rows)
+            rows = test if same_columns else sources.reload(candidate.tags, before).test
+            old = registry.predict(champion, rows)
             checks.append(_check_improvement(test.y, old, new, options))
             if dataset.table.groups:
                 checks.append(_check_groups(dataset, old, new, options.max_group_drop))
@@ -232,8 +278,13 @@ def log_checks(
     champion: ModelVersion | None,
     version: ModelVersion | None,
     n_compared: int,
+    lost: str = "",
 ) -> None:
-    """Print the verdict and log it, on the run and on the version where there is one."""
+    """Print the verdict and log it, on the run and on the version where there is one.
+
+    Args:
+        lost: what happened to an earlier champion, where there is none now.
+    """
     verdict = "passed" if checks["passed"].all() else "refused"
     lines = []
     for check, figure, bound, passed in checks.itertuples(index=False):
@@ -241,6 +292,7 @@ def log_checks(
         shown = f"{runs.escape_markdown(figure)} | {runs.escape_markdown(bound)}"
         lines.append(f"| {check} | {shown} | {'passed' if passed else '**failed**'} |")
     against = f"version {champion.version}, the champion" if champion else "no champion"
+    against += f" ({lost})" if lost else ""
     note = (
         f"**{verdict}** against {against}; "
         f"models compared on these test rows so far: {n_compared}\n\n"

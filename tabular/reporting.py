@@ -16,6 +16,10 @@ from tabular.tracking import runs
 
 RARE_SHARE, RARE_ROWS = 0.1, 50  # fewer training rows of a label than either are worth a note
 PERFECT = 0.999  # from this roc_auc on, a result is too good to be taken without a look
+NO_POSITIVE = (
+    "no test row has a predicted probability of 0.5 or more, so that precision is 0 by convention "
+    "and has no interval"
+)
 MAX_NAMES = 12  # of columns in a line of the console
 
 
@@ -91,19 +95,22 @@ def describe(run: Run, dataset: Dataset, test_metrics: dict[str, float]) -> str:
     warning, table = "**Synthetic rows: no real people, no conclusions.** ", dataset.table
     left_out = "; ".join(f"{_list_names(n)} ({why})" for why, n in _left_out(table).items())
     left_out = f"Columns left out: {runs.escape_markdown(left_out)}.\n\n" if left_out else ""
+    undefined = "" if "precision_low" in test_metrics else f"Note: {NO_POSITIVE}.\n\n"
     return (
         f"{warning if dataset.origin == 'synthetic' else ''}"
         f"XGBoost predicts whether {runs.escape_markdown(table.label)} is "
         f"{runs.escape_markdown(table.positive)}, trained on "
         f"{dataset.train.n_rows:,} rows ({dataset.origin}): "
         f"**{headline(dataset, test_metrics)}** (in brackets 95 % bootstrap intervals).\n\n"
-        f"{left_out}Serve it: `{runs.serve_command(run)}`\n"
+        f"{undefined}{left_out}Serve it: `{runs.serve_command(run)}`\n"
     )
 
 
 def report(run: Run, dataset: Dataset, test_metrics: dict[str, float]) -> None:
     """Print the results and the commands that show and serve them."""
     click.echo(f"test   {headline(dataset, test_metrics)}")
+    if "precision_low" not in test_metrics:
+        click.echo(f"note   {NO_POSITIVE}")
     if test_metrics["roc_auc"] >= PERFECT:
         click.echo(
             "note   nearly perfect: a column may tell the label itself, or be known only after it; "

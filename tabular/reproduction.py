@@ -15,7 +15,7 @@ from tabular.model.hyperparameters import DEFAULTS
 from tabular.sweep import child_runs
 from tabular.sweep.space import Config
 from tabular.sweep.trials import SweepSpec, run_shared_fit
-from tabular.tracking import logged_model, runs, store
+from tabular.tracking import artifacts, logged_model, runs, store
 
 Results = dict[str, Any]  # metrics, curves, tags and tables by name
 
@@ -30,6 +30,9 @@ def reproduce(run_id: str, cli_args: dict[str, str]) -> None:
     store.require_reachable()
     past = _require_finished(run_id)
     dataset = sources.reload(past.data.tags, runs.recorded_table(past))
+    is_trial = child_runs.CONFIG in past.data.tags  # which has no artifacts
+    if not is_trial and (folder := artifacts.missing_folder(past.info.artifact_uri)):
+        click.echo(f"note   {artifacts.explain_missing(folder, f'the artifacts of run {run_id}')}")
     device = past.data.tags["device"]
     try:
         boosting.require_device(device)
@@ -39,7 +42,7 @@ def reproduce(run_id: str, cli_args: dict[str, str]) -> None:
     reporting.announce(dataset)
     with runs.start_run(f"reproduce {past.info.run_name}") as run:
         runs.log_setup(run, cli_args, dataset, device, {"reproduces": run_id})
-        again = repeat_trial if child_runs.CONFIG in past.data.tags else retrain
+        again = repeat_trial if is_trial else retrain
         found, recorded = _recorded_results(past, again(past, dataset, device))
         differing = [name for name in found if not _equal(found[name], recorded[name])]
         for name in differing:
@@ -94,7 +97,7 @@ def retrain(past: Run, dataset: Dataset, device: str) -> Results:
     )
     evaluation = training.evaluate(fitted.booster, dataset)
     return {
-        "model.digest": logged_model.model_digest(fitted.booster),
+        logged_model.DIGEST: logged_model.model_digest(fitted.booster),
         **evaluation.metrics,
         **{name: value for name, value in fitted.metrics.items() if name != "fit_seconds"},
         **fitted.curves,

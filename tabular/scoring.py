@@ -21,6 +21,7 @@ from tabular.evaluation import metrics
 from tabular.model import served
 from tabular.options import HEADLINE_METRICS
 from tabular.tracking import process, registry, runs, store
+from tabular.tracking.registry import LoggedModel
 
 Predictor = Callable[[pd.DataFrame], np.ndarray]  # probabilities, (n_samples,), of features
 
@@ -89,18 +90,24 @@ def score(model: str, input: str, output: str, threshold: float, cli_args: dict[
         columns.require_categories(source.schema, table.schema, predictor.categories, named)
         job = ScoringJob(source, target, table, predictor.predict, threshold, predictor.categories)
         with runs.start_run(f"score {source_path.name}") as run:
-            model_run_id = found.run.info.run_id
             runs.log_params(run, cli_args)
-            runs.log_tags(run, {"score.model": found.uri, "score.model_run_id": model_run_id})
-            click.echo(f"model  {found.uri} of run {model_run_id}")
-            if found.run.data.tags["data.origin"] == "synthetic":
-                click.echo("WARNING: this model was trained on SYNTHETIC ROWS", err=True)
+            runs.log_tags(run, {"score.model": found.uri, "score.model_run_id": found.run_id})
+            announce(found)
             values = score_source(job)
             runs.log_metrics(run, values | {"peak_memory_mb": process.peak_memory_mb()})
             report(run, job, values)
             if n_bad := values["rows_bad"]:
                 bad_path = writers.bad_rows_path(target)
                 raise WorkFailed(f"{n_bad:,} bad rows were not scored: {bad_path} has each and why")
+
+
+def announce(model: LoggedModel) -> None:
+    """Print what model scores, and what is known of the rows that it was trained on."""
+    click.echo(f"model  {model.uri} of run {model.run_id}")
+    if not model.run:
+        click.echo("note   that run is not in this store: what it was trained on is unknown")
+    elif model.tags["data.origin"] == "synthetic":
+        click.echo("WARNING: this model was trained on SYNTHETIC ROWS", err=True)
 
 
 def _require_paths(input: str, output: str) -> tuple[Path, Path]:

@@ -191,7 +191,7 @@ def evaluate_and_log(
     other = fitted.metrics | {"peak_memory_mb": process.peak_memory_mb()}
     runs.log_results(run, info.model_id, evaluation.metrics, dataset, other, fitted.curves)
     description = reporting.describe(run, dataset, evaluation.metrics)
-    tags = {"model.digest": logged_model.model_digest(booster)}
+    tags = {logged_model.DIGEST: logged_model.model_digest(booster)}
     runs.log_tags(run, tags | {runs.DESCRIPTION: description + note})
     cancel.check()
     if register != "none":  # last: a version stands for a run that is complete

@@ -24,11 +24,16 @@ _dot = partial(np.einsum, "i,i")  # `@` would start threads, which takes longer
 
 
 def confidence_intervals(y_true: np.ndarray, probability: np.ndarray) -> dict[str, float]:
-    """The ends of each metric's percentile interval, ``<metric>_low`` and ``<metric>_high``."""
+    """The ends of each metric's percentile interval, ``<metric>_low`` and ``<metric>_high``.
+
+    A metric that is undefined on all resampled rows, as the precision of a model that predicts no
+    positive row is, has no interval.
+    """
     ends = {}
     replicates = bootstrap_metrics(y_true, probability, binned=len(y_true) > MANY_ROWS)
     for name, values in replicates.items():
-        ends[f"{name}_low"], ends[f"{name}_high"] = percentile_interval(values)
+        if not np.isnan(values).all():
+            ends[f"{name}_low"], ends[f"{name}_high"] = percentile_interval(values)
     return ends
 
 

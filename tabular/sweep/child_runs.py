@@ -105,7 +105,8 @@ def finish(spec: SweepSpec, result: TrialResult, when: int | None = None) -> Non
 def _metric_points(result: TrialResult, when: int) -> list[Metric]:
     """The metrics at the last round, and the log loss of the rounds before it."""
     *earlier, _ = [] if result.curve is None else result.curve
-    points = [Metric(VALIDATION + k, v, when, len(earlier) + 1) for k, v in result.metrics.items()]
+    values = runs.defined(result.metrics)
+    points = [Metric(VALIDATION + k, v, when, len(earlier) + 1) for k, v in values.items()]
     return points + [
         Metric(f"{VALIDATION}log_loss", float(value), when, step)
         for step, value in enumerate(earlier, start=1)

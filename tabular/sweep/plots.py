@@ -126,7 +126,9 @@ def sweep_curves(best: list[tuple[str, np.ndarray]], others: list[np.ndarray]) -
         axes.plot(len(values), values[-1], "o", color=color)
     low = min(values.min() for _, values in best)
     spread = max(values[len(values) // 10 :].max() for _, values in best) - low
-    axes.set_ylim(low - 0.05 * spread, low + 1.05 * spread)  # the first rounds fall from far above
+    if spread:  # none if each trial has one round
+        # the first rounds fall from far above
+        axes.set_ylim(low - 0.05 * spread, low + 1.05 * spread)
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], title="best first")
     return figure

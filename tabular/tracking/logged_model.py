@@ -21,6 +21,7 @@ from tabular.data.table import NUMERIC, RECORD, Table
 from tabular.model import served
 from tabular.model.boosting import has_cuda
 
+DIGEST = "model.digest"  # the tag of a run with ``model_digest`` of its model
 MODEL_NAME = "model"  # the logged model's name: runs:/<run id>/model
 # what tabular/model/served.py imports; the package that installs xgboost may have another name
 VERSIONS = {module.__name__: module.__version__ for module in (mlflow, np, pd, xgboost)}

@@ -1,5 +1,6 @@
 """Registered models in the MLflow store: their versions, and the aliases of those in use."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.pyfunc import PyFuncModel
+from mlflow.store.artifact.utils.models import get_model_name_and_version
 
 from tabular import cancel
 from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset, Split
 from tabular.data.table import Table
-from tabular.errors import UserError, WorkFailed
-from tabular.tracking import logged_model, store
+from tabular.errors import UserError, WorkFailed, one_line
+from tabular.tracking import artifacts, logged_model, store
 
 CHAMPION, PREVIOUS = "champion", "previous"
 RULE = "\n\n---\n\n"  # in a version's description: below the verdict, above the earlier text
@@ -26,11 +28,25 @@ RULE = "\n\n---\n\n"  # in a version's description: below the verdict, above the
 
 @dataclass(frozen=True)
 class LoggedModel:
-    """A logged model: its address, its signature, and the run that logged it."""
+    """A logged model.
+
+    Attributes:
+        uri: the one address that every run records for it.
+        run_id: of the run that logged it.
+        run: that run; None if this store has it no more, or never had it.
+        version: the version of a registered model that the model was named by; else None.
+    """
 
     uri: str
     signature: ModelSignature
-    run: Run
+    run_id: str
+    run: Run | None
+    version: ModelVersion | None = None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of its run; empty if that is not in the store."""
+        return self.run.data.tags if self.run else {}
 
 
 def require_name(option: str, name: str) -> None:
@@ -66,24 +82,65 @@ def find_model(uri: str, option: str = "model") -> LoggedModel:
     Raises:
         UserError: there is none.
     """
-    expected = "expected the address of a model that train.py or sweep.py logged"
+    expected = f"{option}: expected the address of a model that train.py or sweep.py logged"
+    client = mlflow.MlflowClient()
     try:
-        info = mlflow.models.get_model_info(uri)
+        model = mlflow.models.Model.load(uri)
+        version = _addressed_version(uri)
+        # one that was copied from another store names its model there
+        copied = model.model_id and not store.find(client.get_logged_model, model.model_id)
+        own = uri if copied else model.get_model_info().model_uri
     except Exception as error:  # whatever the library of an artifact store raises
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{option}: {expected}, got {uri!r}: {reason}") from None
-    run = store.find_run(info.run_id or "")
-    if not run or not {"data.digest", "data.source"} <= set(run.data.tags):
-        raise UserError(f"{option}: {expected}, got {uri!r}, whose run has recorded no data")
-    return LoggedModel(info.model_uri, info.signature, run)
+        reason = one_line(error)[:200]
+        with suppress(Exception):  # so may this
+            if folder := artifacts.missing_folder(artifacts.locate_model(uri)):
+                reason = artifacts.explain_missing(folder, "its artifacts")
+        raise UserError(f"{expected}, got {uri!r}: {reason}") from None
+    run = store.find_run(model.run_id or "")
+    if run and not {"data.digest", "data.source"} <= set(run.data.tags):
+        raise UserError(f"{expected}, got {uri!r}, whose run has recorded no data")
+    return LoggedModel(own, model.signature, model.run_id or "", run, version)
+
+
+def _addressed_version(uri: str) -> ModelVersion | None:
+    """The version that models:/<name>/<version>, /latest or @<alias> names; else None."""
+    if not uri.startswith("models:/"):
+        return None
+    client = mlflow.MlflowClient()
+    name, *number = get_model_name_and_version(client, uri)
+    return client.get_model_version(name, number[0]) if number else None
+
+
+def require_run(model: LoggedModel, option: str, advice: str) -> Run:
+    """The run that logged a model; ``UserError`` with the advice if this store does not have it."""
+    if not model.run:
+        raise UserError(
+            f"{option}: run {model.run_id or '(none)'}, which logged the model, is not in "
+            f"{store.describe(store.tracking_uri())}, so that the rows it was trained on are "
+            f"unknown; {advice}"
+        )
+    return model.run
 
 
 def find_version(model: LoggedModel, name: str) -> ModelVersion | None:
-    """The newest version, under that name, of a logged model; None if there is none."""
-    condition = f"run_id = '{model.run.info.run_id}'"
-    versions = mlflow.MlflowClient().search_model_versions(condition)
-    same = [v for v in versions if (v.name, v.source) == (name, model.uri)]
-    return max(same, key=lambda version: int(version.version), default=None)
+    """The version, under that name, of a logged model; None if there is none.
+
+    It is the one that the model was named by, or else the newest; a copy of another name's version
+    is one, too.
+    """
+    if model.version and model.version.name == name:
+        return model.version
+    location = artifacts.locate_model(model.uri)
+    found = mlflow.MlflowClient().search_model_versions(f"run_id = '{model.run_id}'")
+    for version in sorted(found, key=lambda version: -int(version.version)):
+        if version.name == name and location == artifacts.locate_model(address(version)):
+            return version
+    return None
+
+
+def address(version: ModelVersion) -> str:
+    """The address of a version of a registered model."""
+    return f"models:/{version.name}/{version.version}"
 
 
 def version_by_alias(name: str, alias: str) -> ModelVersion | None:
@@ -102,7 +159,7 @@ def predict(model: LoggedModel, split: Split) -> np.ndarray:
     Returns:
         float32 array, (n_samples,): the bits that the booster returns.
     """
-    predictions: pd.DataFrame = _load(model).predict(logged_model.to_client_frame(split.X))
+    predictions: pd.DataFrame = _load(model, "model").predict(logged_model.to_client_frame(split.X))
     return predictions.iloc[:, -1].to_numpy(np.float32)
 
 
@@ -112,11 +169,18 @@ class Predictor:
     Attributes:
         table: that the model was trained on.
         categories: of each categorical feature, by name.
+
+    Raises:
+        UserError: the model cannot be loaded, or is none of this project.
     """
 
-    def __init__(self, model: LoggedModel) -> None:
-        served = _load(model).unwrap_python_model()
-        self.encode = served.encode
+    def __init__(self, model: LoggedModel, option: str = "model") -> None:
+        loaded = _load(model, option)
+        try:
+            served = loaded.unwrap_python_model()
+            self.encode = served.encode
+        except (MlflowException, AttributeError):
+            raise UserError(f"{option}: {model.uri} is no model of train.py or sweep.py") from None
         known = zip(served.encode.names, served.encode.lookups, strict=True)
         self.categories = {name: [*lookup] for name, lookup in known if lookup is not None}
         self.booster = served.booster.copy()
@@ -135,9 +199,18 @@ class Predictor:
         return self.booster.inplace_predict(self.encode(X))
 
 
-def _load(model: LoggedModel) -> PyFuncModel:
-    with logged_model.no_bytecode():
-        return mlflow.pyfunc.load_model(model.uri)
+def _load(model: LoggedModel, option: str) -> PyFuncModel:
+    try:
+        with logged_model.no_bytecode():
+            return mlflow.pyfunc.load_model(model.uri)
+    except Exception as error:  # whatever the code of a model raises
+        reason = one_line(f"{type(error).__name__}: {error}")[:200]
+        raise UserError(f"{option}: {model.uri} cannot be loaded: {reason}") from None
+
+
+def require_loads(uri: str, option: str) -> None:
+    """Raise ``UserError`` unless a model of this project loads from the address."""
+    Predictor(find_model(uri, option), option)
 
 
 def incompatibilities(new: ModelSignature, old: ModelSignature) -> list[str]:
@@ -193,9 +266,9 @@ def set_champion(version: ModelVersion, champion: ModelVersion | None) -> None:
         client.set_registered_model_alias(version.name, CHAMPION, version.version)
 
 
-def roll_back(champion: ModelVersion, previous: ModelVersion) -> None:
+def roll_back(previous: ModelVersion) -> None:
     """Make the previous version the champion again; no version is the previous one then."""
-    client = mlflow.MlflowClient()
+    client, name = mlflow.MlflowClient(), previous.name
     with cancel.uninterrupted():  # both aliases change, or none
-        client.set_registered_model_alias(champion.name, CHAMPION, previous.version)
-        client.delete_registered_model_alias(champion.name, PREVIOUS)
+        client.set_registered_model_alias(name, CHAMPION, previous.version)
+        client.delete_registered_model_alias(name, PREVIOUS)

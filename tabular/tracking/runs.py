@@ -24,7 +24,7 @@ from tabular.data import census
 from tabular.data.dataset import Dataset, Split
 from tabular.data.table import RECORD, Table
 from tabular.errors import WorkFailed, one_line
-from tabular.tracking import process, store
+from tabular.tracking import artifacts, process, store
 from tabular.tracking.logged_model import MODEL_NAME, VERSIONS, input_columns
 
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
@@ -56,13 +56,15 @@ def start_run(name: str) -> Iterator[Run]:
 def _open_run(name: str) -> Run:
     resumed = "MLFLOW_RUN_ID" in os.environ
     own_name = None if resumed else os.environ.get("MLFLOW_RUN_NAME", name)
+    if mlflow.get_active_model_id():  # MLFLOW_ACTIVE_MODEL_ID: our metrics are not that model's
+        mlflow.clear_active_model()
     tags = {PROCESS: process.identity()}
     # a new SQLite store is being migrated now, and must not be left half migrated
     local = store.is_local(store.tracking_uri())
     with cancel.uninterrupted() if local else nullcontext():
+        artifacts.require_usable(store.current_experiment())
         opened = mlflow.start_run(run_name=own_name, tags=tags)
     run = _redact_tags(opened)
-    store.require_artifacts(mlflow.MlflowClient().get_experiment(run.info.experiment_id))
     if resumed and _is_generated(run.info.run_name or ""):
         mlflow.set_tag("mlflow.runName", name)
     return run
@@ -232,7 +234,10 @@ def recorded_table(run: Run) -> Table:
             return Table.from_json(mlflow.artifacts.load_text(f"runs:/{run_id}/{RECORD}"))
     if digest == census.CENSUS.digest:
         return census.CENSUS
-    raise WorkFailed(f"run {run.info.run_id} and its parent have no {RECORD} any more")
+    what = f"run {run.info.run_id} and its parent have no {RECORD} any more"
+    if folder := artifacts.missing_folder(run.info.artifact_uri):
+        what += "; " + artifacts.explain_missing(folder, "the run's artifacts")
+    raise WorkFailed(what)
 
 
 def log_results(
@@ -252,7 +257,7 @@ def log_results(
         curves: values by boosting round, by the metric's name.
     """
     run_id, now = run.info.run_id, int(time.time() * 1000)
-    entries = [Metric(key, value, now, 0) for key, value in metrics.items()]
+    entries = [Metric(key, value, now, 0) for key, value in defined(metrics).items()]
     entries += [
         Metric(key, value, now, step)
         for key, values in curves.items()
@@ -260,7 +265,7 @@ def log_results(
     ]
     mlflow.MlflowClient().log_batch(run_id, entries)
     test = _dataset_entity(dataset, dataset.test)
-    mlflow.log_metrics(test_metrics, run_id=run_id, model_id=model_id, dataset=test)
+    mlflow.log_metrics(defined(test_metrics), run_id=run_id, model_id=model_id, dataset=test)
 
 
 def log_artifacts(run: Run, plots: dict[str, bytes], tables: dict[str, pd.DataFrame]) -> None:
@@ -283,7 +288,12 @@ def log_artifacts(run: Run, plots: dict[str, bytes], tables: dict[str, pd.DataFr
 
 def log_metrics(run: Run, metrics: dict[str, float]) -> None:
     """Log metrics by name."""
-    mlflow.log_metrics(metrics, run_id=run.info.run_id)
+    mlflow.log_metrics(defined(metrics), run_id=run.info.run_id)
+
+
+def defined(metrics: dict[str, float]) -> dict[str, float]:
+    """Metrics without those that are NaN: what does not exist is not logged."""
+    return {name: value for name, value in metrics.items() if value == value}
 
 
 def log_tags(run: Run, tags: dict[str, str]) -> None:

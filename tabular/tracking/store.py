@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +13,11 @@ import mlflow
 import requests
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from tabular import cancel
-from tabular.errors import UserError, WorkFailed
+from tabular.errors import UserError
 
 Found = TypeVar("Found")
 
@@ -106,19 +104,6 @@ def _ask_server(uri: str, where: str) -> requests.Response:
         time.sleep(0.5)
 
 
-def require_artifacts(experiment: Experiment) -> None:
-    """Raise ``UserError`` if the experiment keeps artifacts in a folder that only the server has.
-
-    MLflow would create that folder on this machine, or fail when the work is done.
-    """
-    folder = re.sub("^file:(//)?", "", experiment.artifact_location)
-    if is_remote(tracking_uri()) and folder.startswith("/") and not Path(folder).parent.is_dir():
-        raise UserError(
-            f"{experiment.name} keeps artifacts in {folder}, a folder of the server's machine: "
-            "start the server with --artifacts-destination and make a new experiment"
-        )
-
-
 def is_permission_denied(error: BaseException) -> bool:
     """Whether the error is a server's refusal for lack of permission."""
     return isinstance(error, MlflowException) and "permission denied" in str(error).lower()
@@ -147,20 +132,6 @@ def current_experiment() -> Experiment:
         return client.get_experiment(experiment_id)
     experiment = client.get_experiment_by_name(name)
     return experiment or client.get_experiment(client.create_experiment(name))
-
-
-def artifact_round_trip(uri: str) -> int:
-    """Write an artifact, read it back, compare and delete it; returns its size in bytes."""
-    repository, content = get_artifact_repository(uri), b"census-mlflow"
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "check.txt").write_bytes(content)
-        repository.log_artifact(str(Path(folder) / "check.txt"))
-        (Path(folder) / "back").mkdir()
-        back = repository.download_artifacts("check.txt", str(Path(folder) / "back"))
-        if Path(back).read_bytes() != content:
-            raise WorkFailed(f"{uri}: the bytes read back differ from those written")
-    repository.delete_artifacts()
-    return len(content)
 
 
 def find_run(run_id: str) -> Run | None:

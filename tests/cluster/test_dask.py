@@ -246,6 +246,7 @@ def test_a_worker_that_cannot_do_the_work_says_why(monkeypatch, change, message)
     """Called where it would be: in a process whose environment a stranger has set."""
     needs = connection.Requirements.of_this_process("cpu")
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    monkeypatch.setenv("MLFLOW_ACTIVE_MODEL_ID", "m-of-a-stranger")
     monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "false")
     monkeypatch.setattr(mlflow, "set_tracking_uri", lambda uri: monkeypatch.setenv(
         "MLFLOW_TRACKING_URI", uri))  # fmt: skip
@@ -257,7 +258,7 @@ def test_a_worker_that_cannot_do_the_work_says_why(monkeypatch, change, message)
         lack = connection.missing_requirement(needs._replace(**change))
     assert lack.startswith(message)
     assert bool(lack) == bool(message)
-    assert "MLFLOW_RUN_ID" not in os.environ
+    assert not {"MLFLOW_RUN_ID", "MLFLOW_ACTIVE_MODEL_ID"} & {*os.environ}
 
 
 def test_a_password_does_not_travel(monkeypatch):

@@ -74,6 +74,21 @@ def test_a_package_that_cannot_be_imported_is_reported_with_its_fix(monkeypatch)
     assert result.stderr.endswith(": uv pip install -r requirements.txt\n")
 
 
+def test_a_run_of_a_script_in_the_run_of_a_notebook_is_ended_too():
+    """``mlflow.projects.run`` nests it there; the notebook's own run names no process."""
+    client = mlflow.MlflowClient()
+    gone = process.identity().rsplit(" ", 2)[0] + " 999999999 1"
+    notebook = client.create_run("0").info.run_id
+    tags = {orphans.PARENT: notebook}
+    dead = client.create_run("0", tags=tags | {runs.PROCESS: gone}).info.run_id
+    alive = client.create_run("0", tags=tags | {runs.PROCESS: process.identity()}).info.run_id
+    ended = checks.check_runs(fix=True)
+    assert ended == "1 ended whose process was gone; 2 read RUNNING and may be alive"
+    assert [client.get_run(run).info.status for run in (dead, alive, notebook)] == [
+        "KILLED", "RUNNING", "RUNNING",
+    ]  # fmt: skip
+
+
 def test_runs_whose_process_is_gone_are_listed_and_ended():
     client = mlflow.MlflowClient()
     gone = process.identity().rsplit(" ", 2)[0] + " 999999999 1"

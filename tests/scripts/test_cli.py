@@ -11,6 +11,7 @@ import reproduce
 import score
 import sweep
 import train
+from tabular import cli
 from tests.helpers import PROJECT
 
 MLPROJECT = yaml.safe_load((PROJECT / "MLproject").read_text())
@@ -21,6 +22,18 @@ COMMANDS = {
     "promote": promote.main,
     "score": score.main,
 }
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_none_as_python_writes_it_is_the_default_of_every_text(command):
+    """``mlflow.projects.run(parameters={"register": None})`` gives it as a text."""
+    texts = [o for o in command.params if isinstance(o.type, cli.Text) and not o.required]
+    arguments = [word for option in texts for word in (f"--{option.name}", "None")]
+    required = [word for o in command.params if o.required for word in (f"--{o.name}", "x")]
+    chosen = command.make_context(command.name, arguments + required).params
+    assert {option.name: chosen[option.name] for option in texts} == {
+        option.name: option.default for option in texts
+    }
 
 
 @pytest.mark.parametrize("name", MLPROJECT["entry_points"])

@@ -114,14 +114,24 @@ def test_what_is_no_finished_run_of_ours_is_refused(run_script, tmp_path):
     assert len(mlflow.search_runs(output_format="list")) == 1
 
 
-def test_a_run_with_an_undefined_metric_is_identical(run_script, synthetic_folder):
-    """A model that predicts no positive row: the interval of its precision is NaN."""
+def test_what_is_undefined_is_not_logged_and_a_past_run_that_logged_it_is_identical(
+    run_script, synthetic_folder
+):
+    """A model that predicts no positive row: its precision has no interval."""
     options = ["--data", synthetic_folder, "--n_estimators", 1, "--learning_rate", 0.01]
-    assert run_script(train.main, *options).returncode == 0
-    past = the_run()
-    assert np.isnan(past.data.metrics["precision_low"])
+    done = run_script(train.main, *options)
+    assert done.returncode == 0
+    assert "Warning" not in done.stderr
+    past, client = the_run(), mlflow.MlflowClient()
+    assert not {"precision_low", "precision_high"} & {*past.data.metrics}
+    assert not any(np.isnan(value) for value in past.data.metrics.values())
+    reason = "no test row has a predicted probability of 0.5 or more"
+    assert f"note   {reason}" in done.stdout
+    assert reason in past.data.tags["mlflow.note.content"]
+    client.log_metric(past.info.run_id, "precision_low", np.nan)  # as earlier versions did
     done = run_script(reproduce.main, "--run_id", past.info.run_id)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "did not record" not in done.stdout
 
 
 def test_a_result_that_the_past_run_did_not_record_is_named_and_not_compared(

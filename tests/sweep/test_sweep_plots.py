@@ -46,3 +46,7 @@ def test_curves_name_the_best_trials_and_end_in_a_dot():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["depth=3", "depth=6"]
     dots = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "o"]
     assert dots == [[[2, 0.45]], [[3, 0.3]]]
+
+
+def test_curves_of_one_round_are_drawn_without_a_warning():
+    assert png(plots.sweep_curves([("trees=1", np.array([0.5]))], []))

@@ -41,6 +41,16 @@ def test_a_run_ends_as_finished_after_its_work():
     assert the_run().info.run_name == "a run"
 
 
+def test_metrics_of_a_run_do_not_go_to_a_model_that_the_environment_names():
+    """MLFLOW_ACTIVE_MODEL_ID of a shell, or ``mlflow.set_active_model`` in a notebook."""
+    other = mlflow.create_external_model("another").model_id
+    mlflow.set_active_model(model_id=other)
+    with runs.start_run("a run") as run:
+        runs.log_metrics(run, {"rows_scored": 1.0})
+    assert the_run().data.metrics == {"rows_scored": 1.0}
+    assert mlflow.get_logged_model(other).metrics is None
+
+
 @pytest.mark.parametrize(("error", "line"), [
     (WorkFailed("the scheduler is gone"), "the scheduler is gone"),
     (ValueError("not\na number"), "ValueError: not a number"),

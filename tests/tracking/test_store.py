@@ -12,7 +12,7 @@ import score
 import sweep
 import train
 from tabular.errors import UserError
-from tabular.tracking import store
+from tabular.tracking import artifacts, store
 from tests.servers import answering, free_port, running
 
 SCRIPTS = {
@@ -155,7 +155,7 @@ def test_a_script_refuses_an_experiment_in_a_folder_of_the_server(
     with running(command, port, tmp_path / "log", "/health"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
         with pytest.raises(UserError, match=r"/somewhere/else/0, a folder of the server's machine"):
-            store.require_artifacts(store.current_experiment())
+            artifacts.require_usable(store.current_experiment())
         done = run_script(train.main, "--data", "synthetic:500")
     assert done.returncode == 2
     line = done.stderr.splitlines()[-1]
