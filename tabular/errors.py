@@ -1,4 +1,6 @@
-"""Errors that a user reads in one line."""
+"""Errors that a user reads in one line, and text from outside that is shown in one."""
+
+import re
 
 from click import ClickException
 
@@ -7,6 +9,11 @@ def one_line(text: object) -> str:
     """Any text as one line of at most 2,000 characters without control characters."""
     words = " ".join(str(text)[:5000].split())
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)[:2000]
+
+
+def escape_markdown(text: str) -> str:
+    """Text from outside as one line of Markdown without tags, links, images and cell borders."""
+    return re.sub(r"[<>&\[\]|`*\\]", lambda match: f"&#{ord(match[0])};", one_line(text))
 
 
 class UserError(ClickException):

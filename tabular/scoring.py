@@ -223,7 +223,10 @@ def _scored_chunks(job: ScoringJob) -> Iterator[ScoredChunk]:
     """The chunks of a source in their order, scored by all cores."""
     table = job.table
     labels = np.array([table.negative, table.positive], object)
-    known = {name: {*categories} for name, categories in job.categories.items()}
+    known = {
+        name: served.Categories((text, code) for code, text in enumerate(categories))
+        for name, categories in job.categories.items()
+    }
 
     def work(block: tuple) -> ScoredChunk:
         chunk, X, y_true = columns.interpret(job.source.parse(*block), table.schema)
@@ -246,7 +249,7 @@ def _scored_chunks(job: ScoringJob) -> Iterator[ScoredChunk]:
             probability,
             int(positive.sum()),
             {name for name in found if len(found[name])},
-            {name for name in found if not known[name].isdisjoint(found[name])},
+            {name for name in found if not np.isnan(known[name].encode(found[name])).all()},
         )
 
     return readers.map_in_order(work, job.source.blocks)

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tabular.data import census
 from tabular.data.readers import BadRow, Chunk, is_text
 from tabular.data.table import NUMERIC, TableSchema
 from tabular.errors import UserError
@@ -100,7 +101,9 @@ def interpret(chunk: Chunk, schema: TableSchema) -> Columns:
         own = chunk.rows.rename_columns([renames.get(name, name) for name in names])
         chunk = chunk._replace(rows=own)
     table, reasons = chunk.rows, dict[int, str]()  # reasons: by position in the table
-    markers = chunk.missing_markers or schema.missing
+    markers = schema.missing
+    if chunk.is_uci:
+        markers = (census.MISSING, *filter(None, markers))
     columns: dict[str, np.ndarray | pd.Categorical] = {}
     labels: np.ndarray | pd.Categorical = np.full(len(table), -1, np.int8)
     for name in [name for name in (*schema.columns, schema.label) if name in table.column_names]:
@@ -152,6 +155,7 @@ def _parse_numbers(column: pa.ChunkedArray, missing: Texts) -> tuple[np.ndarray,
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     unparsed = False
+    marked = [float(text) for text in missing if re.fullmatch(NUMBER, text)]
     if is_text(column.type):
         text = without_missing(column, missing)
         try:
@@ -161,12 +165,16 @@ def _parse_numbers(column: pa.ChunkedArray, missing: Texts) -> tuple[np.ndarray,
             column = column.cast(pa.float64())
         unparsed = pc.xor(pc.is_null(column, nan_is_null=True), text.is_null()).to_numpy()
     numbers = column.cast(pa.float64(), safe=False).to_numpy()
+    if marked:
+        numbers = np.where(np.isin(numbers, marked), np.nan, numbers)
     return numbers, (np.abs(numbers) > LARGEST) | unparsed
 
 
 def _encode_text(column: pa.ChunkedArray, missing: Texts) -> tuple[pd.Categorical, np.ndarray]:
     raw = _encode_distinct(column)
-    trimmed = _canonical(without_missing(raw.dictionary, missing)).dictionary_encode()
+    text = _canonical(pc.utf8_trim_whitespace(raw.dictionary))
+    markers = _canonical(pa.array(missing, pa.string()))
+    trimmed = pc.if_else(pc.is_in(text, markers), None, text).dictionary_encode()
     codes = trimmed.indices.take(raw.indices).fill_null(-1).to_numpy()
     empty = trimmed.dictionary.index("").as_py()  # -1 if there is none
     categories = pd.Index(trimmed.dictionary, dtype="str")

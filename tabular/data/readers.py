@@ -1,8 +1,8 @@
 """Files of rows, of any size, are read in chunks, and bad rows are set aside.
 
 The extension decides: ``.csv`` and ``.tsv`` are text with a header, ``.data`` and ``.test`` are
-UCI's dialect (no header, comments, ``?`` for a missing value), each also compressed as ``.gz``;
-``.parquet`` is Parquet. In text, a line is a row.
+UCI's dialect (no header, comments, ``?`` for a missing value, no empty fields), each also
+compressed as ``.gz``; ``.parquet`` is Parquet. In text, a line is a row.
 """
 
 import codecs
@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tabular import cancel
-from tabular.data import census, signatures, text
+from tabular.data import signatures, text
 from tabular.data.text import BadRow, Dialect
 from tabular.errors import UserError, WorkFailed
 
@@ -41,8 +41,7 @@ class Chunk(NamedTuple):
     lines: np.ndarray  # (n_samples,): the line or position of each row, counted from 1
     bad: list[BadRow]  # rows of the file that are not among ``rows``
     size: int  # the chunk's share of the file's size
-    # Texts that stand for a missing value in this file; None: those of the table
-    missing_markers: tuple[str, ...] | None = None
+    is_uci: bool = False  # in UCI's dialect: "?" is a missing value, and an empty field an error
 
 
 class RowSource(NamedTuple):
@@ -154,10 +153,10 @@ def _open_text(file: BinaryIO, kind: str, size: int | None, named: str) -> RowSo
     signatures.require_utf8(head, named)
     file.seek(len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
     if kind in UCI:
-        dialect, missing, first = text.UCI_DIALECT, (census.MISSING,), 1
+        dialect, first = text.UCI_DIALECT, 1
     else:
         delimiter = text.find_delimiter(file, "\t" if kind == TSV else None)
-        dialect, missing, first = Dialect(False, delimiter), None, 2
+        dialect, first = Dialect(False, delimiter), 2
     names = text.read_column_names(file, named, dialect)
     schema = pa.schema([(name, pa.string()) for name in names])
 
@@ -166,7 +165,7 @@ def _open_text(file: BinaryIO, kind: str, size: int | None, named: str) -> RowSo
         if dialect.uci:
             trimmed = [pc.utf8_trim_whitespace(column) for column in rows.columns]
             rows = pa.table(trimmed, schema)
-        return Chunk(rows, lines, bad, len(block), missing)
+        return Chunk(rows, lines, bad, len(block), dialect.uci)
 
     blocks = text.read_blocks(file, named, first)
     size = None if size is None else size - file.tell()

@@ -13,10 +13,11 @@ from functools import cached_property
 from typing import Any
 
 NUMERIC, CATEGORICAL = "numeric", "categorical"  # the kinds of columns that a model can use
-# Texts that stand for a missing value in files of rows: those of pandas.read_csv, and UCI's
+# Texts that stand for a missing value: those of pandas.read_csv, UCI's, and that of databases
 MISSING = (
     "",
     "?",
+    "\\N",
     *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
     *("<NA>", "N/A", "NA", "NAN", "NULL", "NaN", "None", "n/a", "nan", "null"),
 )

@@ -5,8 +5,12 @@ the model's own requirements install. Columns, categories and labels are read fr
 that is logged with it.
 """
 
+import json
 import re
 from collections.abc import Collection, Iterable
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -16,9 +20,42 @@ import xgboost
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,9})?")
+PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 WHOLE_NUMBER = re.compile(r"^([+-]?[0-9]+)\.0+$")
 SMALL_BATCH = 64  # rows; up to here, one array of objects and one thread are faster
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
+NARROW = {np.dtype(np.float16), np.dtype(np.float32)}  # an array of objects has other digits
+
+
+class Categories(dict[Any, float]):
+    """The code of each category, by its text; of any other value the code of what it stands for.
+
+    A value stands for a category if its canonical spelling is the category, or if both are numbers
+    of the same value, and no other category has it: 1067 or "1067" for "01067". NaN otherwise.
+    """
+
+    def __missing__(self, value: Any) -> float:
+        text = _canonical(value)
+        if text is None:
+            return np.nan
+        code = self.get(text)
+        if code is None and self._by_value and NUMBER.fullmatch(text):
+            code = self._by_value.get(Decimal(text))
+        return np.nan if code is None else code
+
+    @cached_property
+    def _by_value(self) -> dict[Decimal, float]:
+        codes: dict[Decimal, float] = {}
+        for text, code in self.items():
+            if PLAIN_NUMBER.fullmatch(text):
+                number = Decimal(text)
+                codes[number] = np.nan if number in codes else code
+        return codes
+
+    def encode(self, values: Iterable) -> list[float]:
+        """The codes of values; raises ``TypeError`` for one that is unhashable, such as a list."""
+        return [self[value] for value in values]
 
 
 class Encoder:
@@ -27,25 +64,32 @@ class Encoder:
     A category becomes its position in the booster's own list of categories. A category that is not
     in the list, a null and a missing marker become NaN, which XGBoost sends down the default branch
     of each split.
+
+    Args:
+        missing: texts that stand for a missing value. A number among them is missing in a numeric
+            column, however it is written.
     """
 
-    def __init__(self, booster: xgboost.Booster) -> None:
+    def __init__(self, booster: xgboost.Booster, missing: Iterable[str] = ()) -> None:
         categories = dict(booster.get_categories(export_to_arrow=True).to_arrow())
         features = list(booster.feature_names or [])
         self.names = [_unescape(name) for name in features]
-        self.lookups = [  # the code of each category, for each feature; None: it is numeric
+        self.lookups = [  # of each feature; None: it is numeric
             None
             if (listed := categories.get(name)) is None
-            else {_unescape(category): code for code, category in enumerate(listed.to_pylist())}
+            else Categories((_unescape(text), code) for code, text in enumerate(listed.to_pylist()))
             for name in features
         ]
+        self.missing = {*missing}
+        self.missing_numbers = [float(text) for text in self.missing if NUMBER.fullmatch(text)]
 
     def __call__(self, rows: pd.DataFrame) -> np.ndarray:
         """Encode rows.
 
         Args:
             rows: (n_samples, n_columns), with the booster's features among the columns, in any
-                order; numbers of any dtype, categories as text or as pandas categories.
+                order. Columns may have any dtype: numbers may be written as text, and categories
+                may be text, numbers, booleans or pandas categories.
 
         Returns:
             float32 array (n_samples, n_features).
@@ -59,21 +103,63 @@ class Encoder:
             rows = rows[self.names]
             if not rows.columns.is_unique:
                 raise _invalid("columns are given twice")
-        small = len(rows) <= SMALL_BATCH
+        small = len(rows) <= SMALL_BATCH and NARROW.isdisjoint(rows.dtypes)
         columns = rows.to_numpy(object).T if small else (rows[name] for name in self.names)
-        encode_numbers = _encode_few_numbers if small else _encode_numbers
-        encode_categories = _encode_texts if small else _encode_categories
+        encode = self._encode_few if small else self._encode_column
         codes = np.empty((len(rows), len(self.names)), np.float32)
         for position, (column, lookup) in enumerate(zip(columns, self.lookups, strict=True)):
             try:
-                codes[:, position] = (
-                    encode_numbers(column) if lookup is None else encode_categories(column, lookup)
-                )
+                codes[:, position] = encode(column, lookup)
             except (TypeError, ValueError, ArithmeticError) as error:
                 kind = "finite numbers" if lookup is None else "text"
                 name = self.names[position]
                 raise _invalid(f"column {name!r}: expected {kind}, {error}") from None
         return codes
+
+    # Each of the following raises TypeError, ValueError or ArithmeticError for an invalid value
+
+    def _encode_few(self, values: Iterable, lookup: Categories | None) -> list[float]:
+        """The codes of single values."""
+        if lookup is not None:
+            return lookup.encode(values)
+        numbers = [v if type(v) is float else self._parse_number(v) for v in values]
+        if excess := [number for number in numbers if abs(number) > MAX_FLOAT32]:
+            raise ValueError(f"got {excess[0]}")
+        if self.missing_numbers:
+            return [np.nan if number in self.missing_numbers else number for number in numbers]
+        return numbers
+
+    def _encode_column(self, column: pd.Series, lookup: Categories | None) -> Any:
+        """The codes of a column, (n_samples,)."""
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            categories = self._encode_column(column.cat.categories.to_series(), lookup)
+            return np.array([*categories, np.nan])[column.cat.codes]
+        if column.dtype.kind not in "biuf":
+            return self._encode_few(column.tolist(), lookup)
+        if lookup is not None:
+            codes, distinct = pd.factorize(column)
+            return np.array([*lookup.encode(np.asarray(distinct)), np.nan])[codes]
+        numbers = column.to_numpy(np.float64, na_value=np.nan)
+        if len(excess := numbers[np.abs(numbers) > MAX_FLOAT32]):
+            raise ValueError(f"got {excess[0]}")
+        if self.missing_numbers:
+            return np.where(np.isin(numbers, self.missing_numbers), np.nan, numbers)
+        return numbers
+
+    def _parse_number(self, value: Any) -> float:
+        """A single value as a number; NaN if it is missing."""
+        if value is None or value is pd.NA or value is pd.NaT:
+            return np.nan
+        if isinstance(value, str | bytes):
+            text = value.strip()
+            if text in self.missing:
+                return np.nan
+            if isinstance(text, bytes) or not NUMBER.fullmatch(text):
+                raise ValueError(f"got {value[:50]!r}")
+        try:
+            return float(value)
+        except TypeError:
+            raise TypeError(f"got {str(value)[:50]!r}") from None
 
 
 def probability_name(taken: Collection[str]) -> str:
@@ -89,45 +175,19 @@ def _unescape(text: str) -> str:
     return text.encode().decode("unicode_escape") if "\\" in text else text
 
 
-def _encode_numbers(column: pd.Series) -> np.ndarray:
-    if column.dtype.kind in "mMc":
-        raise TypeError(f"got {column.dtype}")
-    numbers = column.to_numpy(np.float64, na_value=np.nan)
-    if len(excess := numbers[np.abs(numbers) > MAX_FLOAT32]):
-        raise ValueError(f"got {excess[0]}")
-    return numbers
+def _canonical(value: Any) -> str | None:
+    """A category as training files have it: without spaces around it, true for True, 3 for 3.0.
 
-
-def _encode_few_numbers(column: np.ndarray) -> list[float]:
-    numbers = [np.nan if value is None or value is pd.NA else float(value) for value in column]
-    if excess := [number for number in numbers if abs(number) > MAX_FLOAT32]:
-        raise ValueError(f"got {excess[0]}")
-    return numbers
-
-
-def _encode_categories(column: pd.Series, lookup: dict[str, int]) -> np.ndarray | list[float]:
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return np.array([*_encode_texts(column.cat.categories, lookup), np.nan])[column.cat.codes]
-    return _encode_texts(column.tolist(), lookup)
-
-
-def _encode_texts(texts: Iterable, lookup: dict[str, int]) -> list[float]:
-    """The codes of texts; what is unknown is looked up again in its canonical spelling."""
-    return [
-        code if (code := lookup.get(text)) is not None else lookup.get(_canonical(text), np.nan)
-        for text in texts
-    ]
-
-
-def _canonical(value: Any) -> Any:
-    """A category as training files have it: without spaces around it, true for True, 3 for 3.0."""
-    if isinstance(value, bool | np.bool_):
+    None if the value is neither text nor a number nor a boolean.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+    elif isinstance(value, bool | np.bool_):
         return str(value).lower()
-    if isinstance(value, int | float | np.number) and value == value:
-        value = repr(float(value)) if isinstance(value, float | np.floating) else str(value)
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
+    elif isinstance(value, int | float | Decimal | np.number):
+        text = str(np.float32(value) if isinstance(value, np.float16) else value)
+    else:
+        return None
     if text in ("True", "TRUE", "False", "FALSE"):
         return text.lower()
     return WHOLE_NUMBER.sub(r"\1", text)
@@ -135,6 +195,26 @@ def _canonical(value: Any) -> Any:
 
 def _invalid(message: str) -> MlflowException:
     return MlflowException.invalid_parameter_value(message)
+
+
+def _to_frame(rows: Any) -> pd.DataFrame:
+    """Rows as MLflow hands them over: a frame, columns by name, or a list of rows by name.
+
+    Over REST the values of ``inputs`` and ``instances`` are arrays, single ones with 0 dimensions.
+    """
+    if isinstance(rows, pd.DataFrame):
+        return rows
+    if isinstance(rows, dict) and all(np.ndim(value) == 0 for value in rows.values()):
+        rows = [rows]  # one row
+    try:
+        frame = pd.DataFrame(rows)
+    except (TypeError, ValueError) as error:
+        raise _invalid(f"expected rows as a table, {error}") from None
+    return frame.map(_unpack) if np.dtype(object) in [*frame.dtypes] else frame
+
+
+def _unpack(value: Any) -> Any:
+    return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
 class TableModel(PythonModel):
@@ -145,7 +225,8 @@ class TableModel(PythonModel):
         self.table = context.artifacts.get("table")  # of models that recorded it
         self.booster = xgboost.Booster(model_file=path)
         self.single_threaded = xgboost.Booster({"nthread": 1}, model_file=path)
-        self.encode = Encoder(self.booster)
+        record = json.loads(Path(self.table).read_text("utf-8")) if self.table else {}
+        self.encode = Encoder(self.booster, record.get("missing", ()))
         self.label, *labels = (
             _unescape(self.booster.attr(name) or "") for name in ("label", "negative", "positive")
         )
@@ -158,7 +239,8 @@ class TableModel(PythonModel):
         """Predict the label of each row, and the probability of the positive label.
 
         Args:
-            model_input: as ``Encoder`` takes it, (n_samples, n_columns).
+            model_input: as ``Encoder`` takes it, (n_samples, n_columns); or columns by name, or a
+                list of rows by name.
             params: ``threshold``: rows of at least this probability get the positive label.
 
         Returns:
@@ -166,16 +248,18 @@ class TableModel(PythonModel):
             ``probability_name`` names, with the rows' index.
 
         Raises:
-            MlflowException: as of ``Encoder``, or the threshold is no number from 0 to 1.
+            MlflowException: as of ``Encoder``; or the input is no table, or the threshold is no
+                number from 0 to 1.
         """
         threshold = (params or {}).get("threshold", 0.5)
         if threshold is None or not 0 <= threshold <= 1:
             raise _invalid(f"threshold: expected a number from 0 to 1, got {threshold}")
-        booster = self.single_threaded if len(model_input) <= SMALL_BATCH else self.booster
-        probability = booster.inplace_predict(self.encode(model_input)).astype(np.float64)
+        rows = _to_frame(model_input)
+        booster = self.single_threaded if len(rows) <= SMALL_BATCH else self.booster
+        probability = booster.inplace_predict(self.encode(rows)).astype(np.float64)
         label = self.labels[(probability >= threshold).astype(np.intp)]
         predictions = {self.label: label, self.probability: probability}
-        return pd.DataFrame(predictions, index=model_input.index, copy=False)
+        return pd.DataFrame(predictions, index=rows.index, copy=False)
 
 
 mlflow.models.set_model(TableModel())

@@ -17,7 +17,8 @@ from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
-from tabular.data.table import NUMERIC, RECORD, Table
+from tabular.data.table import CATEGORICAL, NUMERIC, RECORD, Table
+from tabular.errors import escape_markdown
 from tabular.model import served
 from tabular.model.boosting import has_cuda
 
@@ -25,15 +26,36 @@ DIGEST = "model.digest"  # the tag of a run with ``model_digest`` of its model
 MODEL_NAME = "model"  # the logged model's name: runs:/<run id>/model
 # what tabular/model/served.py imports; the package that installs xgboost may have another name
 VERSIONS = {module.__name__: module.__version__ for module in (mlflow, np, pd, xgboost)}
+INPUTS = "inputs"  # key of a model's metadata: its columns and their types, as a schema
+NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as the description
+SHOWN_COLUMNS = 50  # of each kind, in the description
 
 PARAM_SCHEMA = ParamSchema([ParamSpec("threshold", "double", 0.5)])
 
 
 def signature(table: Table) -> ModelSignature:
-    """The signature of a model of the table."""
+    """What a model of the table takes and returns."""
     probability = served.probability_name([table.label])
     output = Schema([ColSpec("string", table.label), ColSpec("double", probability)])
     return ModelSignature(Schema([*input_columns(table)]), output, PARAM_SCHEMA)
+
+
+def logged_signature(table: Table) -> ModelSignature:
+    """The signature that is logged with a model of the table: outputs and parameters.
+
+    With inputs in it, MLflow would refuse integers, booleans and categories where it declares
+    doubles and text. The model checks its input itself, and its metadata have the inputs.
+    """
+    promised = signature(table)
+    return ModelSignature(None, promised.outputs, promised.params)
+
+
+def full_signature(info: ModelInfo) -> ModelSignature:
+    """The signature of a logged model with its inputs, which the metadata have if it has none."""
+    logged, schema = info.signature, (info.metadata or {}).get(INPUTS)
+    if logged.inputs is not None or not schema:
+        return logged
+    return ModelSignature(Schema.from_json(schema), logged.outputs, logged.params)
 
 
 def input_columns(table: Table) -> list[ColSpec]:
@@ -42,6 +64,25 @@ def input_columns(table: Table) -> list[ColSpec]:
         ColSpec("double" if kind == NUMERIC else "string", name)
         for name, kind in table.columns.items()
     ]
+
+
+def describe_columns(table: Table) -> str:
+    """Which columns a model of the table takes, and what it returns, as Markdown."""
+    lines = [
+        f"Takes {kind} columns: {_shorten(names)}."
+        for kind, names in ((NUMERIC, table.numeric), (CATEGORICAL, table.categorical))
+        if names
+    ]
+    probability = served.probability_name([table.label])
+    label, positive = escape_markdown(table.label), escape_markdown(table.positive)
+    lines.append(f"Returns {label}, and as {probability} that of {positive}.")
+    return "\n\n".join(lines)
+
+
+def _shorten(names: tuple[str, ...]) -> str:
+    shown = ", ".join(escape_markdown(name[:60]) for name in names[:SHOWN_COLUMNS])
+    more = len(names) - SHOWN_COLUMNS
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def to_client_frame(X: pd.DataFrame) -> pd.DataFrame:
@@ -73,7 +114,9 @@ def log_model(
             name=MODEL_NAME,
             python_model=served.__file__,
             artifacts={"booster": path, "table": str(record)},
-            signature=signature(table),
+            signature=logged_signature(table),
+            metadata={INPUTS: signature(table).inputs.to_json()},
+            tags={NOTE: describe_columns(table)},
             input_example=(examples, {"threshold": 0.5}),
             conda_env=_environment(),
             params=params,

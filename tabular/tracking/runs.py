@@ -24,6 +24,7 @@ from tabular.data import census
 from tabular.data.dataset import Dataset, Split
 from tabular.data.table import RECORD, Table
 from tabular.errors import WorkFailed, one_line
+from tabular.errors import escape_markdown as escape_markdown
 from tabular.tracking import artifacts, process, store
 from tabular.tracking.logged_model import MODEL_NAME, VERSIONS, input_columns
 
@@ -110,11 +111,6 @@ def _describe(error: BaseException) -> str:
     """The message in one line, after the type's name unless the message was written for users."""
     kind = "" if isinstance(error, WorkFailed) else f"{type(error).__name__}: "
     return one_line(f"{kind}{error}")
-
-
-def escape_markdown(text: str) -> str:
-    """Text from outside as one line of Markdown without tags, links, images and cell borders."""
-    return re.sub(r"[<>&\[\]|`*\\]", lambda match: f"&#{ord(match[0])};", one_line(text))
 
 
 def record_failure(run_id: str, tag: str, line: str) -> None:

@@ -6,14 +6,14 @@ import pyarrow as pa
 import pytest
 
 from tabular.data import columns, readers
-from tabular.data.table import CATEGORICAL, TableSchema
+from tabular.data.table import CATEGORICAL, MISSING, NUMERIC, TableSchema
 
 
-def interpret(array, missing=("", "NA")):
-    """The interpreted rows of a table with one categorical column, and a label in each row."""
+def interpret(array, missing=("", "NA"), kind=CATEGORICAL, is_uci=False):
+    """The interpreted rows of a table with one column and a label in each row."""
     rows = pa.table({"a": array, "y": ["0"] * len(array)})
-    schema = TableSchema({"a": CATEGORICAL}, "y", {"0": 0, "1": 1}, missing)
-    return columns.interpret(readers.Chunk(rows, np.arange(len(rows)), [], 0), schema)
+    schema = TableSchema({"a": kind}, "y", {"0": 0, "1": 1}, missing)
+    return columns.interpret(readers.Chunk(rows, np.arange(len(rows)), [], 0, is_uci), schema)
 
 
 def values(array, **options):
@@ -48,3 +48,29 @@ def test_rows_without_a_column_to_read_keep_their_number():
     found = columns.interpret(readers.Chunk(rows, np.arange(3), [], 0), schema)
     assert found.X.shape == (3, 0)
     assert found.labels.tolist() == [0, -1, 1]
+
+
+@pytest.mark.parametrize("array", [
+    ["-1", "-1.0", " -1", "5"], pa.array([-1, -1, -1, 5]), pa.array([-1.0, -1.0, -1.0, 5.0]),
+    pa.array([-1, -1, -1, 5]).dictionary_encode(),
+])  # fmt: skip
+@pytest.mark.parametrize("kind", [CATEGORICAL, NUMERIC])
+def test_a_number_that_the_user_calls_missing_is_so_however_it_is_written(array, kind):
+    found = interpret(array, missing=("", "-1"), kind=kind).X["a"]
+    assert found.isna().tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize("text", ["\\N", "NULL", "N/A", "None", "?"])
+@pytest.mark.parametrize("kind", [CATEGORICAL, NUMERIC])
+def test_a_usual_marker_is_missing_in_words_and_in_numbers(text, kind):
+    found = interpret([text, "5"], missing=MISSING, kind=kind)
+    assert found.X["a"].isna().tolist() == [True, False]
+    assert not found.chunk.bad
+
+
+@pytest.mark.parametrize(("text", "n_bad"), [("NULL", 0), ("?", 0), ("", 1)])
+@pytest.mark.parametrize("kind", [CATEGORICAL, NUMERIC])
+def test_the_dialect_of_uci_has_the_same_markers_but_no_empty_field(text, n_bad, kind):
+    found = interpret([text, "5"], missing=("", "NULL"), kind=kind, is_uci=True)
+    assert len(found.chunk.bad) == n_bad
+    assert found.X["a"].isna().sum() == 1 - n_bad

@@ -96,12 +96,12 @@ def test_a_source_says_its_dialect_and_its_size(tmp_path):
             assert source.schema.names[0] == "a"
 
 
-@pytest.mark.parametrize(("suffix", "markers"), [(".data", ("?",)), (".csv", None)])
-def test_only_the_dialect_of_uci_has_its_own_marker_of_missing_values(tmp_path, suffix, markers):
+@pytest.mark.parametrize(("suffix", "is_uci"), [(".data", True), (".csv", False)])
+def test_a_chunk_says_whether_it_is_in_the_dialect_of_uci(tmp_path, suffix, is_uci):
     path = tmp_path / f"rows{suffix}"
     path.write_text(",".join("abcdefghijklmno") + "\n" + ",".join("?" * 15) + "\n")
     with readers.open_rows(path, "rows") as source:
-        assert {source.parse(*block).missing_markers for block in source.blocks} == {markers}
+        assert {source.parse(*block).is_uci for block in source.blocks} == {is_uci}
 
 
 def test_two_columns_with_the_same_name_are_refused(tmp_path):

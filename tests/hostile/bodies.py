@@ -294,7 +294,7 @@ def try_many(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, s
         folder / "model",
         python_model=served.__file__,
         artifacts={"booster": str(folder / "booster.ubj")},
-        signature=logged_model.signature(CENSUS),
+        signature=logged_model.logged_signature(CENSUS),
         pip_requirements=[],
         input_example=[PERSON],
     )

@@ -115,7 +115,7 @@ def read_plainly(content: bytes, suffix: str) -> dict[int, tuple | None]:
 
 def _row(line: bytes, names: list[str], suffix: str) -> tuple | None:
     """Features and label of a line; None if it is not a valid row."""
-    missing = table.MISSING if suffix == ".csv" else ("?",)
+    missing = table.MISSING if suffix == ".csv" else {*table.MISSING} - {""}
     try:
         texts = [field.strip() for field in line.decode().split(",")]
     except UnicodeDecodeError:

@@ -73,8 +73,10 @@ def answers(uri: str, dataset: Dataset, folder: Path) -> dict[str, tuple[list, l
     model = mlflow.pyfunc.load_model(uri)
     frame = logged_model.to_client_frame(dataset.test.X)
     label, found = dataset.table.label, {}
-    predicted = model.predict(frame)
-    found["frame"] = predicted[label].tolist(), predicted.iloc[:, -1].tolist()
+    forms = {"frame": frame, "nullable": frame.convert_dtypes(), "typed": typed(frame)}
+    for form, rows in (forms | {"categories": forms["typed"].astype("category")}).items():
+        predicted = model.predict(rows)
+        found[form] = predicted[label].tolist(), predicted.iloc[:, -1].tolist()
     cells = [
         [None if value is None or value != value else value for value in row]
         for row in frame.to_numpy(object).tolist()
@@ -93,6 +95,19 @@ def answers(uri: str, dataset: Dataset, folder: Path) -> dict[str, tuple[list, l
         scoring.score(uri, str(folder / source), str(folder / target), 0.5, {})
         found[source] = _read_scored(folder / target)
     return found
+
+
+def typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose columns of whole numbers and of truth values are integers and booleans."""
+    columns = {}
+    for name in frame:
+        column = frame[name].convert_dtypes()
+        if column.dtype == "string" and column.dropna().isin(["true", "false"]).all():
+            column = column.map({"true": True, "false": False}).astype("boolean")
+        elif column.dtype == "string" and column.dropna().str.fullmatch("[1-9][0-9]{0,17}").all():
+            column = column.astype("Int64")
+        columns[name] = column
+    return pd.DataFrame(columns, index=frame.index)
 
 
 def _read_scored(path: Path) -> tuple[list, list]:

@@ -118,20 +118,12 @@ def test_every_entry_point_works_on_a_table_that_is_only_a_file(caller, tmp_path
         assert again.data.tags["identical"] == "true"
     found = pd.read_csv(tmp_path / "out.csv")
     assert (len(found), scored.data.metrics["rows_labelled"]) == (4000, 4000)
-    served = mlflow.pyfunc.load_model(model).predict(typed(pd.read_csv(path), model))
+    served = mlflow.pyfunc.load_model(model).predict(pd.read_csv(path))
     assert found["probability"].tolist() == pytest.approx(served["probability"].tolist(), abs=0)
     assert found["Churn"].tolist() == served["Churn"].tolist()
     assert promoted.data.tags["verdict"] == "passed"
     version = mlflow.MlflowClient().get_model_version_by_alias("churn", "champion")
     assert version.run_id == grid.info.run_id
-
-
-def typed(frame, uri):
-    """The columns that the model of an address takes, with the types of its signature."""
-    columns = mlflow.models.get_model_info(uri).signature.inputs
-    kinds = {column.name: float if column.type.name == "double" else object for column in columns}
-    frame = frame[[*kinds]].astype({name: str for name in kinds if frame[name].dtype == bool})
-    return frame.astype(kinds).where(frame.notna(), None)
 
 
 def test_check_finds_no_problem_with_a_team_server(run_command, monkeypatch, server, data):

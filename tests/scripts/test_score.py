@@ -308,7 +308,7 @@ def served(synthetic_folder, tmp_path_factory):
         folder / "model",
         python_model=PROJECT / "tabular" / "model" / "served.py",
         artifacts={"booster": str(folder / "booster.ubj")},
-        signature=logged_model.signature(CENSUS),
+        signature=logged_model.logged_signature(CENSUS),
         pip_requirements=[],
     )
     return mlflow.pyfunc.load_model(str(folder / "model"))

@@ -15,6 +15,7 @@ import score
 import sweep
 import train
 from tabular.data.table import Table
+from tabular.tracking import logged_model
 from tests.tables import awkward_names, churn
 
 FEATURES = {
@@ -75,7 +76,7 @@ def test_training_prints_and_records_what_the_table_was_found_to_be(run_well, ch
     assert run.data.metrics["roc_auc"] > 0.6
     assert not [name for name in run.data.metrics if "parity" in name]
     info = mlflow.models.get_model_info(f"runs:/{run.info.run_id}/model")
-    assert {c.name: c.type.name for c in info.signature.inputs} == {
+    assert {c.name: c.type.name for c in logged_model.full_signature(info).inputs} == {
         name: "double" if kind == "numeric" else "string" for name, kind in FEATURES.items()
     }
     assert [c.name for c in info.signature.outputs] == ["Churn", "probability"]
