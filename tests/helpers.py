@@ -1,5 +1,6 @@
 """Shared by tests of several folders: paths, expected names, and queries of the store."""
 
+import shutil
 import subprocess
 import time
 from contextlib import contextmanager
@@ -93,3 +94,15 @@ def wait_for(condition, seconds=60):
             return
         time.sleep(0.05)
     raise AssertionError(f"the condition is still false after {seconds} s")
+
+
+def find_python(version: str) -> Path | None:
+    """The interpreter of a Python like 3.13 that is installed here, on the path or by pyenv."""
+    candidates = [Path(found)] if (found := shutil.which(f"python{version}")) else []
+    if pyenv := shutil.which("pyenv"):
+        root = Path(pyenv).resolve().parent.parent
+        candidates += sorted(root.glob(f"versions/{version}.*/bin/python"))
+    for candidate in candidates:  # pyenv puts commands on the path that start nothing
+        if not subprocess.run([candidate, "-c", ""], capture_output=True).returncode:
+            return candidate
+    return None

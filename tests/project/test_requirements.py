@@ -33,6 +33,20 @@ def direct(name):
                 yield requirement
 
 
+OLD_PYTHON = """
+import sys, collections
+sys.version_info = collections.namedtuple("version_info", "major minor micro")(3, 10, 13)
+import train
+"""
+
+
+def test_an_older_python_is_refused_in_one_line(run_command):
+    """Without the packages installed, `pip` refuses the requirements before."""
+    done = run_command(sys.executable, "-c", OLD_PYTHON, cwd=PROJECT)
+    assert done.returncode == 2
+    assert re.fullmatch("error: Python 3.11 or later is needed, found .*\n", done.stderr)
+
+
 def test_the_python_version_is_exact_and_a_string():
     """With virtualenv, a prefix makes pyenv build the newest one; an unquoted 3.11 is a float."""
     environment = yaml.safe_load((PROJECT / "python_env.yaml").read_text())
