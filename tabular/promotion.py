@@ -18,7 +18,7 @@ from tabular.errors import UserError, WorkFailed, one_line
 from tabular.evaluation import bootstrap, fairness
 from tabular.evaluation.metrics import search_metrics
 from tabular.options import SEARCH_METRICS
-from tabular.tracking import logged_model, registry, runs, store
+from tabular.tracking import datasets, logged_model, registry, runs, store
 from tabular.tracking.registry import LoggedModel
 
 AUTO = "auto"  # the name of the candidate's table
@@ -82,7 +82,7 @@ def promote(options: PromoteOptions) -> None:
         runs.log_params(run, options.cli_args)
         provenance = runs.provenance_tags(dataset, tags["device"])
         runs.log_tags(run, provenance | {CANDIDATE: candidate.uri, NAME: name})
-        runs.log_inputs(run.info.run_id, dataset, test=dataset.test)
+        datasets.log_inputs(run.info.run_id, dataset, test=dataset.test)
         checks = check_candidate(candidate, champion, dataset, options)
         passed = checks["passed"].all()
         if passed and not version:

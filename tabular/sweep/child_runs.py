@@ -18,7 +18,7 @@ from tabular.errors import UserError
 from tabular.model.hyperparameters import config_name
 from tabular.sweep.space import Config
 from tabular.sweep.trials import PATIENCE_ROUNDS, SweepSpec, TrialResult
-from tabular.tracking import orphans, runs, store
+from tabular.tracking import datasets, orphans, runs, store
 from tabular.tracking.orphans import PARENT
 
 RESULT_VERSION = 1  # to be raised when the code would give another result for the same config
@@ -67,7 +67,7 @@ def create(parent: Run, spec: SweepSpec, config: Config) -> str:
 
 def log_lineage(spec: SweepSpec, run_id: str) -> None:
     """Log the training data of a child run; a second time changes nothing."""
-    runs.log_inputs(run_id, spec.dataset, training=spec.dataset.train)
+    datasets.log_inputs(run_id, spec.dataset, training=spec.dataset.train)
 
 
 def finish(spec: SweepSpec, result: TrialResult, when: int | None = None) -> None:

@@ -1,5 +1,6 @@
 """Where the store keeps artifacts: whether that place is there, is the one meant, and works."""
 
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -69,14 +70,15 @@ def missing_folder(location: str) -> Path | None:
 
 
 def locate_model(uri: str) -> str:
-    """The location of a model's artifacts, or the address itself if the store knows none for it.
+    """The location of a model's artifacts, as the store knows it; else the address itself.
 
     Args:
-        uri: runs:/<run id>/<name> or models:/...
+        uri: runs:/<run id>/<name>, models:/... or any other address.
     """
+    if uri.startswith("models:/"):
+        return str(ModelsArtifactRepository.get_underlying_uri(uri))
     if not uri.startswith("runs:/"):
-        is_model = uri.startswith("models:/")
-        return str(ModelsArtifactRepository.get_underlying_uri(uri)) if is_model else uri
+        return uri
     run_id, name = RunsArtifactRepository.parse_runs_uri(uri)
     run = store.find_run(run_id)
     for output in run.outputs.model_outputs if run and run.outputs else ():
@@ -91,7 +93,7 @@ def explain_missing(folder: Path, what: str) -> str:
     gone = next(path for path in (*reversed(folder.parents), folder) if not path.exists())
     return (
         f"{what} were in {folder}, and {gone} is gone; if it was moved, move it back or link it "
-        f"(ln -s <where it is now> {gone})"
+        f"(ln -s <where it is now> {shlex.quote(str(gone))})"
     )
 
 

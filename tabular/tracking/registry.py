@@ -1,6 +1,5 @@
 """Registered models in the MLflow store: their versions, and the aliases of those in use."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,25 +82,31 @@ def find_model(uri: str, option: str = "model") -> LoggedModel:
         UserError: there is none.
     """
     expected = f"{option}: expected the address of a model that train.py or sweep.py logged"
-    client = mlflow.MlflowClient()
     try:
         model = mlflow.models.Model.load(uri)
+        client = mlflow.MlflowClient()
         version = _addressed_version(uri)
         # one that was copied from another store names its model there
         copied = model.model_id and not store.find(client.get_logged_model, model.model_id)
         own = uri if copied else model.get_model_info().model_uri
     except Exception as error:  # whatever the library of an artifact store raises
-        reason = one_line(error)[:200]
-        with suppress(Exception):  # so may this
-            if folder := artifacts.missing_folder(artifacts.locate_model(uri)):
-                reason = artifacts.explain_missing(folder, "its artifacts")
-        raise UserError(f"{expected}, got {uri!r}: {reason}") from None
+        raise UserError(f"{expected}, got {uri!r}: {_why_not_found(uri, error)}") from None
     run = store.find_run(model.run_id or "")
     if run and not {"data.digest", "data.source"} <= set(run.data.tags):
         raise UserError(f"{expected}, got {uri!r}, whose run has recorded no data")
     return LoggedModel(
         own, logged_model.full_signature(model.get_model_info()), model.run_id or "", run, version
     )
+
+
+def _why_not_found(uri: str, error: Exception) -> str:
+    """Why there is no model at an address: of what the store knows of it, else of the error."""
+    try:
+        location = artifacts.locate_model(uri)
+        folder = artifacts.missing_folder(location) if location != uri else None
+    except Exception as other:  # the registered model or the logged model has been deleted
+        folder, error = None, other
+    return artifacts.explain_missing(folder, "its artifacts") if folder else one_line(error)[:200]
 
 
 def _addressed_version(uri: str) -> ModelVersion | None:

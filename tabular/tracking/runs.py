@@ -1,6 +1,5 @@
 """The run of this process in the MLflow store: opened, ended, and everything logged on it."""
 
-import json
 import os
 import platform
 import re
@@ -14,23 +13,22 @@ from pathlib import Path
 
 import mlflow
 import pandas as pd
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.types import ColSpec, Schema
-from mlflow.utils.validation import MAX_DATASET_SCHEMA_SIZE
 
 from tabular import cancel
 from tabular.data import census
-from tabular.data.dataset import Dataset, Split
+from tabular.data.dataset import Dataset
 from tabular.data.table import RECORD, Table
 from tabular.errors import WorkFailed, one_line
 from tabular.errors import escape_markdown as escape_markdown
-from tabular.tracking import artifacts, process, store
-from tabular.tracking.logged_model import MODEL_NAME, VERSIONS, input_columns
+from tabular.tracking import artifacts, datasets, process, store
+from tabular.tracking.logged_model import MODEL_NAME, VERSIONS
 
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
 TABLE = "data.table"  # the tag with the digest of the table; the artifact RECORD has all of it
 PROCESS = "process"  # the tag with ``process.identity()``, by which orphaned runs are found
+LOST = re.compile(r"[Rr]un (?:with id=)?(\w+) (?:must be in the 'active' state|not found)")
 GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,4}")  # as in bold-owl-123
 
 
@@ -41,6 +39,10 @@ def start_run(name: str) -> Iterator[Run]:
     The run ends FINISHED if the body does, KILLED after a signal, and FAILED, with the reason on
     it, after any other error. Under ``mlflow run`` it is the run that MLflow has created. It gets
     the name unless the user chose another.
+
+    Raises:
+        UserError: the experiment's artifacts cannot be kept; no run is opened.
+        WorkFailed: the run, or a child run, was deleted meanwhile.
     """
     cancel.check()
     try:
@@ -49,6 +51,11 @@ def start_run(name: str) -> Iterator[Run]:
     except BaseException as error:
         with cancel.uninterrupted():
             _end_unfinished(error)
+        if isinstance(error, MlflowException) and (lost := LOST.search(str(error))):
+            raise WorkFailed(
+                f"run {lost[1]} was deleted while it ran; mlflow runs restore --run-id {lost[1]} "
+                "brings it back, unless mlflow gc has deleted it for good"
+            ) from None
         raise
     with cancel.uninterrupted():
         mlflow.end_run("FINISHED")
@@ -83,7 +90,13 @@ def _end_unfinished(error: BaseException) -> None:
         try:
             mlflow.end_run("KILLED" if number else "FAILED")
         except Exception as failure:
-            print(f"run {run.info.run_id} not ended: {_describe(failure)[:500]}", file=sys.stderr)
+            _print_unless_lost(f"run {run.info.run_id} not ended", failure)
+
+
+def _print_unless_lost(what: str, error: Exception) -> None:
+    """Print why something could not be written, unless it is that the run was deleted."""
+    if not LOST.search(str(error)):
+        print(f"{what}: {_describe(error)[:500]}", file=sys.stderr)
 
 
 def _redact_tags(run: Run) -> Run:
@@ -128,7 +141,7 @@ def record_failure(run_id: str, tag: str, line: str) -> None:
             description = f"**{tag}**: {shown}\n\n{description}"
         client.log_batch(run_id, tags=[RunTag(tag, line), RunTag(DESCRIPTION, description)])
     except Exception as error:
-        print(f"not written on the run: {_describe(error)[:500]}", file=sys.stderr)
+        _print_unless_lost("not written on the run", error)
         shorten_http_timeouts(1)
 
 
@@ -164,55 +177,13 @@ def log_setup(
     log_params(run, cli_args)
     mlflow.MlflowClient().log_text(run.info.run_id, dataset.table.to_json(), RECORD)
     log_tags(run, provenance_tags(dataset, device) | (tags or {}))
-    log_inputs(run.info.run_id, dataset, training=dataset.train, test=dataset.test)
+    datasets.log_inputs(run.info.run_id, dataset, training=dataset.train, test=dataset.test)
 
 
 def log_params(run: Run, cli_args: dict[str, str]) -> None:
     """Log options as typed, unless ``mlflow run`` has: a parameter can be written only once."""
     params = [Param(key, value) for key, value in cli_args.items() if key not in run.data.params]
     mlflow.MlflowClient().log_batch(run.info.run_id, params=params)
-
-
-def log_inputs(run_id: str, dataset: Dataset, **splits: Split) -> None:
-    """Log splits of a dataset as inputs of a run, by the context that they are used in."""
-    inputs = [
-        DatasetInput(_dataset_entity(dataset, split), [InputTag("mlflow.data.context", context)])
-        for context, split in splits.items()
-    ]
-    try:
-        mlflow.MlflowClient().log_inputs(run_id, inputs)
-    except MlflowException:  # another process has inserted the same dataset at the same time
-        mlflow.MlflowClient().log_inputs(run_id, inputs)
-
-
-def _dataset_entity(dataset: Dataset, split: Split) -> mlflow.entities.Dataset:
-    """MLflow's description of a split.
-
-    Its digest has eight digits like MLflow's own; the tag ``data.digest`` has all of them.
-    ``mlflow.data.from_pandas`` would take 0.35 s to infer the schema.
-    """
-    source_type, source = {
-        "uci": ("http", {"url": "".join(census.ADDRESSES[:1]) + split.name}),
-        "directory": ("local", {"uri": _file_of(dataset, split)}),
-        "synthetic": ("code", {"tags": {"data": dataset.source}}),
-    }[dataset.origin]
-    table, n_rows = dataset.table, split.n_rows
-    schema = Schema([*input_columns(table), ColSpec("string", table.label)])
-    described = json.dumps({"mlflow_colspec": schema.to_dict()})
-    return mlflow.entities.Dataset(
-        name=table.name + ("-synthetic" if dataset.origin == "synthetic" else ""),
-        digest=split.digest[:8],
-        source_type=source_type,
-        source=json.dumps(source),
-        schema=described if len(described) <= MAX_DATASET_SCHEMA_SIZE else None,
-        profile=json.dumps({"num_rows": n_rows, "num_elements": n_rows * len(table.features)}),
-    )
-
-
-def _file_of(dataset: Dataset, split: Split) -> str:
-    """The file or the folder of a split."""
-    source = Path(dataset.source)
-    return str(source if source.is_file() else source / split.name)
 
 
 def recorded_table(run: Run) -> Table:
@@ -260,7 +231,7 @@ def log_results(
         for step, value in enumerate(values, start=1)
     ]
     mlflow.MlflowClient().log_batch(run_id, entries)
-    test = _dataset_entity(dataset, dataset.test)
+    test = datasets.to_entity(dataset, dataset.test)
     mlflow.log_metrics(defined(test_metrics), run_id=run_id, model_id=model_id, dataset=test)
 
 

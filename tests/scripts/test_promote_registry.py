@@ -156,3 +156,28 @@ def test_a_model_copied_from_another_store_is_scored_and_not_promoted(
     assert done.returncode == 0, done.stderr
     with pytest.raises(UserError, match="model: run .* is not in sqlite .*; train it again"):
         call(model=address, **ANY)
+
+
+def test_a_version_whose_source_is_a_folder_is_promoted(uris):
+    """As a client makes it that names the folder of the artifacts."""
+    client = mlflow.MlflowClient()
+    client.create_registered_model("x")
+    client.create_model_version("x", artifacts.locate_model(uris[0]))
+    call(model="models:/x/1", **ANY)
+    assert champion() == 1
+    assert len(client.search_model_versions("name = 'x'")) == 1
+
+
+@pytest.mark.parametrize("address", ["models:/x@NEW", "models:/x/9", "models:/X/1"])
+def test_an_address_in_another_case_or_of_no_version_is_one_line(uris, address):
+    registry.register(uris[0], "x")
+    mlflow.MlflowClient().set_registered_model_alias("x", "new", "1")
+    with pytest.raises(UserError, match=f"model: expected the address .* got '{address}'"):
+        call(model=address, **ANY)
+
+
+def test_a_logged_model_that_was_deleted_is_named(uris):
+    (output,) = mlflow.get_run(run_id(uris[0])).outputs.model_outputs
+    mlflow.MlflowClient().delete_logged_model(output.model_id)
+    with pytest.raises(UserError, match=f"got '{uris[0]}': Logged model .*{output.model_id}"):
+        call(model=uris[0], **ANY)

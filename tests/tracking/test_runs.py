@@ -41,6 +41,24 @@ def test_a_run_ends_as_finished_after_its_work():
     assert the_run().info.run_name == "a run"
 
 
+@pytest.mark.parametrize("gone", ["deleted", "deleted for good"])
+@pytest.mark.parametrize("which", ["run", "child"])
+def test_a_run_that_is_deleted_while_it_runs_is_reported_in_one_line(capsys, gone, which):
+    client = mlflow.MlflowClient()
+    child = client.create_run("0").info.run_id
+    with (
+        pytest.raises(WorkFailed, match=" was deleted while it ran; mlflow runs restore"),
+        runs.start_run("a run") as run,
+    ):
+        run_id = run.info.run_id if which == "run" else child
+        client.delete_run(run_id)
+        if gone == "deleted for good":  # by `mlflow gc`
+            client._tracking_client.store._hard_delete_run(run_id)
+        client.log_metric(run_id, "loss", 0.5)
+    assert capsys.readouterr().err == ""
+    assert mlflow.active_run() is None
+
+
 def test_metrics_of_a_run_do_not_go_to_a_model_that_the_environment_names():
     """MLFLOW_ACTIVE_MODEL_ID of a shell, or ``mlflow.set_active_model`` in a notebook."""
     other = mlflow.create_external_model("another").model_id
