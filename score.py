@@ -11,7 +11,12 @@ from tabular import cancel, cli
 
 @click.command(cls=cli.Command, help=__doc__)
 @cli.option("model", None, None, "Address of the model.")
-@cli.option("input", None, None, "File of raw rows: .csv, .parquet, or .data and .test as UCI's.")
+@cli.option(
+    "input",
+    None,
+    None,
+    "File of raw rows: .csv, .tsv, .parquet, or .data and .test as UCI's; also .gz.",
+)
 @cli.option("output", None, None, "File to write, of any of these types; replaced if it exists.")
 @cli.option(
     "threshold",

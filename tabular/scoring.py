@@ -214,7 +214,8 @@ def score_source(job: ScoringJob) -> dict[str, int | float]:
         if not totals.n_bad:
             writers.bad_rows_path(target).unlink()
     except OSError as error:
-        raise WorkFailed(f"{error}; {target} was not written") from None
+        reason = f"[Errno {error.errno}] {error.strerror}"  # without the name of a temporary file
+        raise WorkFailed(f"{reason}; {target} was not written") from None
     seconds = time.perf_counter() - start
     return totals.metrics(job.threshold) | {"score_seconds": seconds}
 

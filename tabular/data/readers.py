@@ -86,7 +86,8 @@ def open_rows(path: Path, named: str) -> Iterator[RowSource]:
             raise OSError(errno.EINVAL, "is not a file")  # reading from a pipe might never end
         file = path.open("rb")
     except OSError as error:
-        raise UserError(f"{named}: {error.strerror}") from None
+        hint = signatures.explain_missing(path)
+        raise UserError(f"{named}: {error.strerror}{hint}") from None
     with file:
         source = _open_format(path, file, named)
         counts = Counter(source.schema.names)
@@ -150,6 +151,8 @@ def _open_parquet(file: BinaryIO, named: str) -> RowSource:
 
 def _open_text(file: BinaryIO, kind: str, size: int | None, named: str) -> RowSource:
     head = file.read(signatures.HEAD_BYTES)
+    if size is None:
+        signatures.require_format(head, None, f"{named}, decompressed,")
     signatures.require_utf8(head, named)
     file.seek(len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
     if kind in UCI:

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tabular import cancel
-from tabular.data import columns, readers, splitting, synthetic
+from tabular.data import columns, readers, signatures, splitting, synthetic
 from tabular.data.dataset import Location, Split
 from tabular.data.inference import column_statistics, row_counters
 from tabular.data.resolution import Draft, complete
@@ -167,7 +167,12 @@ def _require_labelled(path: Path, schema: TableSchema, blocks: list[_Block]) -> 
 
 
 def fingerprint(path: Path) -> tuple[str, bool]:
-    """SHA-256 of a file, and whether its text has the marker of synthetic rows."""
+    """SHA-256 of a file, and whether its text has the marker of synthetic rows.
+
+    Raises:
+        UserError: the file only stands for another one (``signatures.require_content``).
+    """
+    signatures.require_content(path)
     digest, marker, is_synthetic, tail = hashlib.sha256(), synthetic.MARKER.encode(), False, b""
     with path.open("rb") as file:
         for block in iter(partial(file.read, BLOCK_BYTES), b""):

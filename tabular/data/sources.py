@@ -15,7 +15,7 @@ from typing import Any
 
 import pooch
 
-from tabular.data import census, published, readers, reading, resolution, synthetic
+from tabular.data import census, published, readers, reading, resolution, signatures, synthetic
 from tabular.data.dataset import Dataset, Location, Split
 from tabular.data.requests import TableRequest, merge, read_table_file
 from tabular.data.resolution import Draft
@@ -144,9 +144,9 @@ def _find_splits(folder: Path, option: str, verified: bool = False) -> Location:
     if train is None or test is None:
         absent = census.TEST if train else census.TRAIN
         expected = f"a folder of {census.TRAIN} and {census.TEST}, or of train.* and test.*"
-        found = f"found no {absent} in {folder}"
+        found = f"found no {absent} in {folder}{signatures.explain_missing(folder / absent)}"
         if not folder.exists():
-            found = f"or a file of rows; there is no {folder}"
+            found = f"or a file of rows; there is no {folder}{signatures.explain_missing(folder)}"
         raise UserError(f"{option}: expected {expected}, {found}")
     for path, expected in zip((train, test), census.DIGESTS.values(), strict=True):
         for file in reading.data_files(path) if verified else []:

@@ -20,7 +20,7 @@ import xgboost
 from tqdm import tqdm
 
 from tabular import cancel
-from tabular.data import census
+from tabular.data import census, signatures
 
 RECIPE = Path(__file__).resolve().parents[2] / "data" / "synthetic.npz"
 CENSUS = census.CENSUS
@@ -95,6 +95,7 @@ def _descend(nodes: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 @cache
 def _recipe() -> tuple[dict[str, np.ndarray], xgboost.Booster]:
+    signatures.require_content(RECIPE)
     with np.load(RECIPE) as archive:
         recipe = dict(archive)
     return recipe, xgboost.Booster(model_file=bytearray(recipe["booster"]))

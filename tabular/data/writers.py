@@ -26,20 +26,31 @@ def bad_rows_path(path: Path) -> Path:
 
 
 def require_writable(path: Path) -> None:
-    """Raise ``UserError`` if no file can be written at ``path``."""
+    """Raise ``UserError`` if no file, and none for bad rows, can be written at ``path``."""
+    folder = path.parent
+    for target in (path, bad_rows_path(path)):
+        try:
+            target.lstat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            reason = f"{folder} is no folder" if folder.is_file() else error.strerror
+            raise UserError(f"output: {target}: {reason}") from None
+        if target.is_dir():
+            raise UserError(f"output: {target} is a folder; name a file")
+    if not folder.is_dir():
+        raise UserError(f"output: there is no folder {folder}; create it, or name another one")
+    temporary = _temporary_path(path)
     try:
-        if path.is_dir():
-            raise IsADirectoryError(f"{path} is a folder")
-        temporary = _temporary_path(path)
         temporary.touch(exist_ok=False)
         temporary.unlink()
     except OSError as error:
-        raise UserError(f"output: {error}") from None
+        raise UserError(f"output: no file can be written in {folder}: {error.strerror}") from None
 
 
 def _temporary_path(path: Path) -> Path:
     """A name in the same folder that no other process uses."""
-    return path.with_name(f".{path.name[:200]}.{uuid4().hex[:8]}.part")
+    return path.with_name(f".{path.name[:50]}.{uuid4().hex[:8]}.part")
 
 
 @contextmanager

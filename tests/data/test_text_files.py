@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tabular.data import readers, text
+from tabular.data import census, readers, sources, synthetic, text
 from tabular.data.text import Dialect
 from tabular.errors import UserError, WorkFailed
 
@@ -139,7 +139,22 @@ def test_a_gzip_file_that_is_broken_in_the_middle_is_an_error(tmp_path, monkeypa
     ("a.parquet", LFS_POINTER, "run `git lfs pull`"),
     ("a.csv.gz", LFS_POINTER, "run `git lfs pull`"),
     ("a.csv.gz", b"a,b\n1,2\n", r"a.csv.gz is not a gzip file; rename it so that .* not end in"),
-    ("a.csv.gz", b"", "a.csv.gz is not a gzip file"),
+    ("a.csv.gz", b"", "a.csv.gz is not a gzip file: it is empty"),
+    ("a.parquet", b"", "a.parquet is not a Parquet file: it is empty"),
+    ("a.parquet", b"a,b\n1,2\n", r"a.parquet is not a Parquet file; .* ends in \.csv"),
+    ("a.csv", b"/annex/objects/MD5-s1--0\n", "a pointer of git-annex; run `git annex get`"),
+    ("a.csv", b"\n<!DOCTYPE html>\n", "a.csv looks like an HTML page; download it again"),
+    ("a.parquet", b"<html lang='en'>", "a.parquet looks like an HTML page; download it again"),
+    ("a.csv", b"<?xml version='1.0'?>", "a.csv looks like an XML document"),
+    ("a.csv", b'{"a": 1, "b": 2}\n', "a.csv looks like JSON; save its rows as CSV"),
+    ("a.csv", b'[{"a": 1}]', "a.csv looks like JSON"),
+    ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a.csv looks like an Excel workbook"),
+    ("a.csv", b"\x28\xb5\x2f\xfd\0", "a.csv looks like a file compressed by bzip2, xz, zstd"),
+    ("a.csv", b"SQLite format 3\0", "a.csv looks like an SQLite database"),
+    ("a.csv", b"<<<<<<< HEAD\n", "a.csv looks like a file with an unresolved merge of Git"),
+    ("a.csv", bytes(99), "a.csv looks like a file of zeros"),
+    ("a.csv.gz", gzip.compress(gzip.compress(b"a")), "a.csv.gz, decompressed, looks like a gzip"),
+    ("a.csv.gz", gzip.compress(b"<html >"), "a.csv.gz, decompressed, looks like an HTML page"),
 ])  # fmt: skip
 def test_a_file_that_looks_like_another_format_is_refused(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
@@ -147,11 +162,38 @@ def test_a_file_that_looks_like_another_format_is_refused(tmp_path, name, conten
         read(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["PAR1", "PK", "version"])
+@pytest.mark.parametrize(
+    "name", ["PAR1", "PK", "version", "<b>x</b>", "{x}", "[", "html", "annex", "/annex"]
+)
 def test_a_name_of_a_column_is_not_taken_for_another_format(tmp_path, name):
     path = tmp_path / "rows.csv"
     path.write_text(f"{name},b\n1,2\n")
     assert read(path)[0].column_names == [name, "b"]
+
+
+@pytest.mark.parametrize("data", ["directory", "uci", "auto"])
+def test_a_pointer_in_place_of_the_census_says_what_fetches_it(tmp_path, monkeypatch, data):
+    for name in (census.TRAIN, census.TEST):
+        (tmp_path / name).write_bytes(LFS_POINTER)
+    monkeypatch.setenv("CENSUS_DATA_DIR", str(tmp_path))
+    with pytest.raises(UserError, match=r"adult.data looks like a pointer of Git LFS; run `git "):
+        sources.load(str(tmp_path) if data == "directory" else data)
+
+
+def test_a_pointer_in_place_of_the_recipe_of_synthetic_rows_says_so(tmp_path, monkeypatch):
+    (tmp_path / "synthetic.npz").write_bytes(LFS_POINTER)
+    monkeypatch.setattr(synthetic, "RECIPE", tmp_path / "synthetic.npz")
+    synthetic._recipe.cache_clear()
+    with pytest.raises(UserError, match=r"synthetic.npz looks like a pointer of Git LFS"):
+        sources.load("synthetic")
+
+
+def test_a_link_of_git_annex_to_a_file_that_is_not_here_says_what_fetches_it(tmp_path):
+    (tmp_path / "rows.csv").symlink_to(".git/annex/objects/a/MD5-s1--0.csv")
+    with pytest.raises(UserError, match=r"rows.csv: No such file .*; it is a link of git-annex"):
+        read(tmp_path / "rows.csv")
+    with pytest.raises(UserError, match=r"there is no .*; it is a link of git-annex"):
+        sources.load(str(tmp_path / "rows.csv"))
 
 
 @pytest.mark.parametrize("encoding", ["UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32", "UTF-32LE"])

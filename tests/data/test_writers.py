@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tabular.data import readers, text, writers
 from tabular.data.text import Dialect
-from tabular.errors import WorkFailed
+from tabular.errors import UserError, WorkFailed
 
 TEXTS = st.characters(exclude_categories=["Cs"], exclude_characters="\r\n")
 WRITTEN = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=6))
@@ -115,3 +115,32 @@ def test_a_value_that_the_format_of_uci_cannot_hold_is_an_error(tmp_path, value)
     ):
         write(pa.table([[value]], schema))
     assert not [*tmp_path.glob("*out*")]
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("no/such/out.csv", r"^output: there is no folder /.*/no/such; create it, or name an"),
+    ("file/out.csv", r"^output: /.*/file/out.csv: /.*/file is no folder$"),
+    ("folder.csv", r"^output: /.*/folder.csv is a folder; name a file$"),
+    (f"{'x' * 246}.csv", "^output: /.*: File name too long$"),
+    (f"{'x' * 300}.csv", "^output: /.*: File name too long$"),
+])  # fmt: skip
+def test_an_output_that_cannot_be_written_is_refused_without_the_name_of_our_file(
+    tmp_path, name, message
+):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(UserError, match=message):
+        writers.require_writable(tmp_path / name)
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
+    """Also for root, whom permissions do not stop."""
+
+    def touch(path, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.touch", touch)
+    with pytest.raises(UserError) as caught:
+        writers.require_writable(tmp_path / "out.csv")
+    expected = f"output: no file can be written in {tmp_path}: Permission denied"
+    assert caught.value.message == expected

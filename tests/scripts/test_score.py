@@ -1,6 +1,7 @@
 """Scoring a file: what the served model answers, row for row; and nothing is ever lost."""
 
 import csv
+import itertools
 import resource
 import shutil
 import signal
@@ -65,15 +66,25 @@ def leftovers(folder):
     return [*folder.glob(".*.part")]
 
 
-@pytest.mark.parametrize("source", ["rows.csv", "rows.parquet", "rows.data"])
-@pytest.mark.parametrize("target", ["out.csv", "out.parquet", "out.test"])
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        *itertools.product(
+            ["rows.csv", "rows.parquet", "rows.data"], ["out.csv", "out.parquet", "out.test"]
+        ),
+        ("rows.csv.gz", "out.csv.gz"),
+        ("rows.tsv", "out.tsv.gz"),
+        ("rows.data.gz", "out.csv"),
+    ],
+)
 def test_the_answers_are_those_of_the_served_model(
     address, raw, tmp_path, run_script, source, target
 ):
     X, y = raw
     labels = np.array([CENSUS.negative, CENSUS.positive])[y]
     X = X.assign(income=labels)
-    text = {"na_rep": "?", "header": False} if source == "rows.data" else {}
+    text = {"na_rep": "?", "header": False} if source.startswith("rows.data") else {}
+    text |= {"sep": "\t"} if ".tsv" in source else {}
     if source == "rows.parquet":
         X.to_parquet(tmp_path / source)
     else:
@@ -89,8 +100,8 @@ def test_the_answers_are_those_of_the_served_model(
     if target == "out.parquet":
         found = pd.read_parquet(target)
         assert [*found] == names
-    elif target == "out.csv":
-        found = pd.read_csv(target)
+    elif "out.test" not in target:
+        found = pd.read_csv(target, sep="\t" if ".tsv" in target else ",")
         assert [*found] == names
     else:
         found = pd.read_csv(target, names=names, skipinitialspace=True, na_values="?")
@@ -189,9 +200,12 @@ def test_a_file_cut_off_loses_only_the_row_in_which_it_ends(address, raw, tmp_pa
     ({"output": "out.txt"}, "error: output: expected a file that ends in .csv, .tsv, .csv.gz, "),
     ({"output": "rows.csv"}, "error: output: rows.csv would replace the input; name ano"),
     ({"output": "o.csv", "input": "o.csv.bad.csv"}, "error: output: o.csv would replace the inpu"),
-    ({"output": "no/out.csv"}, "error: output: [Errno 2] No such file or directory: '"),
-    ({"output": "wrong.csv/out.csv"}, "error: output: [Errno 20] Not a directory: '"),
+    ({"output": "no/out.csv"}, "error: output: there is no folder /"),
+    ({"output": "wrong.csv/out.csv"}, "error: output: /"),
     ({"output": "folder.csv"}, "error: output: /"),
+    ({"output": f"{'x' * 246}.csv"}, "error: output: /"),  # too long with .bad.csv
+    ({"input": "pointer.csv"}, "error: input: pointer.csv looks like a pointer of Git LFS; run `g"),
+    ({"input": "page.csv.gz"}, "error: input: page.csv.gz looks like an HTML page; download it ag"),
     ({"threshold": "1.5"}, "error: Invalid value for '--threshold': 1.5 is not in the range 0<=x<"),
 ])  # fmt: skip
 def test_a_slip_is_one_line_status_2_and_no_run(
@@ -202,6 +216,8 @@ def test_a_slip_is_one_line_status_2_and_no_run(
     (tmp_path / "wrong.csv").write_text("years,education\n1,2\n")
     (tmp_path / "cut.parquet").write_bytes(b"PAR1\x00\x00\x00")
     (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "pointer.csv").write_text("version https://git-lfs.github.com/spec/v1\noid x\n")
+    (tmp_path / "page.csv.gz").write_text("<!DOCTYPE html><html></html>")
     before, there = newest().info.run_id, sorted(tmp_path.iterdir())
     given = {"model": address, "input": "rows.csv", "output": "out.csv"} | options
     done = run_script(score.main, *(f"--{name}={value}" for name, value in given.items()))
@@ -209,6 +225,7 @@ def test_a_slip_is_one_line_status_2_and_no_run(
     assert done.stdout == ""
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
+    assert ".part" not in done.stderr
     assert newest().info.run_id == before
     assert sorted(tmp_path.iterdir()) == there
 
