@@ -4,10 +4,15 @@ python check.py
 python check.py --fix true --device cuda
 """
 
+import sys
+from pathlib import Path
+
 import click
 
-from tabular import cancel, cli
-from tabular.errors import WorkFailed
+if sys.flags.safe_path:  # then Python leaves the folder of the script out
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from tabular import cli
 
 
 @click.command(cls=cli.Command, help=__doc__)
@@ -16,12 +21,8 @@ from tabular.errors import WorkFailed
 @cli.option("fix", click.BOOL, "false", "true ends runs whose process is certainly gone.")
 def main(data: str, device: str, fix: bool, **table: str) -> None:
     request = cli.table_request(table)
-    with cancel.uninterrupted():
-        try:
-            from tabular import checks
-        except Exception as error:  # a package is missing or broken
-            reason = f"{type(error).__name__}: {error}"
-            raise WorkFailed(f"{reason}: uv pip install -r requirements.txt") from None
+    with cli.importing():
+        from tabular import checks
 
     checks.run_checks(data, request, device, fix)
 

@@ -5,11 +5,16 @@ python promote.py --model models:/census-income/3 --metric accuracy --min_improv
 python promote.py --rollback true
 """
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
-from tabular import cancel, cli
+if sys.flags.safe_path:  # then Python leaves the folder of the script out
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from tabular import cli
 from tabular.options import SEARCH_METRICS
 
 
@@ -38,7 +43,7 @@ from tabular.options import SEARCH_METRICS
 @cli.option("rollback", click.BOOL, "false", "true makes the previous version champion again.")
 @click.pass_context
 def main(ctx: click.Context, **options: Any) -> None:
-    with cancel.uninterrupted():
+    with cli.importing():
         from tabular import promotion
 
     promotion.promote(promotion.PromoteOptions(**options, cli_args=ctx.meta["cli_args"]))

@@ -4,9 +4,15 @@ mlflow run . -e score -P model=runs:/<run id>/model -P input=people.csv -P outpu
 python score.py --model models:/census-income@champion --input in.parquet --output out.parquet
 """
 
+import sys
+from pathlib import Path
+
 import click
 
-from tabular import cancel, cli
+if sys.flags.safe_path:  # then Python leaves the folder of the script out
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from tabular import cli
 
 
 @click.command(cls=cli.Command, help=__doc__)
@@ -26,7 +32,7 @@ from tabular import cancel, cli
 )
 @click.pass_context
 def main(ctx: click.Context, model: str, input: str, output: str, threshold: float) -> None:
-    with cancel.uninterrupted():
+    with cli.importing():
         from tabular import scoring
 
     scoring.score(model, input, output, threshold, ctx.meta["cli_args"])

@@ -5,12 +5,17 @@ python sweep.py --max_depth 3,6,9 --learning_rate 0.05,0.1 --n_estimators 200,40
 python sweep.py --sampler tpe --trials 30 --max_depth 2..10 --learning_rate 0.01..0.3
 """
 
+import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
-from tabular import cancel, cli
+if sys.flags.safe_path:  # then Python leaves the folder of the script out
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from tabular import cli
 from tabular.options import SEARCH_METRICS
 from tabular.sweep.options import SweepOptions
 
@@ -60,7 +65,7 @@ from tabular.sweep.options import SweepOptions
 @click.pass_context
 def main(ctx: click.Context, **options: Any) -> None:
     chosen = cli.build(SweepOptions, ctx, options, "space")
-    with cancel.uninterrupted():
+    with cli.importing():
         from tabular.sweep import runner
 
         if chosen.executor == "dask":  # Dask takes more than a second to import

@@ -4,11 +4,16 @@ mlflow run . -P max_depth=6
 python train.py --max_depth 6
 """
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
-from tabular import cancel, cli
+if sys.flags.safe_path:  # then Python leaves the folder of the script out
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from tabular import cli
 from tabular.options import TrainOptions
 
 
@@ -25,7 +30,7 @@ from tabular.options import TrainOptions
 @click.pass_context
 def main(ctx: click.Context, **options: Any) -> None:
     chosen = cli.build(TrainOptions, ctx, options, "config")
-    with cancel.uninterrupted():
+    with cli.importing():
         from tabular import training
 
         if chosen.executor == "dask":  # Dask takes more than a second to import

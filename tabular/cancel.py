@@ -1,9 +1,13 @@
 """Cancellation: the first SIGINT or SIGTERM asks the work to stop, and the work looks for it.
 
+On Windows these are Ctrl-C and Ctrl-Break; no process there can send another one SIGTERM.
+
 The first signal raises nothing by itself. Code that can stop calls ``check``: after each boosting
 round, block of a file, chunk of SHAP rows, chunk of a download and result of a sweep. Where no
 ``check`` is reached within ``GRACE_SECONDS``, because the process waits for a silent server or for
-a Dask worker, a timer raises ``Cancelled`` in the main thread. The body of ``uninterrupted`` is
+a Dask worker, a timer raises ``Cancelled`` in the main thread. Windows has no timer: a thread
+raises SIGINT in its place, which wakes a process that sleeps or computes in Python, while a call
+that waits for a server ends with its own time-out first. The body of ``uninterrupted`` is
 spared: a broken-off import would leave half a module behind, and a run must reach its final status.
 A second signal that arrives more than ``DUPLICATE_SECONDS`` later raises at once.
 """
@@ -17,10 +21,15 @@ from types import FrameType
 
 GRACE_SECONDS = 3.0  # from the first signal to the timer
 DUPLICATE_SECONDS = 3.0  # `mlflow run` passes one Ctrl-C on as two signals
+REPEAT_SECONDS = 0.5  # between two attempts of the timer, for as long as it is held off
+NAMES = ("SIGINT", "SIGTERM", "SIGBREAK")  # SIGBREAK exists on Windows only
+SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 
 _received: signal.Signals | None = None
 _ignore_until = 0.0
 _uninterrupted = False
+_timer_due: float | None = None  # on time.monotonic(); None: the timer is stopped
+_timer_fired = False  # the signal that arrives next is that of the timer's thread
 
 
 class Cancelled(BaseException):
@@ -28,17 +37,19 @@ class Cancelled(BaseException):
 
 
 def install() -> None:
-    """Handle both signals from now on."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """Handle these signals from now on."""
+    for number in SIGNALS:
         signal.signal(number, _handle)
-    if hasattr(signal, "SIGALRM"):  # Windows has no timer: there a second Ctrl-C is needed
+    if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, _expire)
+    else:
+        threading.Thread(target=_run_timer, name="grace period", daemon=True).start()
 
 
 def ignore_signals() -> None:
-    """Ignore both signals from now on: the work is over, and the exit status must stay true."""
+    """Ignore these signals from now on: the work is over, and the exit status must stay true."""
     stop_timer()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
@@ -57,6 +68,8 @@ def check() -> None:
 
 def stop_timer() -> None:
     """Keep the timer from raising any more: the process is ending."""
+    global _timer_due
+    _timer_due = None
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -73,15 +86,37 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    global _received, _ignore_until
+    global _received, _ignore_until, _timer_fired
+    if _timer_fired:
+        _timer_fired = False
+        return _expire(number, frame)
     now = time.monotonic()
     if _received is None:
         _received, _ignore_until = signal.Signals(number), now + DUPLICATE_SECONDS
-        if hasattr(signal, "setitimer"):  # again every half second, for as long as it is held off
-            signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS, 0.5)
+        _start_timer(now)
     elif now >= _ignore_until:
         _ignore_until = now + DUPLICATE_SECONDS
         raise Cancelled
+    return None
+
+
+def _start_timer(now: float) -> None:
+    global _timer_due
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS, REPEAT_SECONDS)
+    else:
+        _timer_due = now + GRACE_SECONDS
+
+
+def _run_timer() -> None:
+    """Be the timer, in a thread: raise a signal in the main thread when the timer is due."""
+    global _timer_fired
+    while True:
+        time.sleep(REPEAT_SECONDS)
+        due = _timer_due  # the main thread may stop the timer at any moment
+        if due is not None and time.monotonic() >= due:
+            _timer_fired = True
+            signal.raise_signal(signal.SIGINT)
 
 
 def _expire(number: int, frame: FrameType | None) -> None:

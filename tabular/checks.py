@@ -1,5 +1,6 @@
 """Checks before a run: versions, data, device, store, experiment, artifacts and earlier runs."""
 
+import os
 import re
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -56,7 +57,7 @@ def check_versions() -> str:
             f"{' and '.join(BUILDS)} are both installed and overwrite each other: "
             f"uv pip uninstall {' '.join(BUILDS)} && uv pip install -r {file.name}"
         )
-    lines = re.findall(r"^\w[^\\\n]*", file.read_text(), re.M)
+    lines = re.findall(r"^\w[^\\\n]*", file.read_text("utf-8"), re.M)
     pinned = [line for line in map(Requirement, lines) if not line.marker or line.marker.evaluate()]
     found = {line.name: _installed(line.name) for line in pinned}
     different = [
@@ -100,11 +101,10 @@ def check_store() -> str:
         store.current_experiment()
     except Exception as error:  # a database's driver raises errors of its own
         raise UserError(f"{store.describe(uri)} cannot be used: {_describe(error)}") from None
-    if match := re.match(r"(sqlite:///)(?!/)(.+)", uri):
-        path = Path(match[2]).resolve()
+    if store.is_relative(uri):
         raise UserError(
             f"{uri} is relative to this folder, and `mlflow run` may work in another one: "
-            f"export MLFLOW_TRACKING_URI={match[1]}{path}"
+            f"{'set' if os.name == 'nt' else 'export'} MLFLOW_TRACKING_URI={store.absolute(uri)}"
         )
     return store.describe(uri)
 

@@ -1,16 +1,19 @@
 """What the command lines share: options, values from them, error messages, exit codes."""
 
+import ast
+import inspect
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from tabular import cancel
+from tabular import cancel, environment
 from tabular.data.requests import TableRequest, from_options
-from tabular.errors import UserError, one_line
+from tabular.errors import UserError, WorkFailed, one_line
 from tabular.model.hyperparameters import DEFAULTS, HYPERPARAMETERS, Range
 
 Options = TypeVar("Options")
@@ -23,11 +26,12 @@ class Command(click.Command):
     ``mlflow run`` recorded, and no option may be given twice under two spellings.
     """
 
-    def __init__(self, *args: Any, help: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, help: str | None, **kwargs: Any) -> None:
         settings = {
             "token_normalize_func": lambda name: name.replace("-", "_"),
             "max_content_width": 100,
         }
+        help = help or _docstring(kwargs["callback"])
         help = help.replace("\n\n", "\n\n\b\n")  # \b: the examples keep their lines
         # `mlflow run -P help=1` would end FINISHED without having done anything
         kwargs["add_help_option"] = "MLFLOW_RUN_ID" not in os.environ
@@ -41,6 +45,12 @@ class Command(click.Command):
                 raise click.UsageError(f"{option.name} is given twice.")
         ctx.meta["cli_args"] = {p.name: str(typed.get(p.name, p.default)) for p in self.params}
         return super().parse_args(ctx, args)
+
+
+def _docstring(function: Callable) -> str:
+    """The docstring of the file of a function, which Python leaves out with PYTHONOPTIMIZE=2."""
+    path = inspect.unwrap(function).__code__.co_filename
+    return ast.get_docstring(ast.parse(Path(path).read_text("utf-8"))) or ""
 
 
 class Int(click.IntRange):
@@ -193,6 +203,23 @@ def table_request(options: dict[str, Any]) -> TableRequest:
     return from_options(*(options.pop(name) for name in ("label", "positive", "groups", "drop")))
 
 
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import the work, after the options have been parsed.
+
+    Raises:
+        WorkFailed: a package is missing or broken, or refuses a variable of the environment.
+    """
+    with cancel.uninterrupted():
+        try:
+            yield
+        except Exception as error:
+            raise WorkFailed(
+                f"the packages cannot be imported: {type(error).__name__}: {one_line(error)}; "
+                "correct what it names, or: uv pip install -r requirements.txt"
+            ) from None
+
+
 def run(command: click.Command) -> None:
     """Run a command line to its end and exit.
 
@@ -203,6 +230,7 @@ def run(command: click.Command) -> None:
     cancel.install()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of one small file
     try:
+        environment.prepare()
         command.main(standalone_mode=False)
     except BaseException as error:
         cancel.stop_timer()
@@ -229,7 +257,8 @@ def _report_end(tag: str, text: str) -> None:
     line = one_line(text)
     print(f"{tag.replace('_', ' ')}: {line}", file=sys.stderr)
     if run_id := os.environ.get("MLFLOW_RUN_ID"):
-        with cancel.uninterrupted(), suppress(cancel.Cancelled):  # by a second signal
+        # by a second signal, or MLflow is what cannot be imported
+        with cancel.uninterrupted(), suppress(cancel.Cancelled, Exception):
             from tabular.tracking import runs
 
             runs.record_failure(run_id, tag, line)

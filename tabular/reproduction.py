@@ -101,7 +101,7 @@ def retrain(past: Run, dataset: Dataset, device: str) -> Results:
         **evaluation.metrics,
         **{name: value for name, value in fitted.metrics.items() if name != "fit_seconds"},
         **fitted.curves,
-        **{path: table.to_csv(index=False) for path, table in evaluation.tables.items()},
+        **{path: runs.to_csv(table) for path, table in evaluation.tables.items()},
     }
 
 

@@ -116,8 +116,10 @@ def _require_paths(input: str, output: str) -> tuple[Path, Path]:
     target = sources.resolve_path(output, "output")
     for path, option in ((source, "input"), (target, "output")):
         readers.require_known_extension(path, option)
-    if source in (target, writers.bad_rows_path(target)):
-        raise UserError(f"output: {output} would replace the input; name another file")
+    for path in (target, writers.bad_rows_path(target)):
+        # one file may have two names, such as in.csv and IN.csv on Windows and macOS
+        if path == source or (path.exists() and source.exists() and path.samefile(source)):
+            raise UserError(f"output: {output} would replace the input; name another file")
     writers.require_writable(target)
     return source, target
 

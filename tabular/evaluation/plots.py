@@ -25,6 +25,7 @@ from tabular.evaluation.plot_text import fonts, shown, width
 
 BLUE, ORANGE, GREY = "#2a6f97", "#e07a2f", "#8d99ae"
 COLORS = {"grid.color": "#e8ebf0", "axes.edgecolor": "#b8c0cc"}
+matplotlib.rcdefaults()  # a matplotlibrc of the user could ask for LaTeX, or for another size
 STYLE = sns.axes_style("whitegrid", COLORS | {"font.family": fonts()})
 MAX_FEATURES = 25  # in a plot
 MAX_GROUPS = 200  # in a plot; a few thousand would be more pixels than a PNG can have

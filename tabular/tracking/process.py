@@ -8,8 +8,10 @@ from pathlib import Path
 
 import psutil
 
-if sys.platform != "win32":  # Windows has no such module
+try:
     import resource
+except ImportError:  # on Windows
+    resource = None  # type: ignore[assignment]
 
 PROC = Path("/proc")
 
@@ -55,7 +57,7 @@ def is_gone(recorded: str) -> bool:
         return True
     except psutil.NoSuchProcess:
         return not _exists(int(pid))
-    except psutil.Error:
+    except (OSError, psutil.Error):
         return False
 
 
@@ -85,13 +87,14 @@ def ancestor_commands() -> list[str]:
     try:
         ancestors = psutil.Process().parents()
         return [" ".join(p.as_dict(["cmdline"])["cmdline"] or []) for p in ancestors]
-    except psutil.Error:
+    except (OSError, psutil.Error):  # OSError: a system without /proc
         return []
 
 
 def peak_memory_mb() -> float:
     """The largest resident memory of this process so far, in MB (10^6 bytes)."""
-    if sys.platform == "win32":
-        return psutil.Process().memory_info().peak_wset / 1e6
+    if resource is None:
+        memory = psutil.Process().memory_info()
+        return (memory.peak_wset if hasattr(memory, "peak_wset") else memory.rss) / 1e6
     unit = 1 if sys.platform == "darwin" else 1024  # bytes or KiB, getrusage(2)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

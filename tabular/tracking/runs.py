@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import shlex
 import sys
 import tempfile
 import time
@@ -15,6 +14,7 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.utils.string_utils import quote
 
 from tabular import cancel
 from tabular.data import census
@@ -45,20 +45,22 @@ def start_run(name: str) -> Iterator[Run]:
         WorkFailed: the run, or a child run, was deleted meanwhile.
     """
     cancel.check()
+    run: Run | None = None
     try:
-        yield _open_run(name)
+        run = _open_run(name)
+        yield run
         cancel.check()
+        with cancel.uninterrupted():
+            mlflow.end_run("FINISHED")
     except BaseException as error:
         with cancel.uninterrupted():
-            _end_unfinished(error)
+            _end_unfinished(mlflow.active_run() or run, error)
         if isinstance(error, MlflowException) and (lost := LOST.search(str(error))):
             raise WorkFailed(
                 f"run {lost[1]} was deleted while it ran; mlflow runs restore --run-id {lost[1]} "
                 "brings it back, unless mlflow gc has deleted it for good"
             ) from None
         raise
-    with cancel.uninterrupted():
-        mlflow.end_run("FINISHED")
 
 
 def _open_run(name: str) -> Run:
@@ -78,9 +80,9 @@ def _open_run(name: str) -> Run:
     return run
 
 
-def _end_unfinished(error: BaseException) -> None:
-    """End the active run, if there is one, as KILLED or FAILED; a failure to do so is printed."""
-    run, number = mlflow.active_run(), cancel.received()
+def _end_unfinished(run: Run | None, error: BaseException) -> None:
+    """End the run, if there is one, as KILLED or FAILED; a failure to do so is printed."""
+    number = cancel.received()
     if not run:
         return
     reason = ("ended_by", number.name) if number else ("error", _describe(error))
@@ -88,7 +90,11 @@ def _end_unfinished(error: BaseException) -> None:
         record_failure(run.info.run_id, *reason)
     finally:  # also if a second signal arrives meanwhile
         try:
-            mlflow.end_run("KILLED" if number else "FAILED")
+            status = "KILLED" if number else "FAILED"
+            if mlflow.active_run():
+                mlflow.end_run(status)
+            else:  # ending it as FINISHED has failed
+                mlflow.MlflowClient().set_terminated(run.info.run_id, status)
         except Exception as failure:
             _print_unless_lost(f"run {run.info.run_id} not ended", failure)
 
@@ -148,8 +154,9 @@ def record_failure(run_id: str, tag: str, line: str) -> None:
 def shorten_http_timeouts(seconds: int = 4) -> None:
     """Wait at most this long for a response; repeat a request once, or never after a signal."""
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0" if cancel.received() else "1"
-    before = int(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", seconds))
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(min(seconds, before))
+    before = os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "")
+    if not before.isdecimal() or int(before) > seconds:
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(seconds)
 
 
 def provenance_tags(dataset: Dataset, device: str) -> dict[str, str]:
@@ -248,9 +255,14 @@ def log_artifacts(run: Run, plots: dict[str, bytes], tables: dict[str, pd.DataFr
             if path.endswith(".json"):
                 client.log_table(run_id, table, path)
             else:
-                table.to_csv(Path(folder) / path, index=False)
+                (Path(folder) / path).write_bytes(to_csv(table).encode())
         cancel.check()
         client.log_artifacts(run_id, folder)
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """A table as the text of a CSV file, the same on every system."""
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 def log_metrics(run: Run, metrics: dict[str, float]) -> None:
@@ -272,7 +284,7 @@ def log_tags(run: Run, tags: dict[str, str]) -> None:
 def ui_command() -> str:
     """The command, or the address of the server, that shows the runs of this store."""
     uri = store.redact(store.tracking_uri())
-    return uri if store.is_remote(uri) else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+    return uri if store.is_remote(uri) else f"mlflow ui --backend-store-uri {quote(uri)}"
 
 
 def serve_command(run: Run) -> str:

@@ -5,12 +5,13 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import mlflow
 import requests
+from mlflow import environment_variables
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
@@ -21,6 +22,8 @@ from tabular.errors import UserError
 
 Found = TypeVar("Found")
 
+SQLITE = "sqlite:///"  # what the path of an SQLite file follows
+KINDS = {bool: "true or false", int: "a whole number", float: "a number"}  # of variables
 ANSWER_SECONDS = 6  # that a server may take for one response
 RETRY_SECONDS = 8  # for all attempts: a script gives up within ten, two of which are its start
 SECRET = re.compile(  # a user with a password or a token, or a password among the parameters
@@ -35,8 +38,13 @@ def tracking_uri() -> str:
 
 def absolute(uri: str) -> str:
     """The address with the path of an SQLite file made absolute."""
-    head, _, path = uri.partition("sqlite:///")
-    return f"sqlite:///{Path(path).absolute()}" if path and not head else uri
+    return f"{SQLITE}{Path(uri.removeprefix(SQLITE)).absolute()}" if is_relative(uri) else uri
+
+
+def is_relative(uri: str) -> bool:
+    """Whether the address is an SQLite file relative to the working directory."""
+    path = uri.removeprefix(SQLITE)
+    return path not in ("", uri) and not Path(path).is_absolute()
 
 
 def is_remote(uri: str) -> bool:
@@ -46,12 +54,18 @@ def is_remote(uri: str) -> bool:
 
 def is_local(uri: str) -> bool:
     """Whether the store is a file or a folder, to which no other machine can write."""
-    return urlsplit(uri).scheme in ("sqlite", "file", "")
+    return _scheme(uri) in ("sqlite", "file", "")
+
+
+def _scheme(uri: str) -> str:
+    """The scheme of an address; empty for a path, with or without a drive such as C:."""
+    scheme = urlsplit(uri).scheme
+    return scheme if len(scheme) > 1 else ""
 
 
 def describe(uri: str) -> str:
     """The kind of store and its address, without secrets."""
-    name = "server" if is_remote(uri) else urlsplit(uri).scheme.partition("+")[0] or "folder"
+    name = "server" if is_remote(uri) else _scheme(uri).partition("+")[0] or "folder"
     return f"{name} {redact(uri)}"
 
 
@@ -63,8 +77,9 @@ def redact(uri: str) -> str:
 def require_reachable() -> None:
     """Raise ``UserError`` if a tracking server cannot be used; MLflow would try for minutes.
 
-    A database or a folder is not touched.
+    The same holds for a variable that MLflow cannot read. A database or a folder is not touched.
     """
+    require_valid_variables()
     uri = tracking_uri()
     if not is_remote(uri):
         return
@@ -76,6 +91,22 @@ def require_reachable() -> None:
         response.json()
     except requests.JSONDecodeError:
         raise UserError(f"{where} answers, but not as an MLflow server does") from None
+
+
+def require_valid_variables() -> None:
+    """Raise ``UserError`` if MLflow cannot read a variable; it would fail where it first asks."""
+    for variable in vars(environment_variables).values():
+        if isinstance(variable, environment_variables._EnvironmentVariable) and variable.is_set():
+            try:
+                variable.get()
+            except ValueError:
+                found = os.environ.pop(variable.name)  # or it would keep the error from the run
+                if found.strip():  # an empty one is taken as not set
+                    expected = KINDS.get(variable.type, variable.type.__name__)
+                    raise UserError(
+                        f"{variable.name}: expected {expected}, got {found[:50]!r}; correct or "
+                        "unset it"
+                    ) from None
 
 
 def _ask_server(uri: str, where: str) -> requests.Response:

@@ -226,3 +226,15 @@ def test_origin_and_digest_depend_on_the_bytes_of_the_files(tmp_path, synthetic_
     assert plain.origin == "directory"
     assert plain.digest != marked.digest
     assert np.array_equal(plain.train.y, marked.train.y)
+
+
+@pytest.mark.parametrize(("location", "temporary", "inside"), [
+    ("file:///tmp/tmpabcdefgh/mlruns/0", "/tmp", True),
+    ("/tmp/tmpabcdefgh", "/tmp", True),
+    ("/home/ada/tmpabcdefgh", "/tmp", False),
+    (r"C:\Temp\tmpabcdefgh\mlruns", r"C:\Temp", True),
+    ("file:///C:/Temp/tmpabcdefgh/mlruns/0", r"C:\Temp", True),
+    ("file:///C:/Temp/mlruns/0", r"C:\Temp", False),
+])  # fmt: skip
+def test_a_temporary_clone_is_recognised_on_windows_too(location, temporary, inside):
+    assert sources._is_temporary_clone(location, temporary) == inside

@@ -8,7 +8,7 @@ import pytest
 from tests.helpers import PROJECT
 
 LAYERS = [  # a module imports from its own layer and from those above it in this list
-    {"errors", "cancel"},
+    {"errors", "cancel", "environment"},
     {"data"},
     {"options"},
     {"model"},

@@ -176,3 +176,44 @@ def test_a_later_signal_raises_at_once(installed, monkeypatch):
     send()
     with pytest.raises(cancel.Cancelled), cancel.uninterrupted():
         send(signal.SIGINT)
+
+
+@pytest.fixture
+def without_timer(monkeypatch):
+    """Hide the timer of the system, as on Windows, which has none."""
+    monkeypatch.delattr(signal, "setitimer")
+    monkeypatch.setattr(cancel, "REPEAT_SECONDS", 0.05)
+    monkeypatch.setattr(cancel, "_timer_due", None)
+
+
+def work(seconds):
+    """Compute in Python without a check."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def test_without_a_timer_a_thread_ends_the_grace_period(without_timer, installed):
+    start = time.monotonic()
+    with pytest.raises(cancel.Cancelled):
+        send()
+        work(5)
+    assert 0.2 <= time.monotonic() - start < 2
+
+
+def test_the_thread_in_place_of_a_timer_spares_an_uninterrupted_body(without_timer, installed):
+    done = False
+    with pytest.raises(cancel.Cancelled):
+        with cancel.uninterrupted():
+            send()
+            work(0.5)
+            done = True
+        work(5)
+    assert done
+
+
+def test_the_thread_in_place_of_a_timer_can_be_stopped(without_timer, installed):
+    send()
+    cancel.stop_timer()
+    work(0.5)
+    assert cancel.received() is signal.SIGTERM

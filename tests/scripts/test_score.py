@@ -21,6 +21,7 @@ import score
 from tabular import scoring
 from tabular.data import census, readers, sources, synthetic, writers
 from tabular.data.census import CENSUS
+from tabular.errors import UserError
 from tabular.evaluation import metrics
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
@@ -254,6 +255,15 @@ def test_a_relative_path_is_refused_in_a_clone_that_mlflow_made(
     done = run_script(score.main, *options)
     assert done.returncode == 2
     assert done.stderr.startswith("error: output: expected an absolute path, got 'out.csv'")
+
+
+@pytest.mark.parametrize("name", ["OUT.csv", "OUT.csv.bad.csv"])
+def test_another_name_of_the_input_is_no_output(tmp_path, name):
+    """As on Windows and macOS, where OUT.csv and out.csv are one file."""
+    (tmp_path / "in.csv").touch()
+    (tmp_path / name).hardlink_to(tmp_path / "in.csv")
+    with pytest.raises(UserError, match=r"OUT\.csv would replace the input"):
+        scoring._require_paths("in.csv", "OUT.csv")
 
 
 @pytest.fixture(scope="module")

@@ -151,3 +151,14 @@ def test_windows_has_no_module_resource(monkeypatch):
     memory = SimpleNamespace(memory_info=lambda: SimpleNamespace(peak_wset=3_000_000))
     monkeypatch.setattr(module.psutil, "Process", lambda: memory)
     assert module.peak_memory_mb() == 3
+
+
+def test_without_proc_nothing_is_known_of_processes(monkeypatch, tmp_path):
+    """As in a container in which /proc is not mounted."""
+    recorded = process.identity()
+    monkeypatch.setattr(process, "PROC", tmp_path)
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+    assert process.identity() == ""
+    assert not process.is_gone(recorded)
+    assert process.ancestor_commands() == []
+    assert process.peak_memory_mb() > 0

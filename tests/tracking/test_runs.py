@@ -6,8 +6,10 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import mlflow
+import pandas as pd
 import pytest
 
 from tabular import cancel
@@ -186,3 +188,26 @@ def test_the_password_in_a_git_address_is_removed_from_the_tags(run_of_mlflow):
     tags = the_run().data.tags
     assert tags["mlflow.source.name"] == "https://host/a.git"
     assert tags["note"] == "a@b"
+
+
+def test_a_table_is_written_with_the_same_bytes_on_every_system(monkeypatch):
+    monkeypatch.setattr(os, "linesep", "\r\n")
+    with runs.start_run("tables") as run:
+        runs.log_artifacts(run, {}, {"table.csv": pd.DataFrame({"é": [0.1, None]})})
+    path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/table.csv")
+    assert Path(path).read_bytes() == 'é\n0.1\n""\n'.encode()
+
+
+def test_a_run_that_cannot_be_ended_as_finished_does_not_stay_running(monkeypatch):
+    """MLflow takes a run from its stack, and prints its address, before it ends the run."""
+    original = mlflow.MlflowClient.set_terminated
+
+    def fail_once(client, *arguments):
+        monkeypatch.setattr(mlflow.MlflowClient, "set_terminated", original)
+        raise UnicodeEncodeError("ascii", "x", 0, 1, "an error of a print")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "set_terminated", fail_once)
+    with pytest.raises(UnicodeEncodeError), runs.start_run("printed"):
+        pass
+    assert the_run().info.status == "FAILED"
+    assert the_run().data.tags["error"].startswith("UnicodeEncodeError: ")

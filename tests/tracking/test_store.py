@@ -2,6 +2,7 @@
 
 import http.server
 import time
+from pathlib import PureWindowsPath
 
 import pytest
 from click.testing import CliRunner
@@ -160,3 +161,40 @@ def test_a_script_refuses_an_experiment_in_a_folder_of_the_server(
     assert done.returncode == 2
     line = done.stderr.splitlines()[-1]
     assert line.startswith("error: Default keeps artifacts in /somewhere/else/0, a folder of the")
+
+
+@pytest.mark.parametrize(("uri", "local", "described"), [
+    ("sqlite:///C:/runs/mlflow.db", True, "sqlite sqlite:///C:/runs/mlflow.db"),
+    (r"C:\runs\mlruns", True, r"folder C:\runs\mlruns"),
+    ("postgresql://db/mlflow", False, "postgresql postgresql://db/mlflow"),
+])  # fmt: skip
+def test_a_drive_of_windows_is_no_scheme(uri, local, described):
+    assert store.is_local(uri) == local
+    assert store.describe(uri) == described
+
+
+@pytest.mark.parametrize(("uri", "relative"), [
+    ("sqlite:///mlflow.db", True),
+    ("sqlite:///C:/runs/mlflow.db", False),
+    (r"sqlite:///C:\runs\mlflow.db", False),
+    ("http://127.0.0.1:5000", False),
+])  # fmt: skip
+def test_an_sqlite_file_on_a_drive_is_not_relative(uri, relative, monkeypatch):
+    monkeypatch.setattr(store, "Path", PureWindowsPath)
+    assert store.is_relative(uri) == relative
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), [
+    ("MLFLOW_HTTP_REQUEST_TIMEOUT", "abc", "a whole number"),
+    ("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "maybe", "true or false"),
+    ("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "abc", "a number"),
+])  # fmt: skip
+def test_a_variable_that_mlflow_cannot_read_is_named(monkeypatch, name, value, expected):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=f"{name}: expected {expected}, got '{value}'"):
+        store.require_reachable()
+
+
+def test_an_empty_variable_is_taken_as_not_set(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "")
+    store.require_reachable()
