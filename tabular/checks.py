@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import click
+import mlflow
 from packaging.requirements import Requirement
 
 from tabular import cancel
@@ -15,7 +16,7 @@ from tabular.data import sources
 from tabular.data.requests import TableRequest
 from tabular.errors import UserError, WorkFailed, one_line
 from tabular.model import boosting
-from tabular.tracking import artifacts, orphans, store
+from tabular.tracking import artifacts, opening, orphans, server, store
 
 PROJECT = Path(__file__).resolve().parents[1]
 BUILDS = ("xgboost", "xgboost-cpu")  # packages that install the same module
@@ -32,8 +33,9 @@ def run_checks(data: str, request: TableRequest, device: str, fix: bool) -> None
     if passed[-1]:  # without a store, the others have nothing to ask
         passed.append(_report("experiment", check_experiment))
         if passed[-1]:  # a folder that is gone would be made again
-            passed.append(_report("artifacts", check_artifacts))
-        passed.append(_report("runs", check_runs, fix))
+            passed += [_report("artifacts", check_artifacts), _report("runs", check_runs, fix)]
+        if mlflow.get_registry_uri() != store.tracking_uri():
+            passed.append(_report("registry", check_registry))
     if not all(passed):
         raise WorkFailed("a run would not succeed, or its results would not be found again")
 
@@ -96,11 +98,7 @@ def check_device(device: str) -> str:
 def check_store() -> str:
     """Check that the store can be used, and that its address means the same in every folder."""
     uri = store.tracking_uri()
-    store.require_reachable()
-    try:
-        store.current_experiment()
-    except Exception as error:  # a database's driver raises errors of its own
-        raise UserError(f"{store.describe(uri)} cannot be used: {_describe(error)}") from None
+    opening.require_store()
     if store.is_relative(uri):
         raise UserError(
             f"{uri} is relative to this folder, and `mlflow run` may work in another one: "
@@ -111,6 +109,7 @@ def check_store() -> str:
 
 def check_experiment() -> str:
     """Check that this machine can reach the experiment's artifacts, and that they will be kept."""
+    opening.require_usable()
     experiment = store.current_experiment()
     location = experiment.artifact_location
     artifacts.require_usable(experiment)
@@ -122,6 +121,12 @@ def check_experiment() -> str:
     return f"{experiment.name}, artifacts in {location}"
 
 
+def check_registry() -> str:
+    """Check that the model registry, which is apart from the store, can be used."""
+    opening.require_registry()
+    return store.describe(mlflow.get_registry_uri())
+
+
 def check_artifacts() -> str:
     """Check that an artifact can be written, read and deleted."""
     location = store.current_experiment().artifact_location
@@ -129,7 +134,7 @@ def check_artifacts() -> str:
         n_bytes = artifacts.round_trip(f"{location}/check-{uuid4().hex}")
     except Exception as error:  # an artifact store's library raises errors of its own
         if getattr(getattr(error, "response", None), "status_code", None) == 403:
-            raise UserError(f"{location} {store.explain_http_status(403)}") from None
+            raise UserError(f"{location} {server.explain_http_status(403)}") from None
         raise UserError(
             f"{location} cannot be written, read and cleared: {_describe(error)}; is the server "
             "started with --artifacts-destination, and may it use that?"

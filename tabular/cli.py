@@ -13,7 +13,7 @@ import click
 
 from tabular import cancel, environment
 from tabular.data.requests import TableRequest, from_options
-from tabular.errors import UserError, WorkFailed, one_line
+from tabular.errors import StoreUnusable, UserError, WorkFailed, one_line
 from tabular.model.hyperparameters import DEFAULTS, HYPERPARAMETERS, Range
 
 Options = TypeVar("Options")
@@ -238,13 +238,14 @@ def run(command: click.Command) -> None:
             _report_end("ended_by", number.name)
             sys.exit(128 + number)
         if isinstance(error, click.ClickException):
-            _report_end("error", error.format_message())
+            writable = not isinstance(error, StoreUnusable)
+            _report_end("error", error.format_message(), on_run=writable)
             sys.exit(error.exit_code)
-        from tabular.tracking import store
+        from tabular.tracking import server, store
 
         if store.is_permission_denied(error):
             uri = store.redact(store.tracking_uri())
-            _report_end("error", f"MLFLOW_TRACKING_URI: {uri} {store.explain_http_status(403)}")
+            _report_end("error", f"MLFLOW_TRACKING_URI: {uri} {server.explain_http_status(403)}")
             sys.exit(UserError.exit_code)
         _report_end("error", f"{type(error).__name__}: {error}")
         raise
@@ -252,11 +253,11 @@ def run(command: click.Command) -> None:
         cancel.ignore_signals()
 
 
-def _report_end(tag: str, text: str) -> None:
+def _report_end(tag: str, text: str, on_run: bool = True) -> None:
     """Print why the process ends, and write it on a run that MLflow made and none has opened."""
     line = one_line(text)
     print(f"{tag.replace('_', ' ')}: {line}", file=sys.stderr)
-    if run_id := os.environ.get("MLFLOW_RUN_ID"):
+    if on_run and (run_id := os.environ.get("MLFLOW_RUN_ID")):
         # by a second signal, or MLflow is what cannot be imported
         with cancel.uninterrupted(), suppress(cancel.Cancelled, Exception):
             from tabular.tracking import runs

@@ -22,6 +22,13 @@ class UserError(ClickException):
     exit_code = 2
 
 
+class StoreUnusable(UserError):
+    """The tracking store, or the run in it that this process belongs to, cannot be opened.
+
+    So nothing can be written on a run.
+    """
+
+
 class WorkFailed(ClickException):
     """The work failed: the text is the reason; exit status 1."""
 

@@ -18,7 +18,7 @@ from tabular.errors import UserError, WorkFailed, one_line
 from tabular.evaluation import bootstrap, fairness
 from tabular.evaluation.metrics import search_metrics
 from tabular.options import SEARCH_METRICS
-from tabular.tracking import datasets, logged_model, registry, runs, store
+from tabular.tracking import datasets, logged_model, opening, registry, runs, store
 from tabular.tracking.registry import LoggedModel
 
 AUTO = "auto"  # the name of the candidate's table
@@ -58,7 +58,8 @@ def promote(options: PromoteOptions) -> None:
     """
     if options.name != AUTO:
         registry.require_name("name", options.name)
-    store.require_reachable()
+    opening.require_usable()
+    opening.require_registry()
     if options.rollback:
         roll_back(CENSUS.name if options.name == AUTO else options.name, options.cli_args)
         return

@@ -15,7 +15,7 @@ from tabular.model.hyperparameters import DEFAULTS
 from tabular.sweep import child_runs
 from tabular.sweep.space import Config
 from tabular.sweep.trials import SweepSpec, run_shared_fit
-from tabular.tracking import artifacts, logged_model, runs, store
+from tabular.tracking import artifacts, logged_model, opening, runs, store
 
 Results = dict[str, Any]  # metrics, curves, tags and tables by name
 
@@ -27,7 +27,7 @@ def reproduce(run_id: str, cli_args: dict[str, str]) -> None:
         UserError: there is no such run, or it did not finish.
         WorkFailed: some result is not identical.
     """
-    store.require_reachable()
+    opening.require_usable()
     past = _require_finished(run_id)
     dataset = sources.reload(past.data.tags, runs.recorded_table(past))
     is_trial = child_runs.CONFIG in past.data.tags  # which has no artifacts

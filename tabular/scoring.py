@@ -20,7 +20,7 @@ from tabular.errors import UserError, WorkFailed, one_line
 from tabular.evaluation import metrics
 from tabular.model import served
 from tabular.options import HEADLINE_METRICS
-from tabular.tracking import process, registry, runs, store
+from tabular.tracking import opening, process, registry, runs
 from tabular.tracking.registry import LoggedModel
 
 Predictor = Callable[[pd.DataFrame], np.ndarray]  # probabilities, (n_samples,), of features
@@ -80,7 +80,9 @@ def score(model: str, input: str, output: str, threshold: float, cli_args: dict[
         WorkFailed: the output could not be written, or some rows could not be scored.
     """
     source_path, target = _require_paths(input, output)
-    store.require_reachable()
+    opening.require_usable()
+    if registry.is_registered(model):
+        opening.require_registry(writes=False)
     found = registry.find_model(model)
     named = f"input: {source_path.name}"
     with readers.open_rows(source_path, named) as source:

@@ -21,7 +21,7 @@ from tabular.model.hyperparameters import config_name
 from tabular.model.served import Encoder
 from tabular.model.trainer import LocalTrainer, Trainer
 from tabular.options import RunOptions, TrainOptions
-from tabular.tracking import logged_model, process, registry, runs, store
+from tabular.tracking import logged_model, opening, process, registry, runs
 
 
 @dataclass
@@ -91,9 +91,11 @@ def load_dataset(options: RunOptions, trainer: Trainer | None = None) -> Dataset
         UserError: store, data, device or the name of the registered model cannot be used.
     """
     trainer = trainer or LocalTrainer()
+    opening.require_usable(make=False)  # an error of the data leaves no new store behind
+    if options.register != "none":
+        opening.require_registry()
     if isinstance(trainer, LocalTrainer):
         boosting.require_device(options.device)
-    store.require_reachable()
     dataset = sources.load(options.data, options.request, read=trainer.read)
     if options.register != "none":
         registry.require_registrable(options.register, dataset)

@@ -18,6 +18,7 @@ import pytest
 
 from tabular import cancel, cli
 from tabular.data import sources, synthetic
+from tabular.tracking import opening
 from tests import real_files, team
 from tests.helpers import PROJECT, REAL
 from tests.servers import free_port, running
@@ -75,6 +76,7 @@ def clean_environment(monkeypatch, tmp_path, empty_store):
     shutil.copy(empty_store, tmp_path)
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store, store:
         store.execute("UPDATE experiments SET artifact_location = ?", [f"{tmp_path}/mlruns/0"])
+    monkeypatch.setattr(opening, "_opened", set())
     monkeypatch.chdir(tmp_path)
 
 

@@ -22,7 +22,7 @@ from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
 from tabular.errors import UserError, WorkFailed
 from tabular.model import boosting
-from tabular.tracking import logged_model, process, store
+from tabular.tracking import logged_model, opening, process, store
 
 ADDRESS = re.compile(r"(tcp|tls)://[^/\s]+:\d+")
 ANSWER_SECONDS = 10  # for a scheduler to answer
@@ -160,7 +160,7 @@ def missing_requirement(required: Requirements) -> str:
         if required.writes:
             uri = required.uri or None  # None: that of the environment
             mlflow.set_tracking_uri(uri)  # type: ignore[arg-type]
-            store.require_reachable()
+            opening.require_store()
         boosting.require_device(required.device)
     except UserError as error:
         return f"cannot work: {error.format_message()}"

@@ -1,5 +1,6 @@
 """Registered models in the MLflow store: their versions, and the aliases of those in use."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tabular.errors import UserError, WorkFailed, one_line
 from tabular.tracking import artifacts, logged_model, store
 
 CHAMPION, PREVIOUS = "champion", "previous"
+LOGGED_MODEL = re.compile(r"models:/+m-[0-9a-f]{32}(/.*)?")
 RULE = "\n\n---\n\n"  # in a version's description: below the verdict, above the earlier text
 
 
@@ -63,6 +65,11 @@ def require_registrable(register: str, dataset: Dataset) -> None:
             "train on real rows (data=uci) or leave register out"
         )
     require_name("register", register)
+
+
+def is_registered(uri: str) -> bool:
+    """Whether an address is that of a registered model, and not of a run or a logged model."""
+    return uri.startswith("models:/") and not LOGGED_MODEL.fullmatch(uri)
 
 
 def register(uri: str, name: str, description: str = "") -> ModelVersion:

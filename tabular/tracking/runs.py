@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -22,7 +22,7 @@ from tabular.data.dataset import Dataset
 from tabular.data.table import RECORD, Table
 from tabular.errors import WorkFailed, one_line
 from tabular.errors import escape_markdown as escape_markdown
-from tabular.tracking import artifacts, datasets, process, store
+from tabular.tracking import artifacts, datasets, opening, process, store
 from tabular.tracking.logged_model import MODEL_NAME, VERSIONS
 
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
@@ -69,11 +69,12 @@ def _open_run(name: str) -> Run:
     if mlflow.get_active_model_id():  # MLFLOW_ACTIVE_MODEL_ID: our metrics are not that model's
         mlflow.clear_active_model()
     tags = {PROCESS: process.identity()}
-    # a new SQLite store is being migrated now, and must not be left half migrated
-    local = store.is_local(store.tracking_uri())
-    with cancel.uninterrupted() if local else nullcontext():
-        artifacts.require_usable(store.current_experiment())
-        opened = mlflow.start_run(run_name=own_name, tags=tags)
+    opening.require_store()
+    experiment = store.current_experiment()
+    artifacts.require_usable(experiment)
+    opened = mlflow.start_run(
+        run_name=own_name, tags=tags, experiment_id=None if resumed else experiment.experiment_id
+    )
     run = _redact_tags(opened)
     if resumed and _is_generated(run.info.run_name or ""):
         mlflow.set_tag("mlflow.runName", name)

@@ -1,33 +1,27 @@
-"""The tracking store: its address, whether it can be used, and looking up runs in it."""
+"""The tracking store: its address, the experiment of this process, and looking up runs."""
 
 import os
 import re
 import sys
-import time
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import mlflow
-import requests
-from mlflow import environment_variables
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
-from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.rest_utils import http_request
 
-from tabular import cancel
-from tabular.errors import UserError
+from tabular.errors import StoreUnusable, UserError, one_line
 
 Found = TypeVar("Found")
 
 SQLITE = "sqlite:///"  # what the path of an SQLite file follows
-KINDS = {bool: "true or false", int: "a whole number", float: "a number"}  # of variables
-ANSWER_SECONDS = 6  # that a server may take for one response
-RETRY_SECONDS = 8  # for all attempts: a script gives up within ten, two of which are its start
-SECRET = re.compile(  # a user with a password or a token, or a password among the parameters
-    r"((?:https?|postgresql|mysql|mssql)[\w+]*://)[^/?\s]+@|(password=)[^&\s]+"
+EXPERIMENT_ID, EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"
+RUN_ID = "MLFLOW_RUN_ID"  # set by ``mlflow run``
+SECRET = re.compile(  # a user with a password, in which / may occur, or a token; a parameter
+    r"((?!ssh:)\b[a-z][\w+.-]*://)(?:[^/?\s]+|[^/?\s:@]+:(?!\d+(?:/|$))\S*)@|(password=)[^&\s]+",
+    re.IGNORECASE,
 )
 
 
@@ -49,7 +43,7 @@ def is_relative(uri: str) -> bool:
 
 def is_remote(uri: str) -> bool:
     """Whether the store is a server that is reached over HTTP."""
-    return uri.startswith(("http://", "https://"))
+    return urlsplit(uri).scheme in ("http", "https")
 
 
 def is_local(uri: str) -> bool:
@@ -74,95 +68,86 @@ def redact(uri: str) -> str:
     return SECRET.sub(r"\1\2", uri)
 
 
-def require_reachable() -> None:
-    """Raise ``UserError`` if a tracking server cannot be used; MLflow would try for minutes.
-
-    The same holds for a variable that MLflow cannot read. A database or a folder is not touched.
-    """
-    require_valid_variables()
-    uri = tracking_uri()
-    if not is_remote(uri):
-        return
-    where = f"MLFLOW_TRACKING_URI: {redact(uri)}"
-    response = _ask_server(uri, where)
-    if response.status_code != 200:
-        raise UserError(f"{where} {explain_http_status(response.status_code, response.text)}")
-    try:
-        response.json()
-    except requests.JSONDecodeError:
-        raise UserError(f"{where} answers, but not as an MLflow server does") from None
-
-
-def require_valid_variables() -> None:
-    """Raise ``UserError`` if MLflow cannot read a variable; it would fail where it first asks."""
-    for variable in vars(environment_variables).values():
-        if isinstance(variable, environment_variables._EnvironmentVariable) and variable.is_set():
-            try:
-                variable.get()
-            except ValueError:
-                found = os.environ.pop(variable.name)  # or it would keep the error from the run
-                if found.strip():  # an empty one is taken as not set
-                    expected = KINDS.get(variable.type, variable.type.__name__)
-                    raise UserError(
-                        f"{variable.name}: expected {expected}, got {found[:50]!r}; correct or "
-                        "unset it"
-                    ) from None
-
-
-def _ask_server(uri: str, where: str) -> requests.Response:
-    """Ask for one experiment, which any user may see; again after an error of the server's own."""
-    deadline = time.monotonic() + RETRY_SECONDS
-    while True:
-        cancel.check()
-        try:
-            response = http_request(
-                get_default_host_creds(uri),
-                "/api/2.0/mlflow/experiments/search?max_results=1",
-                "GET",
-                max_retries=0,
-                timeout=min(ANSWER_SECONDS, deadline - time.monotonic()),
-                raise_on_status=False,
-            )
-        except MlflowException as error:
-            timed_out = "timed out" in str(error).lower()
-            reason = f"did not answer within {ANSWER_SECONDS} seconds"
-            raise UserError(
-                f"{where} {reason if timed_out else 'does not answer'}; is the address right and "
-                "the server running (mlflow server --host 0.0.0.0)?"
-            ) from None
-        if response.status_code < 500 or time.monotonic() > deadline - 1:
-            return response
-        time.sleep(0.5)
-
-
 def is_permission_denied(error: BaseException) -> bool:
     """Whether the error is a server's refusal for lack of permission."""
     return isinstance(error, MlflowException) and "permission denied" in str(error).lower()
 
 
-def explain_http_status(status: int, text: str = "") -> str:
-    """What a server's refusal means and what to do about it, as the predicate of a sentence."""
-    reasons = {
-        401: "refuses user and password: set MLFLOW_TRACKING_USERNAME and "
-        "MLFLOW_TRACKING_PASSWORD to an account of the server",
-        403: "refuses permission: ask its administrator for EDIT on experiment and model, or "
-        "choose an experiment of yours with MLFLOW_EXPERIMENT_NAME",
-    }
-    if status == 403 and "host" in text.lower():
-        name = "<the name in the address>"
-        return f"does not take this host name: start the server with --allowed-hosts {name}"
-    return reasons.get(status, f"answers with HTTP status {status}: {' '.join(text.split())[:200]}")
+def find_experiment() -> Experiment | None:
+    """The experiment that a run started here belongs to, chosen as MLflow does.
+
+    Returns:
+        None if ``MLFLOW_EXPERIMENT_NAME`` names one that does not exist yet.
+
+    Raises:
+        UserError: a variable names a run or an experiment that is not there or is deleted, or two
+            variables name different experiments.
+    """
+    client = mlflow.MlflowClient()
+    if run_id := os.environ.get(RUN_ID):
+        return client.get_experiment(_require_run(run_id).info.experiment_id)
+    name, experiment_id = os.environ.get(EXPERIMENT_NAME), os.environ.get(EXPERIMENT_ID)
+    if name is not None and not name.strip():
+        raise UserError(f"{EXPERIMENT_NAME}: expected a name, got an empty one: unset it")
+    if name:
+        found, source = client.get_experiment_by_name(name), f"{EXPERIMENT_NAME}: {name!r}"
+        if experiment_id and (not found or found.experiment_id != experiment_id):
+            number = found.experiment_id if found else "not there yet"
+            raise UserError(
+                f"{source} ({number}) and {EXPERIMENT_ID} ({experiment_id}) are different "
+                "experiments: unset one of the two"
+            )
+        if not found:
+            return None
+    else:
+        source = f"{EXPERIMENT_ID}: {experiment_id}" if experiment_id else "the default experiment"
+        found = find(client.get_experiment, experiment_id or "0")
+        if not found:
+            raise UserError(
+                f"{source} is not in {describe(tracking_uri())}, whose experiments `mlflow "
+                f"experiments search` lists: name one in {EXPERIMENT_NAME}"
+            )
+    if found.lifecycle_stage != "active":
+        raise UserError(
+            f"{source} is deleted: restore it (mlflow experiments restore -x "
+            f"{found.experiment_id}), or name another in {EXPERIMENT_NAME}"
+        )
+    return found
+
+
+def _require_run(run_id: str) -> Run:
+    """The run that ``MLFLOW_RUN_ID`` names, as ``mlflow run`` does."""
+    run, uri = find_run(run_id), describe(tracking_uri())
+    if not run:
+        raise StoreUnusable(
+            f"{RUN_ID}: there is no run {run_id} in {uri}: unset it, or, under `mlflow run`, "
+            "export an MLFLOW_TRACKING_URI that means the same in every folder"
+        )
+    if run.info.lifecycle_stage != "active":
+        raise UserError(
+            f"{RUN_ID}: run {run_id} is deleted: restore it (mlflow runs restore --run-id "
+            f"{run_id}), or unset the variable"
+        )
+    return run
 
 
 def current_experiment() -> Experiment:
-    """The experiment that a run started here would belong to; created if it does not exist."""
-    client, name = mlflow.MlflowClient(), os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
-    if run_id := os.environ.get("MLFLOW_RUN_ID"):
-        return client.get_experiment(client.get_run(run_id).info.experiment_id)
-    if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return client.get_experiment(experiment_id)
-    experiment = client.get_experiment_by_name(name)
-    return experiment or client.get_experiment(client.create_experiment(name))
+    """The experiment that a run started here belongs to; made if it does not exist.
+
+    Raises:
+        UserError: as ``find_experiment``, or MLflow refuses the name.
+    """
+    if found := find_experiment():
+        return found
+    client, name = mlflow.MlflowClient(), os.environ[EXPERIMENT_NAME]
+    try:
+        return client.get_experiment(client.create_experiment(name))
+    except MlflowException as error:
+        if error.error_code == "INVALID_PARAMETER_VALUE":
+            raise UserError(f"{EXPERIMENT_NAME}: {one_line(error)[:300]}") from None
+        if found := find_experiment():  # another process has made it at the same time
+            return found
+        raise
 
 
 def find_run(run_id: str) -> Run | None:

@@ -1,6 +1,7 @@
 """check.py reports each check in one line, with the command that fixes a problem."""
 
 import re
+import shutil
 import sys
 
 import mlflow
@@ -103,3 +104,43 @@ def test_runs_whose_process_is_gone_are_listed_and_ended():
         "KILLED", "KILLED", "RUNNING",
     ]  # fmt: skip
     assert checks.check_runs(fix=False) == "1 read RUNNING and may be alive"
+
+
+@pytest.mark.parametrize(("variables", "line"), [
+    ({"MLFLOW_TRACKING_URI": "127.0.0.1:5000"}, "WRONG  store: MLFLOW_TRACKING_URI: 127.0.0.1:50"),
+    ({"MLFLOW_EXPERIMENT_ID": "77"}, "WRONG  experiment: MLFLOW_EXPERIMENT_ID: 77 is not in"),
+    (
+        {"MLFLOW_EXPERIMENT_ID": "0", "MLFLOW_EXPERIMENT_NAME": "new"},
+        "WRONG  experiment: MLFLOW_EXPERIMENT_NAME: 'new' (not there yet) and MLFLOW_EXPERIMENT_ID",
+    ),
+    (
+        {"MLFLOW_REGISTRY_URI": "localhost:5000"},
+        "WRONG  registry: MLFLOW_REGISTRY_URI: localhost:5000 has no http:// before the host: exp",
+    ),
+])  # fmt: skip
+def test_what_would_keep_a_run_from_starting_is_a_problem(
+    run_script, monkeypatch, synthetic_folder, variables, line
+):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    done = run_script(check.main, "--data", synthetic_folder)
+    assert done.returncode == 1
+    (wrong,) = [found for found in done.stdout.splitlines() if found.startswith("WRONG")]
+    assert wrong.startswith(line)
+
+
+def test_a_database_that_is_readable_only_is_a_problem(monkeypatch, tmp_path):
+    uri = f"sqlite:///file:{tmp_path}/mlflow.db?mode=ro&uri=true"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UserError, match="can be read but not written"):
+        checks.check_store()
+
+
+def test_a_registry_apart_is_named(
+    run_script, monkeypatch, synthetic_folder, tmp_path, empty_store
+):
+    uri = f"sqlite:///{shutil.copy(empty_store, tmp_path / 'registry.db')}"
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", uri)
+    done = run_script(check.main, "--data", synthetic_folder)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == f"ok     registry: sqlite {uri}"

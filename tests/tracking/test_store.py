@@ -1,110 +1,28 @@
-"""A tracking server that cannot be used is reported in one line, within seconds."""
+"""The tracking store: its address without secrets, and the experiment of this process."""
 
-import http.server
-import time
 from pathlib import PureWindowsPath
 
+import mlflow
 import pytest
-from click.testing import CliRunner
 
-import promote
-import reproduce
-import score
-import sweep
 import train
-from tabular.errors import UserError
-from tabular.tracking import artifacts, store
-from tests.servers import answering, free_port, running
-
-SCRIPTS = {
-    train: [],
-    sweep: ["--max_depth", "2"],
-    score: ["--model", "models:/x/1", "--input", "x.csv", "--output", "y.csv"],
-    promote: ["--model", "models:/x/1"],
-    reproduce: ["--run_id", "0" * 32],
-}
+from tabular.errors import StoreUnusable, UserError
+from tabular.tracking import artifacts, runs, store
+from tests.servers import free_port, running
 
 
 @pytest.fixture
-def server_with(monkeypatch):
-    """A server that responds with the statuses of a list, and then with the last one again."""
+def experiment(monkeypatch):
+    """A function that makes an experiment, deletes it if asked, and returns its id."""
 
-    def start(*statuses, body=b"{}"):
-        remaining = [*statuses]
+    def make(name, deleted=False):
+        client = mlflow.MlflowClient()
+        made = client.create_experiment(name)
+        if deleted:
+            client.delete_experiment(made)
+        return made
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.send_response(remaining.pop(0) if len(remaining) > 1 else remaining[0])
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args):
-                pass
-
-        return answering(Handler)
-
-    return start
-
-
-def test_a_server_that_does_not_exist_is_reported_at_once(monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{free_port()}")
-    message = r"http://127.0.0.1:\d+ does not answer; is the addr"
-    with pytest.raises(UserError, match=message) as raised:
-        store.require_reachable()
-    assert "secret" not in raised.value.format_message()
-
-
-def test_a_silent_server_is_given_up_within_seconds(silent, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", silent)
-    start = time.perf_counter()
-    with pytest.raises(UserError, match=f"{silent} did not answer within 6 seconds; is the add"):
-        store.require_reachable()
-    assert time.perf_counter() - start < 20
-
-
-def test_a_website_is_no_tracking_server(server_with, monkeypatch):
-    with server_with(200, body=b"<html>Log in</html>") as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        with pytest.raises(UserError, match=f"{address} answers, but not as an MLflow server"):
-            store.require_reachable()
-
-
-def test_a_server_is_asked_again_after_its_own_errors(server_with, monkeypatch):
-    with server_with(500, 502, 503, 504, 200) as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        store.require_reachable()
-
-
-@pytest.mark.parametrize("status", [500, 503])
-def test_a_server_whose_errors_do_not_pass_is_given_up(server_with, monkeypatch, status):
-    monkeypatch.setattr(store, "RETRY_SECONDS", 2)
-    start = time.perf_counter()
-    with server_with(status, body=b"out of order") as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        with pytest.raises(UserError, match=f"answers with HTTP status {status}: out of order"):
-            store.require_reachable()
-    assert 1 < time.perf_counter() - start < 10
-
-
-def test_a_refusal_is_not_asked_for_again(server_with, monkeypatch):
-    with server_with(401, 200) as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        with pytest.raises(UserError, match="refuses user and password: set MLFLOW_TRACKING_USER"):
-            store.require_reachable()
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
-def test_every_script_asks_the_server_before_it_does_anything(monkeypatch, tmp_path, script):
-    (tmp_path / "x.csv").touch()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-    start = time.perf_counter()
-    result = CliRunner().invoke(script.main, SCRIPTS[script])
-    assert time.perf_counter() - start < 60  # on a busy machine; MLflow would try for minutes
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert result.stderr.startswith("Error: MLFLOW_TRACKING_URI: http://127.0.0.1:")
-    assert result.stderr.count("\n") == 1
+    return make
 
 
 @pytest.mark.parametrize(("address", "shown"), [
@@ -113,6 +31,10 @@ def test_every_script_asks_the_server_before_it_does_anything(monkeypatch, tmp_p
     ("postgresql+psycopg2://u:p@db:5432/x", "postgresql+psycopg2://db:5432/x"),
     ("https://user:p@ss@host/a", "https://host/a"),
     ("postgresql://db/x?user=u&password=p&a=b", "postgresql://db/x?user=u&password=&a=b"),
+    ("postgresql://ada:a/b@db/x", "postgresql://db/x"),
+    ("postgres://u:p@db/x", "postgres://db/x"),
+    ("REDIS://u:p@host", "REDIS://host"),
+    ("http://host:5000/a@b", "http://host:5000/a@b"),
     ("git@host:a.git", "git@host:a.git"),
     ("ssh://git@host/a.git", "ssh://git@host/a.git"),
     ("/home/ada/a@b", "/home/ada/a@b"),
@@ -122,25 +44,121 @@ def test_an_address_is_shown_without_password_or_token(address, shown):
     assert store.redact(address) == shown
 
 
-@pytest.mark.slow
-def test_a_host_name_that_the_server_does_not_accept(monkeypatch, tmp_path):
-    port = free_port()
-    command = [
-        "mlflow", "server", "--host", "0.0.0.0", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--allowed-hosts", "ml.example",
-    ]  # fmt: skip
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    message = ""
-    with running(command, port, tmp_path / "log"):
-        for _ in range(100):  # the port is open before the application answers
-            try:
-                store.require_reachable()
-            except UserError as error:
-                message = error.format_message()
-            if "--allowed-hosts" in message:
-                break
-            time.sleep(0.2)
-    assert "does not take this host name: start the server with --allowed-hosts" in message
+def test_the_default_experiment_is_used_where_no_variable_names_one():
+    assert store.find_experiment().experiment_id == "0"
+
+
+@pytest.mark.parametrize("variable", [store.EXPERIMENT_NAME, store.EXPERIMENT_ID])
+def test_a_variable_names_the_experiment_of_check_and_of_a_run(monkeypatch, experiment, variable):
+    made = experiment("team")
+    monkeypatch.setenv(variable, "team" if variable == store.EXPERIMENT_NAME else made)
+    assert store.current_experiment().experiment_id == made
+    with runs.start_run("a run") as run:
+        assert run.info.experiment_id == made
+
+
+def test_an_experiment_of_a_new_name_is_made_when_the_run_starts(monkeypatch):
+    monkeypatch.setenv(store.EXPERIMENT_NAME, "new")
+    assert store.find_experiment() is None
+    assert mlflow.MlflowClient().get_experiment_by_name("new") is None
+    with runs.start_run("a run"):
+        assert mlflow.MlflowClient().get_experiment_by_name("new")
+
+
+def test_an_experiment_that_another_process_makes_at_the_same_time_is_used(monkeypatch, experiment):
+    monkeypatch.setenv(store.EXPERIMENT_NAME, "new")
+    create = mlflow.MlflowClient.create_experiment
+
+    def late(client, name):
+        create(client, name)
+        return create(client, name)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "create_experiment", late)
+    assert store.current_experiment().name == "new"
+
+
+@pytest.mark.parametrize("variable", [store.EXPERIMENT_NAME, store.EXPERIMENT_ID])
+def test_a_deleted_experiment_is_refused_with_both_ways_out(monkeypatch, experiment, variable):
+    made = experiment("old", deleted=True)
+    monkeypatch.setenv(variable, "old" if variable == store.EXPERIMENT_NAME else made)
+    message = f"^{variable}: .* is deleted: restore it .mlflow experiments restore -x {made}., or"
+    with pytest.raises(UserError, match=message):
+        store.find_experiment()
+
+
+def test_a_deleted_default_experiment_is_refused():
+    mlflow.MlflowClient().delete_experiment("0")
+    with pytest.raises(UserError, match="the default experiment is deleted: restore it"):
+        store.find_experiment()
+
+
+@pytest.mark.parametrize("unknown", ["77", "abc"])
+def test_an_id_of_no_experiment_is_refused(monkeypatch, unknown):
+    monkeypatch.setenv(store.EXPERIMENT_ID, unknown)
+    with pytest.raises(UserError, match=f"{store.EXPERIMENT_ID}: {unknown} is not in sqlite"):
+        store.find_experiment()
+
+
+@pytest.mark.parametrize("name", ["team", "new"])
+def test_a_name_and_an_id_of_different_experiments_are_refused(monkeypatch, experiment, name):
+    experiment("team")
+    monkeypatch.setenv(store.EXPERIMENT_NAME, name)
+    monkeypatch.setenv(store.EXPERIMENT_ID, "0")
+    with pytest.raises(UserError, match=f"'{name}' .* and MLFLOW_EXPERIMENT_ID .0. are different"):
+        store.find_experiment()
+
+
+def test_a_name_and_an_id_of_one_experiment_are_taken(monkeypatch, experiment):
+    monkeypatch.setenv(store.EXPERIMENT_ID, experiment("team"))
+    monkeypatch.setenv(store.EXPERIMENT_NAME, "team")
+    assert store.find_experiment().name == "team"
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_refused(monkeypatch, name):
+    monkeypatch.setenv(store.EXPERIMENT_NAME, name)
+    with pytest.raises(UserError, match=f"{store.EXPERIMENT_NAME}: expected a name"):
+        store.find_experiment()
+
+
+def test_a_name_that_mlflow_refuses_is_a_users_mistake(monkeypatch):
+    monkeypatch.setenv(store.EXPERIMENT_NAME, "x" * 600)
+    with pytest.raises(UserError, match=f"{store.EXPERIMENT_NAME}: 'name' exceeds the maximum"):
+        store.current_experiment()
+
+
+def test_a_run_that_is_not_in_the_store_is_reported(monkeypatch):
+    monkeypatch.setenv(store.RUN_ID, "0" * 32)
+    with pytest.raises(StoreUnusable, match="MLFLOW_RUN_ID: there is no run 0000.*: unset it, or"):
+        store.find_experiment()
+
+
+def test_a_run_that_is_deleted_is_reported(monkeypatch):
+    client = mlflow.MlflowClient()
+    run_id = client.create_run("0").info.run_id
+    client.delete_run(run_id)
+    monkeypatch.setenv(store.RUN_ID, run_id)
+    with pytest.raises(UserError, match=f"{run_id} is deleted: restore it .mlflow runs restore"):
+        store.find_experiment()
+
+
+def test_the_experiment_of_the_run_that_mlflow_made_counts(monkeypatch, experiment):
+    run_id = mlflow.MlflowClient().create_run(experiment("team")).info.run_id
+    monkeypatch.setenv(store.RUN_ID, run_id)
+    monkeypatch.setenv(store.EXPERIMENT_NAME, "another")
+    assert store.find_experiment().name == "team"
+
+
+def test_train_reports_a_deleted_experiment_in_one_line_and_makes_no_run(
+    run_script, monkeypatch, experiment
+):
+    experiment("old", deleted=True)
+    monkeypatch.setenv(store.EXPERIMENT_NAME, "old")
+    done = run_script(train.main, "--data", "synthetic:500")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: MLFLOW_EXPERIMENT_NAME: 'old' is deleted: restore it")
+    assert done.stderr.count("\n") == 1
+    assert mlflow.search_runs(search_all_experiments=True, output_format="list") == []
 
 
 @pytest.mark.slow
@@ -182,19 +200,3 @@ def test_a_drive_of_windows_is_no_scheme(uri, local, described):
 def test_an_sqlite_file_on_a_drive_is_not_relative(uri, relative, monkeypatch):
     monkeypatch.setattr(store, "Path", PureWindowsPath)
     assert store.is_relative(uri) == relative
-
-
-@pytest.mark.parametrize(("name", "value", "expected"), [
-    ("MLFLOW_HTTP_REQUEST_TIMEOUT", "abc", "a whole number"),
-    ("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "maybe", "true or false"),
-    ("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "abc", "a number"),
-])  # fmt: skip
-def test_a_variable_that_mlflow_cannot_read_is_named(monkeypatch, name, value, expected):
-    monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=f"{name}: expected {expected}, got '{value}'"):
-        store.require_reachable()
-
-
-def test_an_empty_variable_is_taken_as_not_set(monkeypatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "")
-    store.require_reachable()
