@@ -214,9 +214,13 @@ def importing() -> Iterator[None]:
         try:
             yield
         except Exception as error:
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            quoted = {name: f"'{value}'".casefold() for name, value in os.environ.items() if value}
+            names = [name for name, value in quoted.items() if value in reason.casefold()]
+            likely = f" ({', '.join(names)}?)" if names else ""
             raise WorkFailed(
-                f"the packages cannot be imported: {type(error).__name__}: {one_line(error)}; "
-                "correct what it names, or: uv pip install -r requirements.txt"
+                f"the packages cannot be imported{likely}: {reason}; correct this, or: uv pip "
+                "install -r requirements.txt"
             ) from None
 
 
