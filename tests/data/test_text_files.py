@@ -153,8 +153,8 @@ def test_a_gzip_file_that_is_broken_in_the_middle_is_an_error(tmp_path, monkeypa
     ("a.csv", b"SQLite format 3\0", "a.csv looks like an SQLite database"),
     ("a.csv", b"<<<<<<< HEAD\n", "a.csv looks like a file with an unresolved merge of Git"),
     ("a.csv", bytes(99), "a.csv looks like a file of zeros"),
-    ("a.csv.gz", gzip.compress(gzip.compress(b"a")), "a.csv.gz, decompressed, looks like a gzip"),
-    ("a.csv.gz", gzip.compress(b"<html >"), "a.csv.gz, decompressed, looks like an HTML page"),
+    ("a.csv.gz", gzip.compress(gzip.compress(b"a", mtime=0), mtime=0), "a.csv.gz, decompressed, looks like a gzip"),
+    ("a.csv.gz", gzip.compress(b"<html >", mtime=0), "a.csv.gz, decompressed, looks like an HTML page"),
 ])  # fmt: skip
 def test_a_file_that_looks_like_another_format_is_refused(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
