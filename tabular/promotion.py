@@ -23,7 +23,7 @@ from tabular.tracking.registry import LoggedModel
 
 AUTO = "auto"  # the name of the candidate's table
 CANDIDATE, NAME = "promote.candidate", "promote.name"  # tags of a run
-VERSION = "promote.version"  # a tag, too: the version that the run made champion
+VERSION = "promote.version"  # a tag, too: the version that a FINISHED run made champion
 
 
 @dataclass(frozen=True)
@@ -73,17 +73,14 @@ def promote(options: PromoteOptions) -> None:
         raise UserError(
             f"model: {options.model} is version {version.version}, the champion of {name}"
         )
-    tags = run_of_candidate.data.tags
-    dataset = sources.reload(tags, table)
+    dataset = sources.reload(candidate.tags, table)
     reporting.announce(dataset)
     lost = "" if before else _describe_lost_champion(name)
     if lost:
         click.echo(f"note   {lost}: there is no champion to compare with")
     with runs.start_run(f"promote {run_of_candidate.info.run_name}") as run:
         runs.log_params(run, options.cli_args)
-        provenance = runs.provenance_tags(dataset, tags["device"])
-        runs.log_tags(run, provenance | {CANDIDATE: candidate.uri, NAME: name})
-        datasets.log_inputs(run.info.run_id, dataset, test=dataset.test)
+        _log_setup(run, candidate, name, dataset)
         checks = check_candidate(candidate, champion, dataset, options)
         passed = checks["passed"].all()
         if passed and not version:
@@ -92,11 +89,18 @@ def promote(options: PromoteOptions) -> None:
         if not passed or not version:
             failed = ", ".join(checks["check"][~checks["passed"]])
             raise WorkFailed(f"refused, nothing is changed: {failed}")
+        runs.log_tags(run, {VERSION: str(version.version)})
         cancel.check()
         registry.set_champion(version, before)
-        runs.log_tags(run, {VERSION: str(version.version)})
     order = f"version {before.version} previous" if before else lost or "the first"
     click.echo(f"promoted: version {version.version} of {name} is champion, {order}")
+
+
+def _log_setup(run: Run, candidate: LoggedModel, name: str, dataset: Dataset) -> None:
+    """Log what is compared on which rows, before the work starts."""
+    provenance = runs.provenance_tags(dataset, candidate.tags["device"])
+    runs.log_tags(run, provenance | {CANDIDATE: candidate.uri, NAME: name})
+    datasets.log_inputs(run.info.run_id, dataset, test=dataset.test)
 
 
 def _find_candidate(options: PromoteOptions) -> tuple[LoggedModel, Run, Table]:

@@ -30,9 +30,6 @@ def reproduce(run_id: str, cli_args: dict[str, str]) -> None:
     opening.require_usable()
     past = _require_finished(run_id)
     dataset = sources.reload(past.data.tags, runs.recorded_table(past))
-    is_trial = child_runs.CONFIG in past.data.tags  # which has no artifacts
-    if not is_trial and (folder := artifacts.missing_folder(past.info.artifact_uri)):
-        click.echo(f"note   {artifacts.explain_missing(folder, f'the artifacts of run {run_id}')}")
     device = past.data.tags["device"]
     try:
         boosting.require_device(device)
@@ -42,7 +39,7 @@ def reproduce(run_id: str, cli_args: dict[str, str]) -> None:
     reporting.announce(dataset)
     with runs.start_run(f"reproduce {past.info.run_name}") as run:
         runs.log_setup(run, cli_args, dataset, device, {"reproduces": run_id})
-        again = repeat_trial if is_trial else retrain
+        again = repeat_trial if child_runs.CONFIG in past.data.tags else retrain
         found, recorded = _recorded_results(past, again(past, dataset, device))
         differing = [name for name in found if not _equal(found[name], recorded[name])]
         for name in differing:
@@ -74,6 +71,9 @@ def _require_finished(run_id: str) -> Run:
             f"run_id: expected a FINISHED run of train.py or sweep.py, got {run_id!r}, which is "
             f"{past.info.status if past else 'unknown'} in {store.describe(store.tracking_uri())}"
         )
+    is_trial = child_runs.CONFIG in past.data.tags  # which has no artifacts
+    if not is_trial and (folder := artifacts.missing_folder(past.info.artifact_uri)):
+        click.echo(f"note   {artifacts.explain_missing(folder, f'the artifacts of run {run_id}')}")
     return past
 
 
