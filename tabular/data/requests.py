@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from tabular.data import signatures
 from tabular.data.table import CATEGORICAL, MISSING, NUMERIC, SEARCH_METRICS
 from tabular.errors import UserError
 
@@ -145,6 +146,7 @@ def read_table_file(folder: Path) -> TableRequest:
     """
     path = folder / FILE
     try:
+        signatures.require_content(path)
         text = path.read_bytes().decode("utf-8-sig")
         entries = tomllib.loads(text)
     except FileNotFoundError:

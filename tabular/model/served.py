@@ -209,7 +209,7 @@ def _to_frame(rows: Any) -> pd.DataFrame:
     try:
         frame = pd.DataFrame(rows)
     except (TypeError, ValueError) as error:
-        raise _invalid(f"expected rows as a table, {error}") from None
+        raise _invalid(f"expected a data frame, got {type(rows).__name__}: {error}") from None
     return frame.map(_unpack) if np.dtype(object) in [*frame.dtypes] else frame
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tabular.data import census, readers, sources, synthetic, text
+from tabular.data import census, readers, requests, sources, synthetic, text
 from tabular.data.text import Dialect
 from tabular.errors import UserError, WorkFailed
 
@@ -186,6 +186,12 @@ def test_a_pointer_in_place_of_the_recipe_of_synthetic_rows_says_so(tmp_path, mo
     synthetic._recipe.cache_clear()
     with pytest.raises(UserError, match=r"synthetic.npz looks like a pointer of Git LFS"):
         sources.load("synthetic")
+
+
+def test_a_pointer_in_place_of_the_table_file_says_so(tmp_path):
+    (tmp_path / "table.toml").write_bytes(LFS_POINTER)
+    with pytest.raises(UserError, match=r"table.toml looks like a pointer of Git LFS"):
+        requests.read_table_file(tmp_path)
 
 
 def test_a_link_of_git_annex_to_a_file_that_is_not_here_says_what_fetches_it(tmp_path):

@@ -290,10 +290,14 @@ def try_many(number: int, seed: int, folder: Path) -> Iterator[tuple[str, str, s
     )
     boosting.set_labels(booster, CENSUS)
     booster.save_model(folder / "booster.ubj")
+    (folder / "table.json").write_text(dataset.table.to_json(), encoding="utf-8")
     mlflow.pyfunc.save_model(
         folder / "model",
         python_model=served.__file__,
-        artifacts={"booster": str(folder / "booster.ubj")},
+        artifacts={
+            "booster": str(folder / "booster.ubj"),
+            "table": str(folder / "table.json"),
+        },
         signature=logged_model.logged_signature(CENSUS),
         pip_requirements=[],
         input_example=[PERSON],

@@ -78,3 +78,29 @@ def test_no_bytecode_is_written_beside_a_model(synthetic_folder, tmp_path, monke
     assert probability.shape == dataset.test.y.shape
     assert not [*tmp_path.rglob("__pycache__")]
     assert not sys.dont_write_bytecode
+
+
+def test_a_model_with_the_signature_of_earlier_versions_is_read_and_compared_as_a_new_one(
+    synthetic_folder,
+):
+    """Earlier versions declared inputs, which MLflow enforces; no client breaks."""
+    dataset = sources.load(str(synthetic_folder))
+    matrix = boosting.bin_rows(dataset.train.X, dataset.train.y)
+    booster, _ = boosting.fit(DEFAULTS | {"n_estimators": 2}, matrix)
+    boosting.set_labels(booster, CENSUS)
+    examples = logged_model.to_client_frame(dataset.test.X.head(3))
+    models = []
+    for signature in (None, logged_model.signature(CENSUS)):
+        with runs.start_run("a run") as run:
+            runs.log_setup(run, {}, dataset, "cpu")
+            uri = logged_model.log_model(booster, examples, {}, CENSUS).model_uri
+            if signature:
+                mlflow.models.set_signature(uri, signature)
+        models.append(registry.find_model(uri))
+    new, old = models
+    assert mlflow.models.get_model_info(new.uri).signature.inputs is None
+    assert new.signature == old.signature == logged_model.signature(CENSUS)
+    assert registry.incompatibilities(new.signature, old.signature) == []
+    assert registry.incompatibilities(old.signature, new.signature) == []
+    first, second = (registry.predict(model, dataset.test) for model in models)
+    assert first.tolist() == second.tolist()
