@@ -131,6 +131,11 @@ def test_a_gzip_file_that_is_broken_in_the_middle_is_an_error(tmp_path, monkeypa
         read(path)
 
 
+# without the time of day, which would give the tests another name in each process
+GZIP_TWICE = gzip.compress(gzip.compress(b"a", mtime=0), mtime=0)
+GZIP_PAGE = gzip.compress(b"<html >", mtime=0)
+
+
 @pytest.mark.parametrize(("name", "content", "message"), [
     ("a.csv", b"\x1f\x8b\x08\0", r"a.csv looks like a gzip file; rename it so .* \.csv\.gz"),
     ("a.csv", b"PAR1\x15\x04\x15", r"a.csv looks like a Parquet file; .* ends in \.parquet"),
@@ -153,8 +158,8 @@ def test_a_gzip_file_that_is_broken_in_the_middle_is_an_error(tmp_path, monkeypa
     ("a.csv", b"SQLite format 3\0", "a.csv looks like an SQLite database"),
     ("a.csv", b"<<<<<<< HEAD\n", "a.csv looks like a file with an unresolved merge of Git"),
     ("a.csv", bytes(99), "a.csv looks like a file of zeros"),
-    ("a.csv.gz", gzip.compress(gzip.compress(b"a", mtime=0), mtime=0), "a.csv.gz, decompressed, looks like a gzip"),
-    ("a.csv.gz", gzip.compress(b"<html >", mtime=0), "a.csv.gz, decompressed, looks like an HTML page"),
+    ("a.csv.gz", GZIP_TWICE, "a.csv.gz, decompressed, looks like a gzip"),
+    ("a.csv.gz", GZIP_PAGE, "a.csv.gz, decompressed, looks like an HTML page"),
 ])  # fmt: skip
 def test_a_file_that_looks_like_another_format_is_refused(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
