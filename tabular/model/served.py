@@ -88,8 +88,8 @@ class Encoder:
 
         Args:
             rows: (n_samples, n_columns), with the booster's features among the columns, in any
-                order. Columns may have any dtype: numbers may be written as text, and categories
-                may be text, numbers, booleans or pandas categories.
+                order. Columns may have any dtype: categories may be text, numbers, booleans or
+                pandas categories; numbers may not be text, except for missing markers.
 
         Returns:
             float32 array (n_samples, n_features).
@@ -151,11 +151,9 @@ class Encoder:
         if value is None or value is pd.NA or value is pd.NaT:
             return np.nan
         if isinstance(value, str | bytes):
-            text = value.strip()
-            if text in self.missing:
+            if value.strip() in self.missing:
                 return np.nan
-            if isinstance(text, bytes) or not NUMBER.fullmatch(text):
-                raise ValueError(f"got {value[:50]!r}")
+            raise ValueError(f"got the text {value[:50]!r}")
         try:
             return float(value)
         except TypeError:

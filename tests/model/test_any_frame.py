@@ -112,7 +112,6 @@ def test_a_row_has_the_same_probability_to_the_bit_in_every_form(
 ):
     rows = rows * 70 if copies else rows  # a small and a large batch
     folder, frame = tmp_path_factory.mktemp("rows"), pd.DataFrame(rows, dtype=object)
-    expected = probabilities(model.loaded, frame)
     text = frame.to_csv(index=False)
     (folder / "in.csv").write_text(text)
     (folder / "in.csv.gz").write_bytes(gzip.compress(text.encode()))
@@ -121,14 +120,20 @@ def test_a_row_has_the_same_probability_to_the_bit_in_every_form(
     for name in NUMERIC:
         numbers = [None if text.strip() in MARKERS else float(text) for text in frame[name]]
         typed[name] = pd.array(numbers, "Float64")
+        marked = [text if text.strip() in MARKERS else float(text) for text in frame[name]]
+        frame[name] = pd.Series(marked, frame.index, dtype=object)
+    expected = probabilities(model.loaded, frame)
     for name in WORDS:
         typed[name] = frame[name].where(~frame[name].str.strip().isin(MARKERS), None)
     typed.to_parquet(folder / "typed.parquet")
     found = {name: from_file(model, folder / name) for name in
              ("in.csv", "in.csv.gz", "in.parquet", "typed.parquet")}  # fmt: skip
     found["typed"] = probabilities(model.loaded, typed)
-    found["strings"] = probabilities(model.loaded, frame.astype("string"))
-    found["arrow"] = probabilities(model.loaded, frame.astype("string[pyarrow]"))
+    words = dict.fromkeys(WORDS, "string")
+    found["strings"] = probabilities(model.loaded, frame.astype(words))
+    found["arrow"] = probabilities(
+        model.loaded, frame.astype(dict.fromkeys(WORDS, "string[pyarrow]"))
+    )
     found["categories"] = probabilities(model.loaded, typed.astype("category"))
     records = json.loads(typed.to_json(orient="records"))
     split = {"columns": [*frame], "data": frame.to_numpy().tolist()}
@@ -144,8 +149,8 @@ def test_a_row_has_the_same_probability_to_the_bit_in_every_form(
 
 @pytest.fixture
 def rows() -> pd.DataFrame:
-    frame = make_table(200).drop(columns="y")
-    return frame[(frame["size"] != "-1") & (frame["code"] != "NA") & (frame["answer"] == "some")]
+    frame = make_table(200).drop(columns="y").astype(dict.fromkeys(NUMERIC, float))
+    return frame[(frame["size"] != -1) & (frame["code"] != "NA") & (frame["answer"] == "some")]
 
 
 @pytest.mark.parametrize("n_rows", [20, 100])
@@ -153,7 +158,7 @@ def test_a_frame_that_pandas_has_read_is_predicted_as_its_text(model, rows, n_ro
     """Codes have lost their zeros, and levels and truth values are no text."""
     rows = rows.head(n_rows)
     expected = probabilities(model.loaded, rows)
-    frame = pd.read_csv(io.StringIO(rows.to_csv(index=False)))
+    frame = pd.read_csv(io.StringIO(rows.astype({"size": int}).to_csv(index=False)))
     assert [frame[name].dtype.kind for name in ("size", "code", "level", "flag")] == [*"iiib"]
     assert probabilities(model.loaded, frame) == expected
     assert probabilities(model.loaded, frame.convert_dtypes()) == expected
@@ -167,7 +172,7 @@ def test_a_frame_that_pandas_has_read_is_predicted_as_its_text(model, rows, n_ro
 @pytest.mark.parametrize("n_rows", [1, 100])
 @pytest.mark.parametrize(
     "column",
-    [None, np.nan, pd.NA, pd.NaT, pd.array([None], "Int64")[0], "NA", "?", " ", "\\N", -1, "-1.0"],
+    [None, np.nan, pd.NA, pd.NaT, pd.array([None], "Int64")[0], "NA", "?", " ", "\\N", -1, "-1"],
 )
 def test_whatever_stands_for_a_missing_value_is_missing(model, rows, column, n_rows):
     rows = pd.concat([rows] * 2).head(n_rows)
@@ -187,7 +192,7 @@ def test_a_category_that_looks_like_a_missing_value_is_one_if_the_user_says_so(m
 
 
 @pytest.mark.parametrize("n_rows", [1, 100])
-@pytest.mark.parametrize("value", ["old", "1,5", "1_000", "inf", "0x10", "None", [3], b"3"])
+@pytest.mark.parametrize("value", ["old", "39", "1,5", "inf", "0x10", "None", [3], b"3"])
 def test_text_in_a_number_is_refused_with_column_and_value(model, rows, value, n_rows):
     rows = pd.concat([rows] * 2).head(n_rows)
     with pytest.raises(MlflowException) as caught:
