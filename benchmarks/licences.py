@@ -3,6 +3,7 @@
 python -m benchmarks.licences
 """
 
+import platform
 import re
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
@@ -17,6 +18,7 @@ HEAD = """# Licences
 
 What `requirements.txt` installs, and the licence that each package's metadata states.
 `python -m benchmarks.licences` writes this page; a test holds it to the installed metadata.
+Where a version depends on Python, it is the one for Python {python}.
 `requirements-gpu.txt` adds NVIDIA's NCCL (`nvidia-nccl-cu12`), whose licence is proprietary.
 A name in `code` is the official expression (SPDX); other words are the package's own.
 
@@ -62,7 +64,8 @@ def page() -> str:
     here, elsewhere = pinned()
     lines = "".join(line_of(line.name) for line in here)
     others = ", ".join(f"{line.name} {line.specifier}" for line in elsewhere)
-    return f"{HEAD}{lines}\nOnly on other systems, and not looked at here: {others}.\n"
+    head = HEAD.format(python=".".join(platform.python_version_tuple()[:2]))
+    return f"{head}{lines}\nOnly on other systems, and not looked at here: {others}.\n"
 
 
 @click.command(help=__doc__)

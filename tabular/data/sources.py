@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -202,6 +202,8 @@ def resolve_path(text: str, option: str) -> Path:
     try:
         path, here = Path(text).expanduser(), Path.cwd().resolve()
         absolute = path.resolve()
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            path.stat()  # from Python 3.13 on, resolve() accepts a loop of links
     except (OSError, RuntimeError) as error:  # a loop of links, an unknown user in ~user
         raise UserError(f"{option}: {error}") from None
     in_run = "MLFLOW_RUN_ID" in os.environ
