@@ -52,7 +52,8 @@ def prepare() -> None:
             setattr(sys, name, _tolerant(stream))
     if any(option.startswith("e") for option in sys.warnoptions):  # error, also shortened
         warnings.simplefilter("default")  # libraries warn where nothing is wrong
-        os.environ["PYTHONWARNINGS"] = "default"  # of the workers of a local cluster
+        # the workers of a local cluster inherit both
+        os.environ["PYTHONWARNINGS"], sys.warnoptions[:] = "default", ["default"]
     if not (cores := os.environ.get(CORES, "1")).strip().isdecimal():
         raise UserError(
             f"{CORES}: expected a whole number, got {cores[:50]!r}; correct or unset it"

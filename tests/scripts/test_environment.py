@@ -100,9 +100,18 @@ def test_output_that_does_not_fit_on_the_disk_is_an_error_once():
 
 
 def test_a_warning_that_python_was_told_to_raise_is_only_shown(monkeypatch):
+    """Also in the processes of a local cluster, which are spawned."""
     monkeypatch.setenv("PYTHONWARNINGS", "error")
     prepare = "from tabular import environment; environment.prepare()"
-    done = run_code(f"import os, warnings; {prepare}; warnings.warn('odd')")
+    child = """
+import multiprocessing, sys, warnings
+if __name__ == "__main__":
+    process = multiprocessing.get_context("spawn").Process(target=warnings.warn, args=["odd"])
+    process.start()
+    process.join()
+    sys.exit(process.exitcode)
+"""
+    done = run_code(f"{prepare}{child}")
     assert done.returncode == 0
     assert b"UserWarning: odd" in done.stderr
 
