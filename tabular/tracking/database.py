@@ -94,24 +94,29 @@ def require_database(
             "like for other special characters"
         ) from None
     try:
-        found = _inspect(url, writes)
-        if _is_unmade(found, url):
-            if not make:
-                _require_folder(_file(url))
-                return False
-            with _only_one(_file(url)):
-                if _is_unmade(_inspect(url, writes), url):
-                    # another process must not find it half made, nor a signal leave it so
-                    with cancel.uninterrupted():
-                        open_store()
-        elif not found.complete:
-            raise UserError(_explain_revision(str(found.revision), url))
-        open_store()
-        return True
+        return _open(url, open_store, writes, make)
     except UserError as error:
         raise UserError(f"{where} {error.format_message()}") from None
     except Exception as error:  # a driver raises errors of its own
         raise UserError(f"{where} {_explain(error, url)}") from None
+
+
+def _open(url: Any, open_store: Callable[[], object], writes: bool, make: bool) -> bool:
+    """Open what MLflow can use, or make it; False if it is new and is not to be made."""
+    found = _inspect(url, writes)
+    if _is_unmade(found, url):
+        if not make:
+            _require_folder(_file(url))
+            return False
+        with _only_one(_file(url)):
+            if _is_unmade(_inspect(url, writes), url):
+                # another process must not find it half made, nor a signal leave it so
+                with cancel.uninterrupted():
+                    open_store()
+    elif not found.complete:
+        raise UserError(_explain_revision(str(found.revision), url))
+    open_store()
+    return True
 
 
 def _is_unmade(found: Found, url: Any) -> bool:

@@ -40,11 +40,18 @@ def require_usable(make: bool = True) -> None:
     """
     if not require_store(make):
         return
+    uri = store.tracking_uri()
     try:
-        store.find_experiment()
+        experiment = store.find_experiment()
     except MlflowException as error:
-        where = _name(TRACKING, store.tracking_uri())
-        raise UserError(f"{where} {server.explain(error)}") from None
+        raise UserError(f"{_name(TRACKING, uri)} {server.explain(error)}") from None
+    location = experiment.artifact_location if experiment else ""
+    if experiment and re.match("mlflow-artifacts:/(?!/)", location) and not store.is_remote(uri):
+        raise UserError(
+            f"{_name(TRACKING, uri)} is a server's database, whose experiment {experiment.name} "
+            f"keeps artifacts where only the server can: export {TRACKING}=http://host:port of "
+            "the server, or choose another experiment with MLFLOW_EXPERIMENT_NAME"
+        )
 
 
 def require_store(make: bool = True) -> bool:

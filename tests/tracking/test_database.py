@@ -106,6 +106,13 @@ def test_a_file_that_is_no_database_is_refused(no_database):
     assert "is not an SQLite database, or is damaged" in refusal()
 
 
+def test_a_damaged_database_is_refused(tmp_path):
+    path = tmp_path / "mlflow.db"
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + bytes(len(content) - 8192))
+    assert "is not an SQLite database, or is damaged" in refusal()
+
+
 def test_a_folder_in_place_of_the_file_is_refused(no_database):
     no_database.mkdir()
     assert "cannot be opened: expected a file, in a folder that this user may write" in refusal()

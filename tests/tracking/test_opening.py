@@ -128,6 +128,13 @@ def test_a_registry_that_cannot_be_used_is_reported_before_the_work(
     assert mlflow.search_runs(["0"], output_format="list") == []
 
 
+def test_the_database_of_a_server_is_refused_where_only_the_server_reaches_artifacts(monkeypatch):
+    mlflow.MlflowClient().create_experiment("team", "mlflow-artifacts:/1")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "team")
+    with pytest.raises(UserError, match="is a server's database, whose experiment team keeps art"):
+        opening.require_usable()
+
+
 def test_a_registry_that_is_not_used_is_not_asked(run_script, monkeypatch):
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "127.0.0.1:5000")
     opening.require_usable()
