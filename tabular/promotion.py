@@ -14,7 +14,7 @@ from tabular.data import sources
 from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset
 from tabular.data.table import Table
-from tabular.errors import UserError, WorkFailed, one_line
+from tabular.errors import UserError, WorkFailed, escape_markdown, one_line
 from tabular.evaluation import bootstrap, fairness
 from tabular.evaluation.metrics import search_metrics
 from tabular.options import SEARCH_METRICS
@@ -294,7 +294,7 @@ def log_checks(
     lines = []
     for check, figure, bound, passed in checks.itertuples(index=False):
         click.echo(f"{'passed' if passed else 'FAILED'} {check}: {figure} ({bound})")
-        shown = f"{runs.escape_markdown(figure)} | {runs.escape_markdown(bound)}"
+        shown = f"{escape_markdown(figure)} | {escape_markdown(bound)}"
         lines.append(f"| {check} | {shown} | {'passed' if passed else '**failed**'} |")
     against = f"version {champion.version}, the champion" if champion else "no champion"
     against += f" ({lost})" if lost else ""

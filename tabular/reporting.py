@@ -10,7 +10,7 @@ from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset
 from tabular.data.table import Table
 from tabular.data.text import DELIMITERS
-from tabular.errors import one_line
+from tabular.errors import escape_markdown, one_line
 from tabular.options import HEADLINE_METRICS
 from tabular.tracking import runs
 
@@ -94,12 +94,12 @@ def describe(run: Run, dataset: Dataset, test_metrics: dict[str, float]) -> str:
     """The run in Markdown, in the few lines that MLflow's page shows unfolded."""
     warning, table = "**Synthetic rows: no real people, no conclusions.** ", dataset.table
     left_out = "; ".join(f"{_list_names(n)} ({why})" for why, n in _left_out(table).items())
-    left_out = f"Columns left out: {runs.escape_markdown(left_out)}.\n\n" if left_out else ""
+    left_out = f"Columns left out: {escape_markdown(left_out)}.\n\n" if left_out else ""
     undefined = "" if "precision_low" in test_metrics else f"Note: {NO_POSITIVE}.\n\n"
     return (
         f"{warning if dataset.origin == 'synthetic' else ''}"
-        f"XGBoost predicts whether {runs.escape_markdown(table.label)} is "
-        f"{runs.escape_markdown(table.positive)}, trained on "
+        f"XGBoost predicts whether {escape_markdown(table.label)} is "
+        f"{escape_markdown(table.positive)}, trained on "
         f"{dataset.train.n_rows:,} rows ({dataset.origin}): "
         f"**{headline(dataset, test_metrics)}** (in brackets 95 % bootstrap intervals).\n\n"
         f"{undefined}{left_out}Serve it: `{runs.serve_command(run)}`\n"

@@ -14,7 +14,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 
 from tabular import cancel
 from tabular.data.census import CENSUS
-from tabular.errors import UserError
+from tabular.errors import UserError, escape_markdown
 from tabular.model.hyperparameters import config_name
 from tabular.sweep.space import Config
 from tabular.sweep.trials import PATIENCE_ROUNDS, SweepSpec, TrialResult
@@ -83,7 +83,7 @@ def finish(spec: SweepSpec, result: TrialResult, when: int | None = None) -> Non
     points, tags = [], {}
     if result.error:
         line = result.error[:5000]
-        note = f"**error**: {runs.escape_markdown(line)}"
+        note = f"**error**: {escape_markdown(line)}"
         tags = {"error": line, runs.DESCRIPTION: note}
         if spec.tree_choices:
             del params["n_estimators"]  # was to be found

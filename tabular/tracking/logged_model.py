@@ -75,7 +75,7 @@ def describe_columns(table: Table) -> str:
     ]
     probability = served.probability_name([table.label])
     label, positive = escape_markdown(table.label), escape_markdown(table.positive)
-    lines.append(f"Returns {label}, and as {probability} that of {positive}.")
+    lines.append(f"Returns {label} and, as {probability}, the probability of {positive}.")
     return "\n\n".join(lines)
 
 

@@ -20,8 +20,7 @@ from tabular import cancel
 from tabular.data import census
 from tabular.data.dataset import Dataset
 from tabular.data.table import RECORD, Table
-from tabular.errors import WorkFailed, one_line
-from tabular.errors import escape_markdown as escape_markdown
+from tabular.errors import WorkFailed, escape_markdown, one_line
 from tabular.tracking import artifacts, datasets, opening, process, store
 from tabular.tracking.logged_model import MODEL_NAME, VERSIONS
 

@@ -257,7 +257,7 @@ def test_the_page_of_the_model_says_which_columns_are_numbers(logged):
     numeric, categorical, output = note.split("\n\n")
     assert numeric.startswith("Takes numeric columns: age, fnlwgt, ")
     assert categorical.startswith("Takes categorical columns: workclass, education, ")
-    assert output == "Returns income, and as probability that of &#62;50K."
+    assert output == "Returns income and, as probability, the probability of &#62;50K."
 
 
 def test_the_booster_file_opens_with_xgboost_alone(logged, dataset, booster):
