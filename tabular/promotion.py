@@ -75,25 +75,47 @@ def promote(options: PromoteOptions) -> None:
         )
     dataset = sources.reload(candidate.tags, table)
     reporting.announce(dataset)
-    lost = "" if before else _describe_lost_champion(name)
-    if lost:
-        click.echo(f"note   {lost}: there is no champion to compare with")
     with runs.start_run(f"promote {run_of_candidate.info.run_name}") as run:
         runs.log_params(run, options.cli_args)
         _log_setup(run, candidate, name, dataset)
-        checks = check_candidate(candidate, champion, dataset, options)
-        passed = checks["passed"].all()
-        if passed and not version:
-            version = registry.register(candidate.uri, name)
-        log_checks(run, checks, before, version, count_candidates(name, candidate), lost)
-        if not passed or not version:
-            failed = ", ".join(checks["check"][~checks["passed"]])
-            raise WorkFailed(f"refused, nothing is changed: {failed}")
-        runs.log_tags(run, {VERSION: str(version.version)})
-        cancel.check()
-        registry.set_champion(version, before)
+        order = _promote(run, candidate, version, champion, dataset, options, name)
+    click.echo(f"promoted: {order}")
+
+
+def _promote(
+    run: Run,
+    candidate: LoggedModel,
+    version: ModelVersion | None,
+    champion: LoggedModel | None,
+    dataset: Dataset,
+    options: PromoteOptions,
+    name: str,
+) -> str:
+    """Check the candidate, log the verdict, and make it champion if every check passed.
+
+    Args:
+        version: of the candidate under the name; None makes one.
+
+    Returns:
+        Which version is champion, and in what order it follows others.
+    """
+    before = champion.version if champion else None
+    lost = "" if before else _describe_lost_champion(name)
+    if lost:
+        click.echo(f"note   {lost}: there is no champion to compare with")
+    checks = check_candidate(candidate, champion, dataset, options)
+    passed = checks["passed"].all()
+    if passed and not version:
+        version = registry.register(candidate.uri, name)
+    log_checks(run, checks, before, version, count_candidates(name, candidate), lost)
+    if not passed or not version:
+        failed = ", ".join(checks["check"][~checks["passed"]])
+        raise WorkFailed(f"refused, nothing is changed: {failed}")
+    runs.log_tags(run, {VERSION: str(version.version)})
+    cancel.check()
+    registry.set_champion(version, before)
     order = f"version {before.version} previous" if before else lost or "the first"
-    click.echo(f"promoted: version {version.version} of {name} is champion, {order}")
+    return f"version {version.version} of {name} is champion, {order}"
 
 
 def _log_setup(run: Run, candidate: LoggedModel, name: str, dataset: Dataset) -> None:
