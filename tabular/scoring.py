@@ -80,7 +80,7 @@ def score(model: str, input: str, output: str, threshold: float, cli_args: dict[
         WorkFailed: the output could not be written, or some rows could not be scored.
     """
     source_path, target = _require_paths(input, output)
-    opening.require_usable()
+    opening.require_usable(make=False)
     if registry.is_registered(model):
         opening.require_registry(writes=False)
     found = registry.find_model(model)
@@ -119,11 +119,18 @@ def _require_paths(input: str, output: str) -> tuple[Path, Path]:
     for path, option in ((source, "input"), (target, "output")):
         readers.require_known_extension(path, option)
     for path in (target, writers.bad_rows_path(target)):
-        # one file may have two names, such as in.csv and IN.csv on Windows and macOS
-        if path == source or (path.exists() and source.exists() and path.samefile(source)):
+        if path == source or _is_same_file(path, source):
             raise UserError(f"output: {output} would replace the input; name another file")
     writers.require_writable(target)
     return source, target
+
+
+def _is_same_file(a: Path, b: Path) -> bool:
+    """Whether two names are of one file, such as in.csv and IN.csv on Windows and macOS."""
+    try:
+        return a.samefile(b)
+    except OSError:  # one is not there, or cannot be
+        return False
 
 
 @dataclass

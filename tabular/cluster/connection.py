@@ -141,9 +141,8 @@ def _versions() -> dict[str, str]:
 
 def missing_requirement(required: Requirements) -> str:
     """What this worker lacks, and what to do about it; empty where it can do the work."""
-    os.environ.pop("MLFLOW_RUN_ID", None)  # of whoever started the cluster, as the active model
-    if mlflow.get_active_model_id():
-        mlflow.clear_active_model()
+    os.environ.pop("MLFLOW_RUN_ID", None)  # of whoever started the cluster
+    logged_model.ignore_active_model()
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # two lines for each child
     here = _versions()
     if wrong := [name for name, found in required.versions.items() if here[name] != found]:

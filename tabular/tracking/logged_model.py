@@ -1,6 +1,7 @@
 """The model that a run logs: its schemas, its requirements, and how it gets into the store."""
 
 import hashlib
+import os
 import platform
 import sys
 import tempfile
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 import xgboost
 from mlflow.models import ModelSignature
-from mlflow.models.model import ModelInfo
+from mlflow.models.model import Model, ModelInfo
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from tabular.data.table import CATEGORICAL, NUMERIC, RECORD, Table
@@ -31,6 +32,13 @@ NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as the descript
 SHOWN_COLUMNS = 50  # of each kind, in the description
 
 PARAM_SCHEMA = ParamSchema([ParamSpec("threshold", "double", 0.5)])
+
+
+def ignore_active_model() -> None:
+    """Link metrics of this process to its own model, not to one that the environment names."""
+    if mlflow.get_active_model_id():
+        mlflow.clear_active_model()
+    os.environ.pop("MLFLOW_ACTIVE_MODEL_ID", None)
 
 
 def signature(table: Table) -> ModelSignature:
@@ -50,7 +58,7 @@ def logged_signature(table: Table) -> ModelSignature:
     return ModelSignature(None, promised.outputs, promised.params)
 
 
-def full_signature(info: ModelInfo) -> ModelSignature:
+def full_signature(info: Model | ModelInfo) -> ModelSignature:
     """The signature of a logged model with its inputs, which the metadata have if it has none."""
     logged, schema = info.signature, (info.metadata or {}).get(INPUTS)
     if logged.inputs is not None or not schema:

@@ -101,9 +101,7 @@ def find_model(uri: str, option: str = "model") -> LoggedModel:
     run = store.find_run(model.run_id or "")
     if run and not {"data.digest", "data.source"} <= set(run.data.tags):
         raise UserError(f"{expected}, got {uri!r}, whose run has recorded no data")
-    return LoggedModel(
-        own, logged_model.full_signature(model.get_model_info()), model.run_id or "", run, version
-    )
+    return LoggedModel(own, logged_model.full_signature(model), model.run_id or "", run, version)
 
 
 def _why_not_found(uri: str, error: Exception) -> str:

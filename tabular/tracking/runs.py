@@ -22,7 +22,7 @@ from tabular.data.dataset import Dataset
 from tabular.data.table import RECORD, Table
 from tabular.errors import WorkFailed, escape_markdown, one_line
 from tabular.tracking import artifacts, datasets, opening, process, store
-from tabular.tracking.logged_model import MODEL_NAME, VERSIONS
+from tabular.tracking.logged_model import MODEL_NAME, VERSIONS, ignore_active_model
 
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
 TABLE = "data.table"  # the tag with the digest of the table; the artifact RECORD has all of it
@@ -65,8 +65,7 @@ def start_run(name: str) -> Iterator[Run]:
 def _open_run(name: str) -> Run:
     resumed = "MLFLOW_RUN_ID" in os.environ
     own_name = None if resumed else os.environ.get("MLFLOW_RUN_NAME", name)
-    if mlflow.get_active_model_id():  # MLFLOW_ACTIVE_MODEL_ID: our metrics are not that model's
-        mlflow.clear_active_model()
+    ignore_active_model()
     tags = {PROCESS: process.identity()}
     opening.require_store()
     experiment = store.current_experiment()
