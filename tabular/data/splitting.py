@@ -18,8 +18,6 @@ from tabular.data.table import MISSING
 from tabular.data.values import BOOLEANS, is_unnamed, strip_missing
 
 TEST_SHARE = 0.2  # of each label's rows
-# Texts that count for nothing; a marker that MISSING got after the rule was fixed is a text here
-MARKERS = tuple(text for text in MISSING if text != "\\N")
 
 
 def row_hashes(rows: pa.Table, numbers: dict[str, np.ndarray]) -> np.ndarray:
@@ -110,7 +108,7 @@ def _hash_numbers(values: np.ndarray, seed: int) -> np.ndarray:
 
 def _hash_texts(texts: pa.LargeStringArray, seed: int) -> np.ndarray:
     encoded = texts.dictionary_encode()
-    distinct = strip_missing(encoded.dictionary, MARKERS)
+    distinct = strip_missing(encoded.dictionary, MISSING)
     is_number = pc.match_substring_regex(distinct, NUMBER)
     numbers = pc.if_else(is_number, distinct, None).cast(pa.float64())
     hashes = _hash_numbers(numbers.to_numpy(zero_copy_only=False), seed)

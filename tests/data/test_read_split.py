@@ -114,7 +114,7 @@ def test_a_malformed_row_is_an_error_that_names_file_and_line(tmp_path, old, new
         ([], "expected rows, found none"),
         (["|only a comment"], "expected rows, found none"),
         ([ROW, ROW], "expected rows of both labels, <=50K and >50K, got only <=50K"),
-        (["<html><body>Please log in</body></html>"], "line 1: expected 15 fields, got 1"),
+        (["<html><body>Please log in</body></html>"], "looks like an HTML page; download it again"),
     ],
 )
 def test_a_file_without_rows_of_both_labels_is_refused(tmp_path, lines, message):
