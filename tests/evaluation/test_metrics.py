@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import scipy.stats
+import sklearn.metrics
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tabular.evaluation import metrics
 from tabular.options import SEARCH_METRICS
@@ -33,6 +36,29 @@ def test_metrics_are_those_worked_out_by_hand():
 @pytest.mark.parametrize(("threshold", "accuracy"), [(0.0, 3 / 5), (0.2, 4 / 5), (0.9, 2 / 5)])
 def test_a_row_at_the_threshold_is_predicted_positive(threshold, accuracy):
     assert metrics.classification_metrics(Y, P, threshold)["accuracy"] == pytest.approx(accuracy)
+
+
+@given(
+    n_rows=st.integers(2, 3000),
+    decimals=st.sampled_from([1, 2, 9]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_search_metrics_equal_those_of_scikit_learn_to_the_bit(n_rows, decimals, dtype, seed):
+    rng = np.random.default_rng(seed)
+    y_true = (rng.random(n_rows) < rng.random()).astype(np.float32)
+    y_true[:2] = 0, 1
+    probability = rng.normal(0.3 * y_true + 0.3, 0.3).clip(0, 1).round(decimals).astype(dtype)
+    assert metrics.search_metrics(y_true, probability) == {
+        "log_loss": sklearn.metrics.log_loss(y_true, probability),
+        "accuracy": sklearn.metrics.accuracy_score(y_true, probability >= 0.5),
+        "roc_auc": sklearn.metrics.roc_auc_score(y_true, probability),
+    }
+
+
+def test_a_prediction_that_is_no_number_is_an_error():
+    with pytest.raises(ValueError, match="NaN"):
+        metrics.search_metrics(Y, np.full(5, np.nan))
 
 
 def test_precision_is_zero_without_a_warning_if_no_row_is_predicted_positive():
