@@ -16,6 +16,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import mlflow
 import pytest
 
+# the trainer keeps the functions of its module, which no test may have replaced by then
+import tabular.model.trainer  # noqa: F401
 from tabular import cancel, cli
 from tabular.data import sources, synthetic
 from tabular.tracking import opening

@@ -18,6 +18,7 @@ from tabular.sweep import child_runs, trials
 from tabular.sweep.options import SweepOptions
 from tabular.sweep.space import Config
 from tabular.sweep.trials import Matrices, SweepSpec, TrialResult
+from tabular.tracking.transactions import in_one_transaction
 
 # A fit asks for Python's lock every round; it must not wait 5 ms for the thread that logs results.
 SWITCH_SECONDS = 0.0002
@@ -96,9 +97,7 @@ class LocalExecutor:
     def submit(self, configs: list[Config]) -> None:
         """Create the child runs of a shared fit, and queue it, each fold by itself."""
         self._folds = self._folds or self.spec.matrices()
-        run_ids = [child_runs.create(self.parent, self.spec, config) for config in configs]
-        for run_id in run_ids:
-            child_runs.log_lineage(self.spec, run_id)
+        run_ids = in_one_transaction(partial(self._create_runs, configs))
         stop = self._stopping.is_set
         futures = [
             self._pool.submit(trials.fit_fold, self.spec, fold, configs, self.n_jobs, stop)
@@ -113,6 +112,12 @@ class LocalExecutor:
         for future in futures:
             future.add_done_callback(done)
 
+    def _create_runs(self, configs: list[Config]) -> list[str]:
+        run_ids = [child_runs.create(self.parent, self.spec, config) for config in configs]
+        for run_id in run_ids:
+            child_runs.log_lineage(self.spec, run_id)
+        return run_ids
+
     def next_results(self) -> list[TrialResult]:
         """Wait for the folds of one shared fit, and log its results."""
         while True:
@@ -124,9 +129,12 @@ class LocalExecutor:
                 continue
         fitted = [future.result() for future in futures]
         results = trials.combine_folds(self.spec, configs, run_ids, fitted)
+        in_one_transaction(partial(self._finish_runs, results))
+        return results
+
+    def _finish_runs(self, results: list[TrialResult]) -> None:
         for result in results:
             child_runs.finish(self.spec, result)
-        return results
 
     def close(self) -> None:
         """Stop the fits after their current rounds."""

@@ -1,0 +1,70 @@
+"""Several calls of MLflow as one transaction of a local SQLite store."""
+
+import sqlite3
+
+import mlflow
+import pytest
+from mlflow.exceptions import MlflowException
+
+from tabular.tracking.transactions import in_one_transaction
+
+
+@pytest.fixture
+def client(tmp_path):
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/m.db")
+    return mlflow.MlflowClient()
+
+
+def n_metrics(tmp_path) -> int:
+    """What another process sees."""
+    with sqlite3.connect(tmp_path / "m.db") as database:
+        return database.execute("select count(*) from metrics").fetchone()[0]
+
+
+def test_what_is_written_becomes_visible_at_once(client, tmp_path):
+    run_id = client.create_run("0").info.run_id
+    seen = []
+
+    def write() -> str:
+        client.log_metric(run_id, "a", 1.0)
+        client.log_metric(run_id, "b", 2.0)
+        seen.append(n_metrics(tmp_path))
+        client.set_terminated(run_id)
+        return "done"
+
+    assert in_one_transaction(write) == "done"
+    assert seen == [0]
+    assert client.get_run(run_id).data.metrics == {"a": 1.0, "b": 2.0}
+    assert client.get_run(run_id).info.status == "FINISHED"
+
+
+def test_an_interrupted_transaction_leaves_nothing(client, tmp_path):
+    run_id = client.create_run("0").info.run_id
+
+    def write() -> None:
+        client.log_metric(run_id, "a", 1.0)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        in_one_transaction(write)
+    assert n_metrics(tmp_path) == 0
+    client.log_metric(run_id, "b", 2.0)
+    assert n_metrics(tmp_path) == 1
+
+
+def test_a_transaction_that_fails_is_repeated_call_by_call(client):
+    """A metric that is logged twice makes MLflow roll its transaction back."""
+    run_id = client.create_run("0").info.run_id
+    client.log_metric(run_id, "a", 1.0, timestamp=5, step=0)
+
+    def write() -> None:
+        client.log_metric(run_id, "b", 2.0)
+        client.log_metric(run_id, "a", 1.0, timestamp=5, step=0)
+
+    in_one_transaction(write)
+    assert client.get_run(run_id).data.metrics == {"a": 1.0, "b": 2.0}
+
+
+def test_an_error_that_remains_is_raised(client):
+    with pytest.raises(MlflowException, match="not found"):
+        in_one_transaction(lambda: client.log_metric("0" * 32, "a", 1.0))
