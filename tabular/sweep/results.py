@@ -1,5 +1,7 @@
 """The results of a sweep: ranked, beside the baseline, as a table and in Markdown."""
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import pandas as pd
 from mlflow.entities import Run
@@ -8,7 +10,7 @@ from tabular.evaluation.metrics import search_metrics
 from tabular.model.hyperparameters import config_name
 from tabular.options import SEARCH_METRICS
 from tabular.sweep import space
-from tabular.sweep.trials import SweepSpec, TrialResult, average_folds
+from tabular.sweep.trials import SweepSpec, TrialResult, average_metrics
 
 MARKDOWN_ROWS = 10  # results in the run's description
 
@@ -18,6 +20,21 @@ def rank(results: list[TrialResult], metric: str) -> list[TrialResult]:
     done = [r for r in results if not r.error]
     done.sort(key=lambda r: space.rank_key(r.config, r.metrics[metric], metric))
     return done + [r for r in results if r.error]
+
+
+def keep_best_predictions(results: Iterable[TrialResult], metric: str) -> Iterator[TrialResult]:
+    """Pass results on; only the best so far keeps its predictions of the validation rows.
+
+    Those of thousands of results would fill the memory.
+    """
+    best: list[TrialResult] = []
+    for result in results:
+        if not result.error:
+            first, *others = rank([*best, result], metric)
+            best = [first]
+            for other in others:
+                other.validation = None
+        yield result
 
 
 def baseline_metrics(
@@ -32,10 +49,10 @@ def baseline_metrics(
         indices: as ``boosting.validation_splits`` returns them.
     """
     scores = [
-        (search_metrics(y[held_out], np.full(len(held_out), y[train].mean())), np.empty(0))
+        search_metrics(y[held_out], np.full(len(held_out), y[train].mean()))
         for train, held_out in indices
     ]
-    return average_folds(scores)[0]
+    return average_metrics(scores)
 
 
 def results_table(

@@ -24,6 +24,7 @@ from tabular.sweep.optuna_search import OptunaSearch
 from tabular.sweep.results import (
     baseline_metrics,
     format_metric,
+    keep_best_predictions,
     leaderboard,
     rank,
     results_table,
@@ -105,7 +106,7 @@ def run_search(
         closing(executor),
         progress(search, results, options.metric) as advance,
     ):
-        for result in run_trials(search, executor):
+        for result in keep_best_predictions(run_trials(search, executor), options.metric):
             results.append(result)
             advance()
     seconds = time.perf_counter() - start
@@ -204,7 +205,8 @@ def refit_best(
 ) -> training.Fitted:
     """Fit the best configuration on the full training set.
 
-    Its thresholds are computed on the validation rows, by a fit without them.
+    Its thresholds are computed on the validation rows, which the search has predicted by a fit
+    without them; a result of an earlier sweep is fitted again for this.
     """
     shown = ", ".join(f"{name} {format_metric(best.metrics, name)}" for name in SEARCH_METRICS)
     click.echo(f"best   {config_name(best.config)}, run {best.run_id}")
@@ -215,8 +217,9 @@ def refit_best(
         spec.dataset,
         seed=spec.seed,
         device=spec.device,
-        validation_indices=indices,
+        validation_indices=[] if best.validation else indices,
     )
+    fitted.validation = best.validation or fitted.validation
     if best.curve is not None:
         fitted.curves["validation_log_loss"] = best.curve.tolist()
     fitted.metrics |= {f"validation_{k}": v for k, v in best.metrics.items() if k != "log_loss"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,22 @@ from tabular.sweep.space import Config
 
 PATIENCE_ROUNDS = 30  # a trial of random or tpe stops after this many rounds without a gain
 
-Scores = tuple[dict[str, float], np.ndarray]  # metrics by name, and log loss by round
 Matrices = tuple[xgboost.QuantileDMatrix, xgboost.DMatrix]  # rows to train on, rows to validate on
+
+
+class Scores(NamedTuple):
+    """What a booster gave on the validation rows of one fold.
+
+    Attributes:
+        metrics: by name.
+        curve: log loss after each round, (n_estimators,).
+        y_true, probability: labels and predicted probabilities, each (n_samples,).
+    """
+
+    metrics: dict[str, float]
+    curve: np.ndarray
+    y_true: np.ndarray
+    probability: np.ndarray
 
 
 class Stopped(Exception):
@@ -54,6 +69,8 @@ class TrialResult:
             deviations as ``<name>_std``.
         curve: log loss after each round, (n_estimators,), a mean with k folds; None where another
             sweep computed it.
+        validation: labels of the validation rows of all folds and the probabilities predicted for
+            them, each (n_samples,); a search keeps those of its best result only.
         error: why there is no result.
         run_id: of the child run that holds it.
         source: computed, adopted (from a sweep that did not finish) or reused.
@@ -62,6 +79,7 @@ class TrialResult:
     config: Config
     metrics: dict[str, float] = field(default_factory=dict)
     curve: np.ndarray | None = None
+    validation: tuple[np.ndarray, np.ndarray] | None = None
     error: str | None = None
     run_id: str = ""
     source: str = "computed"
@@ -153,12 +171,19 @@ def _evaluate_at(
 
     def after_round(booster: xgboost.Booster, curve: list[float]) -> bool:
         if (n_trees := len(curve)) in wanted:
-            values = search_metrics(y_true, booster.predict(validation))
-            # equal to the curve's last value but for rounding: one number, one value
-            scores[n_trees] = values, np.array([*curve[:-1], values["log_loss"]])
+            scores[n_trees] = _score(curve, y_true, booster.predict(validation))
         return should_stop()
 
     return after_round
+
+
+def _score(curve: list[float], y_true: np.ndarray, probability: np.ndarray) -> Scores:
+    """The scores of predictions, whose log loss becomes the last value of the curve.
+
+    They are equal but for rounding: one number has one value.
+    """
+    values = search_metrics(y_true, probability)
+    return Scores(values, np.array([*curve[:-1], values["log_loss"]]), y_true, probability)
 
 
 def _stop_without_gain(fewest: int, should_stop: Callable) -> Callable:
@@ -198,7 +223,13 @@ def _combine(spec: SweepSpec, config: Config, run_id: str, folds: list[FoldResul
         config, scores = _at_best_trees(config, folds, spec.tree_choices)
     else:
         scores = [fold.scores[config["n_estimators"]] for fold in folds]
-    return TrialResult(config, *average_folds(scores), run_id=run_id)
+    metrics = average_metrics([fold.metrics for fold in scores])
+    curve = np.mean([fold.curve for fold in scores], axis=0)
+    y_true, probability = (
+        np.concatenate([getattr(fold, name) for fold in scores])
+        for name in ("y_true", "probability")
+    )
+    return TrialResult(config, metrics, curve, (y_true, probability), run_id=run_id)
 
 
 def _at_best_trees(
@@ -212,15 +243,14 @@ def _at_best_trees(
     scores = []
     for booster, curve, validation in grown:
         probability = booster.predict(validation, iteration_range=(0, best))
-        values = search_metrics(validation.get_label(), probability)
-        scores.append((values, np.array([*curve[: best - 1], values["log_loss"]])))
+        scores.append(_score(curve[:best], validation.get_label(), probability))
     return config | {"n_estimators": best}, scores
 
 
-def average_folds(scores: list[Scores]) -> Scores:
+def average_metrics(folds: list[dict[str, float]]) -> dict[str, float]:
     """Means over the folds and, of more than one fold, sample standard deviations."""
-    values = pd.DataFrame([values for values, _ in scores])
+    values = pd.DataFrame(folds)
     metrics = values.mean().to_dict()
-    if len(scores) > 1:
+    if len(folds) > 1:
         metrics |= values.std().add_suffix("_std").to_dict()
-    return metrics, np.mean([curve for _, curve in scores], axis=0)
+    return metrics

@@ -36,3 +36,12 @@ def test_the_table_is_sorted_and_has_the_baseline_in_its_place():
 def test_a_table_without_results_has_the_baseline():
     table = results.results_table([result(3, 0.0, "broken")], BASELINE, "accuracy")
     assert table["validation_accuracy"].tolist()[0] == 0.7
+
+
+def test_only_the_best_result_so_far_keeps_its_predictions():
+    stream = [result(1, 0.5), result(2, 0.0, "broken"), result(3, 0.4), result(4, 0.6)]
+    for one in stream:
+        one.validation = np.array([0, 1]), np.array([0.2, 0.7])
+    passed_on = [*results.keep_best_predictions(stream, "log_loss")]
+    assert passed_on == stream
+    assert [one.config["max_depth"] for one in stream if one.validation and not one.error] == [3]
