@@ -1,8 +1,9 @@
 """Train one model on one configuration: load the dataset, fit, evaluate, log."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -14,7 +15,7 @@ from mlflow.entities import Run
 
 from tabular import cancel, reporting
 from tabular.data import sources
-from tabular.data.dataset import Dataset, Split
+from tabular.data.dataset import Dataset
 from tabular.evaluation import bootstrap, fairness, metrics, plots, shap
 from tabular.model import boosting
 from tabular.model.hyperparameters import config_name
@@ -176,15 +177,15 @@ def evaluate_and_log(
         The test metrics by name.
     """
     booster, test = fitted.booster, dataset.test
-    with ThreadPoolExecutor(1) as pool:  # SHAP values take long and do not hold Python's lock
-        explained = pool.submit(_explain, booster, test)
+    X = test.X.iloc[shap.sample_rows(booster, test.n_rows)]
+    with _explain(booster, X) as explanation:
         evaluation = evaluate(booster, dataset)
         evaluation.tables["thresholds.csv"] = _threshold_table(fitted, test.y, evaluation)
         images = _draw(fitted, dataset, evaluation)
         params = {name: str(value) for name, value in fitted.config.items()}
         examples = logged_model.to_client_frame(test.X.head(5))
         info = logged_model.log_model(booster, examples, params, dataset.table)
-        X, values = explained.result()
+    values = explanation.values()
     table = evaluation.tables["shap.csv"] = shap.shap_table([*X], values)
     figure = plots.shap(X, values, table, dataset.table.positive, dataset.qualify(test.name))
     images["plots/shap.png"] = plots.png(figure)
@@ -201,11 +202,20 @@ def evaluate_and_log(
     return evaluation.metrics
 
 
-def _explain(booster: xgboost.Booster, split: Split) -> tuple[pd.DataFrame, np.ndarray]:
-    """A sample of rows, and their SHAP values as ``shap.shap_values`` returns them."""
-    X = split.X.iloc[shap.sample_rows(booster, split.n_rows)]
-    n_jobs = max(1, joblib.cpu_count() - 1)
-    return X, shap.shap_values(booster, Encoder(booster)(X), n_jobs)
+@contextmanager
+def _explain(booster: xgboost.Booster, X: pd.DataFrame) -> Iterator[shap.Explanation]:
+    """Compute SHAP values while the body runs, and after it with this thread's help.
+
+    They take long and do not hold Python's lock.
+    """
+    explanation = shap.Explanation(booster, Encoder(booster)(X))
+    n_threads = max(1, joblib.cpu_count() - 1)
+    with ThreadPoolExecutor(n_threads) as pool:
+        futures = [pool.submit(explanation.compute) for _ in range(n_threads)]
+        yield explanation
+        explanation.compute()
+        for future in futures:
+            future.result()
 
 
 def _threshold_table(fitted: Fitted, y_true: np.ndarray, evaluation: Evaluation) -> pd.DataFrame:

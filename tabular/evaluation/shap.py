@@ -38,25 +38,47 @@ def sample_rows(booster: xgboost.Booster, n_samples: int, seed: int = 0) -> np.n
     return np.sort(np.random.default_rng(seed).choice(n_samples, n_rows, replace=False))
 
 
-def shap_values(booster: xgboost.Booster, codes: np.ndarray, n_jobs: int = 0) -> np.ndarray:
+class Explanation:
+    """Exact SHAP values, which every thread that calls ``compute`` helps to compute.
+
+    A thread can so begin in the background, and others join when they have nothing else to do.
+    """
+
+    def __init__(self, booster: xgboost.Booster, codes: np.ndarray) -> None:
+        """Compute nothing yet; arguments as of ``shap_values``."""
+        self.booster = booster
+        self._chunks = np.array_split(codes, -(-len(codes) // CHUNK_ROWS))
+        self._todo = iter(range(len(self._chunks)))
+        self._values: dict[int, np.ndarray] = {}
+
+    def compute(self) -> None:
+        """Compute what no other thread has begun, on one core."""
+        booster = self.booster.copy()  # XGBoost allows one thread for each
+        booster.set_param("nthread", "1")
+        features = {"feature_names": booster.feature_names, "feature_types": booster.feature_types}
+        for number in self._todo:
+            cancel.check()
+            matrix = xgboost.DMatrix(self._chunks[number], nthread=1, **features)
+            self._values[number] = booster.predict(matrix, pred_contribs=True)
+
+    def values(self) -> np.ndarray:
+        """The values, as of ``shap_values``, once every call of ``compute`` has returned."""
+        return np.concatenate([self._values[number] for number in range(len(self._chunks))])
+
+
+def shap_values(booster: xgboost.Booster, codes: np.ndarray) -> np.ndarray:
     """Exact SHAP values in log odds: what each feature adds to the prediction for each row.
 
     Args:
         codes: (n_samples, n_features), as ``served.Encoder`` returns them.
-        n_jobs: threads; 0 uses all cores.
 
     Returns:
         (n_samples, n_features + 1); the last column is the mean prediction, and the sum of a row
         is the prediction in log odds.
     """
-    booster, values = booster.copy(), []
-    booster.set_param("nthread", str(n_jobs))
-    features = {"feature_names": booster.feature_names, "feature_types": booster.feature_types}
-    for chunk in np.array_split(codes, -(-len(codes) // CHUNK_ROWS)):
-        cancel.check()
-        matrix = xgboost.DMatrix(chunk, nthread=n_jobs, **features)
-        values.append(booster.predict(matrix, pred_contribs=True))
-    return np.concatenate(values)
+    explanation = Explanation(booster, codes)
+    explanation.compute()
+    return explanation.values()
 
 
 def shap_table(names: list[str], values: np.ndarray) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Importance of features, and SHAP values."""
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -31,12 +32,21 @@ def test_importance_lists_every_feature_once_by_falling_gain(dataset):
 
 def test_shap_values_of_a_row_sum_to_its_log_odds(booster, dataset):
     codes = Encoder(booster)(dataset.test.X.head(250))
-    values = shap.shap_values(booster, codes, n_jobs=1)
+    values = shap.shap_values(booster, codes)
     names = {"feature_names": booster.feature_names, "feature_types": booster.feature_types}
     margin = booster.predict(xgboost.DMatrix(codes, **names), output_margin=True)
     assert values.shape == (250, len(booster.feature_names) + 1)
     assert values.sum(axis=1) == pytest.approx(margin, abs=1e-4)
     assert np.ptp(values[:, -1]) < 1e-5
+
+
+def test_several_threads_compute_the_same_shap_values(booster, dataset):
+    codes = Encoder(booster)(dataset.test.X.head(950))
+    explanation = shap.Explanation(booster, codes)
+    with ThreadPoolExecutor(3) as pool:
+        for future in [pool.submit(explanation.compute) for _ in range(3)]:
+            future.result()
+    assert explanation.values().tobytes() == shap.shap_values(booster, codes).tobytes()
 
 
 def test_a_feature_without_a_split_has_shap_values_of_zero(dataset):
