@@ -28,4 +28,4 @@ def main(data: str, device: str, fix: bool, **table: str) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.main(main)

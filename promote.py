@@ -50,4 +50,4 @@ def main(ctx: click.Context, **options: Any) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.main(main)

@@ -26,4 +26,4 @@ def main(ctx: click.Context, run_id: str) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.main(main)

@@ -39,4 +39,4 @@ def main(ctx: click.Context, model: str, input: str, output: str, threshold: flo
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.main(main)
