@@ -1,6 +1,7 @@
 """The command lines: they agree with MLproject, and report a user's mistake in one line."""
 
 import re
+import sys
 
 import pytest
 import yaml
@@ -215,3 +216,33 @@ def test_the_help_explains_every_option(run_script):
             assert option.help, option.name
             if name == "main":
                 assert " ".join(option.help.split()) in text
+
+
+ENDING = """
+import atexit, sys, threading, time
+import click
+from tabular import cli
+
+def work():
+    atexit.register(print, "exit handler")
+    threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+    print("work")
+    {ends}
+
+cli.main(click.Command("work", callback=work))
+"""
+
+
+@pytest.mark.parametrize(("ends", "status", "message"), [
+    ("pass", 0, ""),
+    ("raise click.ClickException('it failed')", 1, "error: it failed\n"),
+    ("raise click.UsageError('a mistake')", 2, "error: a mistake\n"),
+    ("1 / 0", 1, "ZeroDivisionError: division by zero\n"),
+])  # fmt: skip
+def test_a_process_ends_with_all_output_its_threads_and_exit_handlers(
+    run_command, ends, status, message
+):
+    done = run_command(sys.executable, "-c", ENDING.format(ends=ends), cwd=PROJECT)
+    assert done.returncode == status
+    assert done.stdout == "work\nthread\nexit handler\n"
+    assert done.stderr.endswith(message)
