@@ -1,4 +1,4 @@
-"""The time from `git clone` to the first FINISHED run, for each method of setup.
+"""The time from `git clone` to the first FINISHED run, for each method of setup, and disk space.
 
 Each method starts with a home folder that contains the data files only, and with an empty
 environment but for the settings of package indexes. Two methods need an installed MLflow, which is
@@ -41,6 +41,13 @@ def machine(folder: Path, *paths: Path) -> Machine:
     return clean
 
 
+def megabytes(clean: Machine) -> float:
+    """The size of the environment that a method has made, of the project or of MLflow."""
+    folders = [clean.clone / ".venv", clean.home / ".mlflow" / "envs"]
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return sum(path.lstat().st_size for path in files) / 1e6
+
+
 @click.command(help=__doc__)
 @click.option("--rounds", default=1, show_default=True)
 def main(rounds: int) -> None:
@@ -59,7 +66,8 @@ def main(rounds: int) -> None:
                 seconds = time.perf_counter() - start
                 if not re.search("^test   accuracy", printed, re.M):
                     sys.exit(f"{way} made no run:\n{printed}")
-                print(f"round {number}, {way}: {seconds:.0f} s", flush=True)
+                size = megabytes(fresh)
+                print(f"round {number}, {way}: {seconds:.0f} s, {size:.0f} MB", flush=True)
                 taken[way].append(seconds)
                 shutil.rmtree(folder)
     for way, seconds in taken.items():
