@@ -113,10 +113,19 @@ def _open(url: Any, open_store: Callable[[], object], writes: bool, make: bool) 
                 # another process must not find it half made, nor a signal leave it so
                 with cancel.uninterrupted():
                     open_store()
-    elif not found.complete:
-        raise UserError(_explain_revision(str(found.revision), url))
+    else:
+        _wait_for_maker(_file(url))
+        if not found.complete and not (found := _inspect(url, writes)).complete:
+            raise UserError(_explain_revision(str(found.revision), url))
     open_store()
     return True
+
+
+def _wait_for_maker(file: Path | None) -> None:
+    """Wait for a process that is making an SQLite file, which looks like an older one meanwhile."""
+    if file is not None and _lock_path(file).exists():
+        with _only_one(file):
+            pass
 
 
 def _is_unmade(found: Found, url: Any) -> bool:
@@ -190,6 +199,10 @@ def _require_folder(file: Path | None) -> None:
             raise UserError(f"cannot be made: expected a folder that can be written, got {folder}")
 
 
+def _lock_path(file: Path) -> Path:
+    return file.with_name(f"{file.name}.lock")
+
+
 @contextmanager
 def _only_one(file: Path | None) -> Iterator[None]:
     """Keep other processes that would make the same SQLite file waiting while the body makes it.
@@ -201,7 +214,7 @@ def _only_one(file: Path | None) -> Iterator[None]:
         return
     _require_folder(file)
     file.parent.mkdir(parents=True, exist_ok=True)
-    path, deadline = file.with_name(f"{file.name}.lock"), time.monotonic() + MAKE_SECONDS
+    path, deadline = _lock_path(file), time.monotonic() + MAKE_SECONDS
     while True:
         cancel.check()
         lock = sqlite3.connect(path, timeout=1, isolation_level=None)

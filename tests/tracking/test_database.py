@@ -200,6 +200,24 @@ def test_processes_that_start_at_once_make_one_store(no_database):
     assert not no_database.with_name("mlflow.db.lock").exists()
 
 
+def test_a_database_that_another_process_is_making_is_waited_for(sql, empty_store, tmp_path):
+    """Half made, it looks like one of an older MLflow."""
+    sql(f"UPDATE alembic_version SET version_num = '{OLDER}'", "DROP TABLE logged_models")
+    path = tmp_path / "mlflow.db"
+    program = f"""
+import shutil, sqlite3, time
+lock = sqlite3.connect("{path}.lock", isolation_level=None)
+lock.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+time.sleep(1.5)
+shutil.copy("{empty_store}", "{path}")
+lock.close()
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        assert opening.require_store()
+
+
 def test_a_lock_on_the_making_of_a_store_ends_with_its_process(no_database):
     program = f"""
 import os, sqlite3, time
