@@ -55,7 +55,7 @@ class Categories(dict[Any, float]):
 
     def encode(self, values: Iterable) -> list[float]:
         """The codes of values; raises ``TypeError`` for one that is unhashable, such as a list."""
-        return [self[value] for value in values]
+        return [*map(self.__getitem__, values)]
 
 
 class Encoder:
