@@ -13,6 +13,7 @@ from mlflow.store.db.db_types import SQLITE
 from mlflow.store.db.utils import _get_managed_session_maker
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking._tracking_service.utils import _get_store
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import sessionmaker
 
 Result = TypeVar("Result")
@@ -31,7 +32,7 @@ def in_one_transaction(write: Callable[[], Result]) -> Result:
     try:
         with _transaction(store):
             return write()
-    except MlflowException:
+    except (MlflowException, SQLAlchemyError):
         return write()
 
 
