@@ -44,11 +44,12 @@ def _report(name: str, check: Callable[..., str], *args: object) -> bool:
     """Print what a check returns, or the error that it raises; False in that case."""
     cancel.check()
     try:
-        click.echo(f"ok     {name}: {check(*args)}")
-        return True
+        found = check(*args)
     except (UserError, WorkFailed) as error:
         click.echo(f"WRONG  {name}: {one_line(error.format_message())}")
         return False
+    click.echo(f"ok     {name}: {found}")
+    return True
 
 
 def check_versions() -> str:

@@ -220,6 +220,7 @@ def importing() -> Iterator[None]:
     with cancel.uninterrupted():
         try:
             yield
+            gc.freeze()
         except Exception as error:
             reason = f"{type(error).__name__}: {one_line(error)}"
             quoted = {name: f"'{value}'".casefold() for name, value in os.environ.items() if value}
@@ -229,16 +230,20 @@ def importing() -> Iterator[None]:
                 f"the packages cannot be imported{likely}: {reason}; correct this, or: uv pip "
                 "install -r requirements.txt"
             ) from None
-    gc.freeze()
-    gc.enable()
+        finally:
+            gc.enable()
 
 
 def main(command: click.Command) -> NoReturn:
     """Run a command line as the whole work of this process, as ``run`` does, and end the process.
 
     The interpreter is not taken apart, which would take a second. What it does before that is done:
-    threads end, exit handlers run, and the streams are flushed.
+    threads end, exit handlers run, and the streams are flushed. Where a debugger or a profiler runs
+    the script, or ``python -i``, the process goes on as usual.
     """
+    if sys._getframe(1).f_back or sys.flags.inspect:
+        run(command)
+        sys.exit()
     status: Any = 0
     try:
         run(command)

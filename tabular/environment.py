@@ -67,9 +67,7 @@ def _keep_docstrings() -> None:
     if (
         os.name != "posix" or os.environ.get("PYTHONOPTIMIZE", "1") == "1"
     ):  # -OO on the command line
-        raise UserError(
-            "PYTHONOPTIMIZE or -OO: expected at most 1 or -O, as XGBoost needs docstrings"
-        )
+        raise UserError("XGBoost needs docstrings: use PYTHONOPTIMIZE=1 or -O at most")
     variables = os.environ | {"PYTHONOPTIMIZE": "1"}
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], variables)
 

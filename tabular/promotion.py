@@ -97,7 +97,7 @@ def _promote(
         version: of the candidate under the name; None makes one.
 
     Returns:
-        Which version is champion, and in what order it follows others.
+        Which version is champion, and what it was compared with.
     """
     before = champion.version if champion else None
     lost = "" if before else _describe_lost_champion(name)
@@ -114,7 +114,9 @@ def _promote(
     runs.log_tags(run, {VERSION: str(version.version)})
     cancel.check()
     registry.set_champion(version, before)
-    order = f"version {before.version} previous" if before else lost or "the first"
+    order = "compared with no champion" if lost else "the first"
+    if before:
+        order = f"version {before.version} previous"
     return f"version {version.version} of {name} is champion, {order}"
 
 

@@ -20,7 +20,7 @@ from tabular.errors import UserError, WorkFailed, one_line
 from tabular.evaluation import metrics
 from tabular.model import served
 from tabular.options import HEADLINE_METRICS
-from tabular.tracking import opening, process, registry, runs
+from tabular.tracking import opening, process, registry, runs, store
 from tabular.tracking.registry import LoggedModel
 
 Predictor = Callable[[pd.DataFrame], np.ndarray]  # probabilities, (n_samples,), of features
@@ -80,7 +80,9 @@ def score(model: str, input: str, output: str, threshold: float, cli_args: dict[
         WorkFailed: the output could not be written, or some rows could not be scored.
     """
     source_path, target = _require_paths(input, output)
-    opening.require_usable(make=False)
+    if not opening.require_usable(make=False) and registry.is_of_store(model):
+        where = store.describe(store.tracking_uri())
+        raise UserError(f"model: {model} is not in {where}, a new store; name the one that has it")
     if registry.is_registered(model):
         opening.require_registry(writes=False)
     found = registry.find_model(model)

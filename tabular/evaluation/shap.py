@@ -41,7 +41,7 @@ def sample_rows(booster: xgboost.Booster, n_samples: int, seed: int = 0) -> np.n
 class Explanation:
     """Exact SHAP values, which every thread that calls ``compute`` helps to compute.
 
-    A thread can so begin in the background, and others join when they have nothing else to do.
+    One thread can begin in the background, and others join when they have nothing else to do.
     """
 
     def __init__(self, booster: xgboost.Booster, codes: np.ndarray) -> None:

@@ -18,7 +18,7 @@ from tabular.errors import UserError, escape_markdown
 from tabular.model.hyperparameters import config_name
 from tabular.sweep.space import Config
 from tabular.sweep.trials import PATIENCE_ROUNDS, SweepSpec, TrialResult
-from tabular.tracking import datasets, orphans, runs, store
+from tabular.tracking import datasets, opening, orphans, runs, store
 from tabular.tracking.orphans import PARENT
 
 RESULT_VERSION = 1  # to be raised when the code would give another result for the same config
@@ -150,7 +150,7 @@ def require_resumable(resume: str) -> None:
     """Raise ``UserError`` unless ``resume`` is auto, never or the run id of a sweep."""
     if resume in ("auto", "never"):
         return
-    run = store.find_run(resume)
+    run = store.find_run(resume) if opening.require_store(make=False) else None
     if not run or SIZE not in run.data.tags:
         raise UserError(
             f"resume: expected auto, never or the run id of a sweep, got {resume!r}; there is no "

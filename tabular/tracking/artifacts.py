@@ -24,7 +24,7 @@ def require_usable(experiment: Experiment) -> None:
 
     Raises:
         UserError: the place is a folder of a server's machine, MLflow would take its name for
-            another one, or it is gone with models in it.
+            another one, or it is gone with models in it or with the folder of the store.
     """
     name, location = experiment.name, experiment.artifact_location
     folder = local_folder(location)
@@ -43,7 +43,8 @@ def require_usable(experiment: Experiment) -> None:
             "folder so that no % is in its name, and make a new experiment there "
             "(MLFLOW_EXPERIMENT_NAME=<name>)"
         )
-    if not folder.exists() and _has_models(experiment):
+    moved = folder.parent.name == "mlruns" and not folder.parent.parent.exists()
+    if not folder.exists() and (moved or _has_models(experiment)):
         raise UserError(
             f"{explain_missing(folder, f'the artifacts of {name}')}; or make a new experiment for "
             "new runs (MLFLOW_EXPERIMENT_NAME=<name>)"

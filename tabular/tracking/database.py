@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.utils.string_utils import quote
 
 from tabular import cancel
 from tabular.errors import UserError, one_line
+from tabular.tracking import store
 
 ANSWER_SECONDS = 6  # for a database server
 LOCK_SECONDS = 20  # for a transaction of another process, as long as MLflow itself waits
@@ -27,10 +29,11 @@ TIMEOUTS = {  # the argument of each driver that limits the time to connect
     "mysqlconnector": "connection_timeout",
     "pg8000": "timeout",
 }
+SECRETS = ("password", "passwd", "pwd", "token", "odbc_connect")  # parameters of an address
 CAUSES = {  # what a driver or MLflow reports, and what it means, as the predicate of a sentence
     r"read-?\s?only|permission denied for|command denied": "can be read but not written: give "
     "this user the right to write the database (an SQLite file and its folder), or name another",
-    r"is locked": f"is locked by another process for more than {LOCK_SECONDS} seconds: end that "
+    r"is locked": f"has been locked by another process for {LOCK_SECONDS} seconds: end that "
     "process, or start a server (mlflow server) if many processes write at a time",
     r"not a database|malformed|encrypted": "is not an SQLite database, or is damaged: name "
     "another file, or restore a copy",
@@ -86,7 +89,7 @@ def require_database(
         UserError: it cannot be used.
     """
     try:
-        url = import_module("sqlalchemy").make_url(uri)  # takes long, and a server needs it not
+        url = import_module("sqlalchemy").make_url(uri)  # slow to import; a server does without
     except Exception:  # the text may hold a part of the password
         raise UserError(
             f"{where.partition(':')[0]}: expected an address like "
@@ -221,10 +224,15 @@ def _only_one(file: Path | None) -> Iterator[None]:
         try:
             lock.execute("BEGIN EXCLUSIVE")
             break
-        except sqlite3.OperationalError as error:  # also if its last holder has just removed it
+        except sqlite3.Error as error:  # locked, or its last holder has just removed it
             lock.close()
-            if "unable to open" in str(error) or time.monotonic() > deadline:
-                raise
+            certain = not isinstance(error, sqlite3.OperationalError) or "unable" in str(error)
+            if certain or time.monotonic() > deadline:
+                raise UserError(
+                    f"is made under the lock {path}, which cannot be taken ({error}): remove that "
+                    "file, unless another process is making the store"
+                ) from None
+            time.sleep(0.1)
     with closing(lock):
         yield
     with suppress(OSError):  # Windows keeps it while another process has it open
@@ -244,7 +252,7 @@ def _explain_revision(revision: str, url: Any) -> str:
         )
     if revision == known.get_current_head():
         return "lacks some of MLflow's tables: restore a copy of it, or name another database"
-    shown = url.render_as_string(hide_password=True)
+    shown = quote(store.redact(url.render_as_string(hide_password=False)))
     return (
         f"is of an older MLflow than {mlflow.__version__}: make a copy of it, then run `mlflow db "
         f"upgrade {shown}`"
@@ -273,4 +281,7 @@ def _explain(error: Exception, url: Any) -> str:
 
 
 def _without_password(text: str, url: Any) -> str:
-    return (text.replace(str(url.password), "***") if url.password else text)[:300]
+    secrets = [url.password, *(value for name, value in url.query.items() if name in SECRETS)]
+    for secret in filter(None, secrets):
+        text = text.replace(str(secret), "***")
+    return text[:300]

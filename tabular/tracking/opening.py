@@ -14,6 +14,7 @@ from mlflow.environment_variables import MLFLOW_ALLOW_FILE_STORE
 from mlflow.exceptions import MlflowException
 from mlflow.utils.databricks_utils import get_databricks_host_creds
 from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.string_utils import quote
 
 from tabular.errors import StoreUnusable, UserError, one_line
 from tabular.tracking import database, server, store
@@ -29,18 +30,26 @@ KINDS = {bool: "true or false", int: "a whole number", float: "a number"}  # of 
 _opened: set[str] = set()  # addresses of tracking stores
 
 
-def require_usable(make: bool = True) -> None:
+def require_usable(make: bool = True) -> bool:
     """Open the tracking store, and find the experiment of this process.
 
     Args:
         make: whether to make a database that is new; ``start_run`` makes it otherwise.
 
+    Returns:
+        False if it is new and was not made.
+
     Raises:
         UserError: a run cannot start there.
     """
-    if not require_store(make):
-        return
     uri = store.tracking_uri()
+    if not require_store(make):
+        if (experiment_id := os.environ.get(store.EXPERIMENT_ID) or "0") != "0":
+            raise UserError(
+                f"{store.EXPERIMENT_ID}: {experiment_id} is not in {store.describe(uri)}, which is "
+                "a new store: unset it, or name the store that has it"
+            )
+        return False
     try:
         experiment = store.find_experiment()
     except MlflowException as error:
@@ -52,6 +61,7 @@ def require_usable(make: bool = True) -> None:
             f"keeps artifacts where only the server can: export {TRACKING}=http://host:port of "
             "the server, or choose another experiment with MLFLOW_EXPERIMENT_NAME"
         )
+    return True
 
 
 def require_store(make: bool = True) -> bool:
@@ -143,7 +153,7 @@ def _require(variable: str, uri: str, writes: bool, make: bool) -> bool:
         except Exception as error:
             reason = f"cannot be used: {store.redact(one_line(error))[:300]}"
             if "unsupported URI" in str(error) or "not supported" in str(error):
-                reason = f"is no kind of store that MLflow knows: {EXPECTED}"
+                reason = f"is not a kind of store that MLflow knows: {EXPECTED}"
             raise UserError(f"{where} {reason}") from None
     return True
 
@@ -198,7 +208,8 @@ def _require_folder(variable: str, uri: str, open_store: Callable[[], None], wri
         move = ""
         if folder.is_dir():
             move = (
-                f" (mlflow migrate-filestore --source {folder} --target {target} copies the runs)"
+                f" (mlflow migrate-filestore --source {quote(str(folder))} --target "
+                f"{quote(target)} copies the runs)"
             )
         raise UserError(
             f"{where} is a folder, which MLflow {mlflow.__version__} refuses as a store: export "

@@ -20,7 +20,7 @@ from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset, Split
 from tabular.data.table import Table
 from tabular.errors import UserError, WorkFailed, one_line
-from tabular.tracking import artifacts, logged_model, store
+from tabular.tracking import artifacts, logged_model, opening, store
 
 CHAMPION, PREVIOUS = "champion", "previous"
 LOGGED_MODEL = re.compile(r"models:/+m-[0-9a-f]{32}(/.*)?")
@@ -72,6 +72,12 @@ def is_registered(uri: str) -> bool:
     return uri.startswith("models:/") and not LOGGED_MODEL.fullmatch(uri)
 
 
+def is_of_store(uri: str) -> bool:
+    """Whether a model at an address is known to the tracking store alone."""
+    apart = mlflow.get_registry_uri() != store.tracking_uri()
+    return uri.startswith("runs:/") or (uri.startswith("models:/") and not apart)
+
+
 def register(uri: str, name: str, description: str = "") -> ModelVersion:
     """Make the model a new version of the registered model ``name``."""
     version = mlflow.register_model(uri, name)
@@ -91,11 +97,14 @@ def find_model(uri: str, option: str = "model") -> LoggedModel:
     expected = f"{option}: expected the address of a model that train.py or sweep.py logged"
     try:
         model = mlflow.models.Model.load(uri)
+        opening.require_store()
         client = mlflow.MlflowClient()
         version = _addressed_version(uri)
         # one that was copied from another store names its model there
         copied = model.model_id and not store.find(client.get_logged_model, model.model_id)
         own = uri if copied else model.get_model_info().model_uri
+    except UserError:
+        raise
     except Exception as error:  # whatever the library of an artifact store raises
         raise UserError(f"{expected}, got {uri!r}: {_why_not_found(uri, error)}") from None
     run = store.find_run(model.run_id or "")

@@ -111,7 +111,7 @@ def _describe_proxy(uri: str) -> str:
         return ""
     names = [f"{urlsplit(uri).scheme.lower()}_proxy", "all_proxy"]
     variable = next((name for name in os.environ if name.lower() in names), "the system's settings")
-    shown = re.sub(r"[^/@]*@", "", proxy)  # without user and password
+    shown = re.sub(r"(?<=://).*@", "", proxy)  # without user and password
     return (
         f" (the request went through the proxy {shown} of {variable}: add {host} to NO_PROXY if "
         "the server must be reached without it)"

@@ -20,7 +20,7 @@ SQLITE = "sqlite:///"  # what the path of an SQLite file follows
 EXPERIMENT_ID, EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"
 RUN_ID = "MLFLOW_RUN_ID"  # set by ``mlflow run``
 SECRET = re.compile(  # a user with a password, in which / may occur, or a token; a parameter
-    r"((?!ssh:)\b[a-z][\w+.-]*://)(?:[^/?\s]+|[^/?\s:@]+:(?!\d+(?:/|$))\S*)@|(password=)[^&\s]+",
+    r"((?!ssh:)\b[a-z][\w+.-]*://)(?:[^/?\s]+|[^/?\s:@]+:(?!\d+(?:/|$))\S*)@|((?:password|passwd|pwd|token|odbc_connect)=)[^&\s]+",
     re.IGNORECASE,
 )
 

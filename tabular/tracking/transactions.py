@@ -4,46 +4,62 @@ SQLite waits for the disk whenever a transaction ends, and MLflow ends one to fo
 for a small configuration of a sweep this waiting takes longer than the fit.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from importlib import import_module
+from typing import Any, TypeVar
 
 from mlflow.exceptions import MlflowException
-from mlflow.store.db.db_types import SQLITE
-from mlflow.store.db.utils import _get_managed_session_maker
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking._tracking_service.utils import _get_store
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import sessionmaker
 
 Result = TypeVar("Result")
+
+
+class _RolledBack(Exception):
+    """MLflow has rolled the transaction back."""
 
 
 def in_one_transaction(write: Callable[[], Result]) -> Result:
     """The result of ``write``, whose calls of MLflow become one transaction where that is possible.
 
     Where the transaction fails, nothing of it is kept, and ``write`` is called once more, without
-    one; so it is if the store is a server or another database. No other thread of this process may
-    use the store meanwhile.
+    one; so it is if the store is a server or another database. What other threads write meanwhile
+    does not belong to it.
     """
     store = _get_store()
-    if not isinstance(store, SqlAlchemyStore) or store.db_type != SQLITE:
+    if getattr(store, "db_type", None) != "sqlite":
         return write()
+    database_error = import_module("sqlalchemy.exc").SQLAlchemyError  # a server does without
     try:
         with _transaction(store):
             return write()
-    except (MlflowException, SQLAlchemyError):
+    except (MlflowException, database_error, _RolledBack):
         return write()
 
 
 @contextmanager
-def _transaction(store: SqlAlchemyStore) -> Iterator[None]:
-    """Let all sessions of the store join one transaction, whose end alone is written to disk."""
-    own = store.ManagedSessionMaker
-    with store.engine.connect() as connection, connection.begin():
+def _transaction(store: Any) -> Iterator[None]:
+    """Let all sessions of this thread join one transaction, whose end alone is written to disk.
+
+    Args:
+        store: MLflow's ``SqlAlchemyStore``.
+    """
+    own, thread = store.ManagedSessionMaker, threading.get_ident()
+    sessionmaker = import_module("sqlalchemy.orm").sessionmaker
+    managed = import_module("mlflow.store.db.utils")._get_managed_session_maker
+    with store.engine.connect() as connection, connection.begin() as transaction:
         sessions = sessionmaker(bind=connection, join_transaction_mode="rollback_only")
-        store.ManagedSessionMaker = _get_managed_session_maker(sessions, SQLITE)
+        joined = managed(sessions, store.db_type)
+
+        def choose(*args: Any, **kwargs: Any) -> Any:
+            maker = joined if threading.get_ident() == thread else own
+            return maker(*args, **kwargs)
+
+        store.ManagedSessionMaker = choose
         try:
             yield
         finally:
             store.ManagedSessionMaker = own
+        if not transaction.is_active:
+            raise _RolledBack

@@ -233,6 +233,12 @@ cli.main(click.Command("work", callback=work))
 """
 
 
+def test_a_profiler_that_runs_a_script_keeps_its_result(run_command):
+    done = run_command(sys.executable, "-m", "cProfile", PROJECT / "train.py", "--max_depth", "no")
+    assert "error: Invalid value for '--max_depth'" in done.stderr
+    assert "function calls" in done.stdout
+
+
 @pytest.mark.parametrize(("ends", "status", "message"), [
     ("pass", 0, ""),
     ("raise click.ClickException('it failed')", 1, "error: it failed\n"),

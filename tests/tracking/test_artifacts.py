@@ -66,6 +66,15 @@ def test_a_folder_that_no_run_has_needed_yet_is_not_gone():
     artifacts.require_usable(store.current_experiment())
 
 
+def test_a_store_that_was_moved_before_its_first_run_does_not_make_its_old_folder(
+    tmp_path, monkeypatch
+):
+    mlflow.create_experiment("new", f"{tmp_path}/old/mlruns/1")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "new")
+    with pytest.raises(UserError, match=f"and {tmp_path}/old is gone; if it was moved"):
+        artifacts.require_usable(store.current_experiment())
+
+
 def test_a_folder_whose_name_mlflow_would_decode_is_refused(monkeypatch, tmp_path):
     folder = tmp_path / "a%20b"
     folder.mkdir()

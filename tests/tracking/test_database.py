@@ -12,6 +12,8 @@ import pytest
 import sqlalchemy
 from mlflow.store.db import utils
 
+import score
+import sweep
 import train
 from tabular.errors import StoreUnusable
 from tabular.tracking import database, opening, runs, store
@@ -182,7 +184,7 @@ def test_a_database_that_stays_locked_is_given_up(monkeypatch, tmp_path, kind):
     with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:
         other.execute(f"BEGIN {kind}")
         start = time.perf_counter()
-        assert "is locked by another process for more than" in refusal()
+        assert "has been locked by another process for" in refusal()
     assert time.perf_counter() - start < 10
 
 
@@ -216,6 +218,37 @@ lock.close()
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
         assert opening.require_store()
+
+
+@pytest.mark.parametrize("address", ["runs:/0123/model", "models:/x/1"])
+def test_score_makes_no_store_to_look_for_a_model(run_script, no_database, tmp_path, address):
+    (tmp_path / "x.csv").touch()
+    done = run_script(score.main, "--model", address, "--input", tmp_path / "x.csv",
+                      "--output", tmp_path / "y.csv")  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: model: {address} is not in sqlite sqlite:///{tmp_path}")
+    assert not no_database.exists()
+
+
+def test_a_sweep_makes_no_store_to_look_for_one_to_resume(run_script, no_database):
+    done = run_script(sweep.main, "--data", "synthetic:500", "--resume", "0" * 32)
+    assert done.returncode == 2
+    assert not no_database.exists()
+
+
+def test_a_file_in_place_of_the_lock_is_named(tmp_path):
+    (tmp_path / "mlflow.db.lock").write_text("something else, longer than a header of SQLite" * 9)
+    assert f"is made under the lock {tmp_path}/mlflow.db.lock, which cannot be taken" in refusal()
+
+
+def test_an_experiment_id_in_a_new_store_is_refused_before_the_work(
+    run_script, monkeypatch, no_database
+):
+    monkeypatch.setenv(store.EXPERIMENT_ID, "7")
+    done = run_script(train.main, "--data", "synthetic:500")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: MLFLOW_EXPERIMENT_ID: 7 is not in sqlite")
+    assert not no_database.exists()
 
 
 def test_a_lock_on_the_making_of_a_store_ends_with_its_process(no_database):

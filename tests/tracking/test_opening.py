@@ -105,8 +105,8 @@ def test_an_unknown_kind_of_store_is_reported_without_its_password(monkeypatch):
     with pytest.raises(StoreUnusable) as raised:
         opening.require_store()
     assert raised.value.format_message() == (
-        "MLFLOW_TRACKING_URI: redis://127.0.0.1:1 is no kind of store that MLflow knows: expected "
-        "http://host:port, sqlite:////folder/mlflow.db or postgresql://host/database"
+        "MLFLOW_TRACKING_URI: redis://127.0.0.1:1 is not a kind of store that MLflow knows: "
+        "expected http://host:port, sqlite:////folder/mlflow.db or postgresql://host/database"
     )
 
 

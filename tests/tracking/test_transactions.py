@@ -1,6 +1,8 @@
 """Several calls of MLflow as one transaction of a local SQLite store."""
 
 import sqlite3
+import threading
+from contextlib import suppress
 
 import mlflow
 import pytest
@@ -10,14 +12,13 @@ from tabular.tracking.transactions import in_one_transaction
 
 
 @pytest.fixture
-def client(tmp_path):
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/m.db")
+def client():
     return mlflow.MlflowClient()
 
 
 def n_metrics(tmp_path) -> int:
     """What another process sees."""
-    with sqlite3.connect(tmp_path / "m.db") as database:
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
         return database.execute("select count(*) from metrics").fetchone()[0]
 
 
@@ -63,6 +64,32 @@ def test_a_transaction_that_fails_is_repeated_call_by_call(client):
 
     in_one_transaction(write)
     assert client.get_run(run_id).data.metrics == {"a": 1.0, "b": 2.0}
+
+
+def test_a_transaction_that_was_rolled_back_unnoticed_is_repeated(client):
+    def write() -> str:
+        run_id = client.create_run("0").info.run_id
+        client.log_param(run_id, "a", 1)
+        with suppress(MlflowException):
+            client.log_param(run_id, "a", 2)
+        return run_id
+
+    assert client.get_run(in_one_transaction(write)).data.params == {"a": "1"}
+
+
+def test_another_thread_writes_by_itself(client, tmp_path):
+    """Such as the one that logs the metrics of the system."""
+    run_id = client.create_run("0").info.run_id
+    other = threading.Thread(target=client.log_metric, args=(run_id, "other", 1.0))
+
+    def write() -> int:
+        other.start()
+        other.join()
+        client.log_metric(run_id, "own", 1.0)
+        return n_metrics(tmp_path)
+
+    assert in_one_transaction(write) == 1
+    assert n_metrics(tmp_path) == 2
 
 
 def test_an_error_that_remains_is_raised(client):
