@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import mlflow
 import pytest
@@ -18,7 +18,7 @@ def client():
 
 def n_metrics(tmp_path) -> int:
     """What another process sees."""
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
         return database.execute("select count(*) from metrics").fetchone()[0]
 
 
