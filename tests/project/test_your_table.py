@@ -17,6 +17,7 @@ import score
 import sweep
 import train
 from tabular.data import requests, sources
+from tabular.tracking import logged_model
 from tests.helpers import PROJECT
 from tests.servers import serving
 from tests.tables import churn
@@ -87,7 +88,7 @@ def test_the_next_commands_need_nothing_but_the_run(run_line, customers, tmp_pat
 
     model = mlflow.pyfunc.load_model("models:/customers@champion")
     asked = json.loads(REQUEST)["dataframe_records"]
-    assert {*asked[0]} == {*model.metadata.get_input_schema().input_names()}
+    assert {*asked[0]} == {*logged_model.full_signature(model.metadata).inputs.input_names()}
     with serving("models:/customers@champion", tmp_path / "serve.log") as address:
         answer = http.post(address, json=json.loads(REQUEST), timeout=30).json()
         head = json.loads(scored.head(50).to_json(orient="split", index=False))
