@@ -139,6 +139,7 @@ def fit(
     final = config | {"n_estimators": values.get("best_n_estimators", config["n_estimators"])}
     booster, curves["train_log_loss"] = fit_trees(final, trainer.full_matrix(split))
     values["fit_seconds"] = time.perf_counter() - start
+    boosting.move_to_cpu(booster, device)
     boosting.set_labels(booster, dataset.table)
     fitted = Fitted(booster, config, values, curves)
     if validation:

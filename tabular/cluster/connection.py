@@ -48,7 +48,7 @@ def connect(
     Args:
         scheduler: its address, or local.
         device: what trains the trees.
-        workers: processes of a local cluster; None: one for each core.
+        workers: processes of a local cluster; None: one for each core, or one that has the GPU.
         writes: whether workers write to the tracking store.
 
     Raises:
@@ -62,7 +62,8 @@ def connect(
     with ExitStack() as stack:
         address = scheduler
         if scheduler == "local":
-            size = {"n_workers": workers or joblib.cpu_count(), "threads_per_worker": 1}
+            n_workers = workers or (1 if device == "cuda" else joblib.cpu_count())
+            size = {"n_workers": n_workers, "threads_per_worker": 1}
             size |= {"dashboard_address": "127.0.0.1:0", "preload": PRELOAD}
             address = stack.enter_context(LocalCluster(**size))
         try:

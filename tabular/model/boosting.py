@@ -161,6 +161,15 @@ def xgboost_params(
     return params, int(hyperparameters["n_estimators"])
 
 
+def move_to_cpu(booster: xgboost.Booster, device: str) -> None:
+    """Let a booster fitted on ``device`` predict on the CPU, as it does where it is served.
+
+    The test rows are there, and a prediction on a GPU differs in the last digits.
+    """
+    if device != "cpu":
+        booster.set_param({"device": "cpu"})
+
+
 def has_cuda() -> bool:
     """Whether the installed build of XGBoost can use a GPU."""
     return bool(xgboost.build_info()["USE_CUDA"])

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -37,6 +37,7 @@ from tabular.sweep.trials import Matrices, Stopped, SweepSpec, TrialResult, run_
 
 NO_WORKER_SECONDS = 300  # without any worker, after which a sweep fails
 LOCK = threading.Lock()  # of a worker's process
+GPU = threading.Lock()  # the copies of the shared rows on it are not made for several threads
 
 
 @dataclass
@@ -103,7 +104,8 @@ def run_on_worker(
     for run_id in run_ids:
         child_runs.log_lineage(spec, run_id)
     try:
-        results = run_shared_fit(spec, folds, configs, run_ids, n_jobs, released.is_set)
+        with GPU if spec.device == "cuda" else nullcontext():
+            results = run_shared_fit(spec, folds, configs, run_ids, n_jobs, released.is_set)
     except Stopped:
         return None
     for result in results:
@@ -131,7 +133,8 @@ class DaskExecutor:
     ) -> None:
         self.client, self.parent, self.spec = client, parent, spec
         cores = capacity(client, spec.device)
-        self.workers, self.n_jobs = allocate_cores(max(1, n_fits), workers, spec.device, cores)
+        wanted = workers or cores  # also of GPUs
+        self.workers, self.n_jobs = allocate_cores(max(1, n_fits), wanted, spec.device, cores)
         self.max_in_flight = 2 * self.workers
         self._finished: SimpleQueue = SimpleQueue()
         self._in_flight: dict[Future, SharedFit] = {}

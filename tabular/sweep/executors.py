@@ -84,6 +84,8 @@ class LocalExecutor:
     ) -> None:
         self.parent, self.spec = parent, spec
         n_tasks = max(1, n_fits * spec.folds)
+        if spec.device == "cuda":
+            workers = 1  # the copies of the shared rows on the GPU are not made for several threads
         self.workers, self.n_jobs = allocate_cores(n_tasks, workers, spec.device)
         # a child run reads RUNNING from its submission on; how many trials Optuna draws ahead
         # decides which ones it draws

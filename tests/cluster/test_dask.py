@@ -7,6 +7,7 @@ import subprocess
 import time
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import mlflow
 import pytest
@@ -17,6 +18,8 @@ from cryptography.x509.oid import NameOID
 
 from tabular.cluster import connection
 from tabular.sweep import child_runs
+from tabular.sweep.dask_executor import DaskExecutor
+from tabular.sweep.trials import SweepSpec
 from tests.helpers import PROJECT, SWEEP, board, children_of, started, sweeps, wait_for
 from tests.servers import answering, free_port, running
 
@@ -259,6 +262,20 @@ def test_a_worker_that_cannot_do_the_work_says_why(monkeypatch, change, message)
     assert lack.startswith(message)
     assert bool(lack) == bool(message)
     assert not {"MLFLOW_RUN_ID", "MLFLOW_ACTIVE_MODEL_ID"} & {*os.environ}
+
+
+def test_a_cluster_of_this_machine_has_one_worker_for_its_gpu(monkeypatch):
+    monkeypatch.setattr(connection, "LocalCluster", Mock(side_effect=RuntimeError("enough")))
+    with pytest.raises(RuntimeError, match="enough"), connection.connect("local", "cuda"):
+        pass
+    assert connection.LocalCluster.call_args.kwargs["n_workers"] == 1
+
+
+def test_every_worker_with_a_gpu_takes_a_fit(dataset):
+    workers = {f"tcp://127.0.0.1:{port}": {"nthreads": 4} for port in range(1, 5)}
+    client = Mock(status="running", scheduler_info=lambda n_workers: {"workers": workers})
+    spec = SweepSpec(dataset, "cuda", 0, 1)
+    assert DaskExecutor(client, Mock(), spec, n_fits=9).workers == 4
 
 
 def test_a_password_does_not_travel(monkeypatch):

@@ -2,6 +2,7 @@
 
 import ctypes.util
 import signal
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -154,6 +155,12 @@ def test_categories_of_any_characters_are_told_apart():
         assert np.array_equal(loaded.inplace_predict(Encoder(loaded)(X)), probabilities[-1])
     assert np.array_equal(*probabilities)
     assert np.array_equal(probabilities[0] > 0.5, y)
+
+
+def test_a_booster_of_a_gpu_predicts_on_the_cpu_afterwards():
+    booster = Mock()
+    boosting.move_to_cpu(booster, "cuda")
+    booster.set_param.assert_called_once_with({"device": "cpu"})
 
 
 def test_cuda_with_the_light_build_of_xgboost_is_an_error_that_names_the_requirements(monkeypatch):

@@ -144,6 +144,11 @@ def test_closing_the_executor_stops_the_fits_in_flight(dataset):
     assert time.perf_counter() - start < 10
 
 
+def test_a_gpu_of_this_machine_takes_one_fit_at_a_time(dataset):
+    spec = SweepSpec(dataset, "cuda", 0, 1)
+    assert executors.LocalExecutor(Parent(None), spec, n_fits=9, workers=4).workers == 1
+
+
 @pytest.mark.parametrize(("cores", "n_fits", "workers", "device", "expected"), [
     (2, 9, None, "cpu", (2, 1)),
     (16, 9, None, "cpu", (9, 1)),
