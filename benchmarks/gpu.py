@@ -18,7 +18,6 @@ import os
 import platform
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -102,12 +101,12 @@ class Session:
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
             )
             while process.poll() is None:
                 peak = max(peak, memory_mb(process))
                 if time.perf_counter() - start > self.limit:
-                    os.killpg(process.pid, signal.SIGKILL)
+                    for one in [*process.children(recursive=True), process]:
+                        one.kill()
                 time.sleep(0.1)
         row |= {"seconds": time.perf_counter() - start, "memory_mb": peak, **readings}
         text = printed.read_text("utf-8", "replace")
