@@ -270,6 +270,7 @@ def prepare_environment(folder: Path) -> Path:
     touch = "import mlflow; mlflow.MlflowClient().search_experiments()"
     subprocess.run([sys.executable, "-c", touch], cwd=folder, check=True, capture_output=True)
     if given:
+        os.environ["CENSUS_DATA_DIR"] = str(Path(given).resolve())  # reproduce.py looks there
         return Path(given).resolve()
     (folder / "census").mkdir()
     command = [sys.executable, "-m", "tabular.data.synthetic", folder / "census"]
