@@ -25,6 +25,7 @@ PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 WHOLE_NUMBER = re.compile(r"^([+-]?[0-9]+)\.0+$")
 SMALL_BATCH = 64  # rows; up to here, one array of objects and one thread are faster
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
+RETURNS = "returns"  # key of the model's configuration: return this column alone, as a series
 NARROW = {np.dtype(np.float16), np.dtype(np.float32)}  # an array of objects has other digits
 
 
@@ -230,10 +231,14 @@ class TableModel(PythonModel):
         )
         self.labels = np.array(labels, object)
         self.probability = probability_name([self.label])
+        self.returns = (context.model_config or {}).get(RETURNS)
+        if self.returns not in (None, self.label, self.probability):
+            columns = f"{self.label!r} or {self.probability!r}"
+            raise _invalid(f"{RETURNS}: expected the column {columns}, got {self.returns!r}")
 
     def predict(  # type: ignore[override]  # MLflow allows it without the context
         self, model_input: pd.DataFrame, params: dict | None = None
-    ) -> pd.DataFrame:
+    ) -> pd.DataFrame | pd.Series:
         """Predict the label of each row, and the probability of the positive label.
 
         Args:
@@ -243,7 +248,8 @@ class TableModel(PythonModel):
 
         Returns:
             The label, in the label's column, and the probability, in the column that
-            ``probability_name`` names, with the rows' index.
+            ``probability_name`` names, with the rows' index; if the model was loaded with
+            ``model_config={"returns": column}``, that column alone.
 
         Raises:
             MlflowException: as of ``Encoder``; or the input is no table, or the threshold is no
@@ -257,7 +263,8 @@ class TableModel(PythonModel):
         probability = booster.inplace_predict(self.encode(rows)).astype(np.float64)
         label = self.labels[(probability >= threshold).astype(np.intp)]
         predictions = {self.label: label, self.probability: probability}
-        return pd.DataFrame(predictions, index=rows.index, copy=False)
+        frame = pd.DataFrame(predictions, index=rows.index, copy=False)
+        return frame if self.returns is None else frame[self.returns]
 
 
 mlflow.models.set_model(TableModel())

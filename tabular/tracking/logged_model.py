@@ -24,6 +24,7 @@ from tabular.model import served
 from tabular.model.boosting import has_cuda
 
 DIGEST = "model.digest"  # the tag of a run with ``model_digest`` of its model
+BOOSTER = "booster.ubj"  # the native file, in the model's folder ``artifacts``
 MODEL_NAME = "model"  # the logged model's name: runs:/<run id>/model
 # what tabular/model/served.py imports; the package that installs xgboost may have another name
 VERSIONS = {module.__name__: module.__version__ for module in (mlflow, np, pd, xgboost)}
@@ -103,10 +104,27 @@ def to_client_frame(X: pd.DataFrame) -> pd.DataFrame:
     return frame.where(frame.notna(), None)
 
 
+class Flavors:
+    """The two flavors of the model: pyfunc, which is served, and the same booster for XGBoost."""
+
+    @staticmethod
+    def save_model(path: str, mlflow_model: Model, **options: Any) -> None:
+        """Save the model in a folder, as ``Model.log`` asks a flavor to."""
+        mlflow_model.add_flavor(
+            "xgboost",
+            data=f"artifacts/{BOOSTER}",
+            model_class="xgboost.core.Booster",
+            model_format="ubj",
+            xgb_version=xgboost.__version__,
+        )
+        config = {served.RETURNS: None}
+        mlflow.pyfunc.save_model(path, mlflow_model=mlflow_model, model_config=config, **options)
+
+
 def log_model(
     booster: xgboost.Booster, examples: pd.DataFrame, params: dict[str, str], table: Table
 ) -> ModelInfo:
-    """Log the servable model: code, native booster file, signature, example, requirements.
+    """Log the model: code, native booster file, two flavors, signature, example, requirements.
 
     Args:
         examples: a few rows as ``to_client_frame`` returns them, shown on the model's page.
@@ -114,12 +132,15 @@ def log_model(
         table: recorded in the model.
     """
     with tempfile.TemporaryDirectory() as folder, no_bytecode():
-        path = str(Path(folder) / "booster.ubj")
+        path = str(Path(folder) / BOOSTER)
         booster.save_model(path)
         record = Path(folder) / RECORD
         record.write_text(table.to_json(), encoding="utf-8")
-        return mlflow.pyfunc.log_model(
+        return Model.log(
+            artifact_path=None,
             name=MODEL_NAME,
+            flavor=Flavors,
+            flavor_name="pyfunc.ModelFromCode",
             python_model=served.__file__,
             artifacts={"booster": path, "table": str(record)},
             signature=logged_signature(table),

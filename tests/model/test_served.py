@@ -34,7 +34,7 @@ def python_model(booster, tmp_path_factory):
     path = tmp_path_factory.mktemp("booster") / "booster.ubj"
     booster.save_model(path)
     loaded = served.TableModel()
-    loaded.load_context(SimpleNamespace(artifacts={"booster": str(path)}))
+    loaded.load_context(SimpleNamespace(artifacts={"booster": str(path)}, model_config=None))
     return loaded
 
 

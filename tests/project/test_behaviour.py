@@ -34,7 +34,7 @@ def predict(dataset, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "booster.ubj"
     booster.save_model(path)
     servable = served.TableModel()
-    servable.load_context(SimpleNamespace(artifacts={"booster": str(path)}))
+    servable.load_context(SimpleNamespace(artifacts={"booster": str(path)}, model_config=None))
     return lambda frame: servable.predict(frame)["probability"].to_numpy()
 
 
