@@ -110,7 +110,7 @@ CELLS = {
 def test_a_row_has_the_same_probability_to_the_bit_in_every_form(
     model, tmp_path_factory, rows, copies
 ):
-    rows = rows * 70 if copies else rows  # a small and a large batch
+    rows = rows * 300 if copies else rows  # a small and a large batch
     folder, frame = tmp_path_factory.mktemp("rows"), pd.DataFrame(rows, dtype=object)
     text = frame.to_csv(index=False)
     (folder / "in.csv").write_text(text)
@@ -149,11 +149,11 @@ def test_a_row_has_the_same_probability_to_the_bit_in_every_form(
 
 @pytest.fixture
 def rows() -> pd.DataFrame:
-    frame = make_table(200).drop(columns="y").astype(dict.fromkeys(NUMERIC, float))
+    frame = make_table(1200).drop(columns="y").astype(dict.fromkeys(NUMERIC, float))
     return frame[(frame["size"] != -1) & (frame["code"] != "NA") & (frame["answer"] == "some")]
 
 
-@pytest.mark.parametrize("n_rows", [20, 100])
+@pytest.mark.parametrize("n_rows", [20, 300])
 def test_a_frame_that_pandas_has_read_is_predicted_as_its_text(model, rows, n_rows):
     """Codes have lost their zeros, and levels and truth values are no text."""
     rows = rows.head(n_rows)
@@ -169,7 +169,7 @@ def test_a_frame_that_pandas_has_read_is_predicted_as_its_text(model, rows, n_ro
     assert over_rest(model.loaded, rows.to_csv(index=False), "text/csv") == expected
 
 
-@pytest.mark.parametrize("n_rows", [1, 100])
+@pytest.mark.parametrize("n_rows", [1, 2, 300])
 @pytest.mark.parametrize(
     "column",
     [None, np.nan, pd.NA, pd.NaT, pd.array([None], "Int64")[0], "NA", "?", " ", "\\N", -1, "-1"],
@@ -191,7 +191,7 @@ def test_a_category_that_looks_like_a_missing_value_is_one_if_the_user_says_so(m
     assert answers[1] == answers[2]
 
 
-@pytest.mark.parametrize("n_rows", [1, 100])
+@pytest.mark.parametrize("n_rows", [1, 2, 300])
 @pytest.mark.parametrize("value", ["old", "39", "1,5", "inf", "0x10", "None", [3], b"3"])
 def test_text_in_a_number_is_refused_with_column_and_value(model, rows, value, n_rows):
     rows = pd.concat([rows] * 2).head(n_rows)

@@ -1,5 +1,7 @@
 """The served model: predictions, errors of a caller, and independence of the project."""
 
+import gc
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import xgboost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import scoring_server
 
 from tabular.data.census import CENSUS
 from tabular.model import boosting, hyperparameters, served
@@ -59,14 +62,14 @@ def test_predictions_equal_those_of_xgboost_for_the_frame_itself(dataset, booste
         ]
 
 
-@pytest.mark.parametrize("n_rows", [1, served.SMALL_BATCH, served.SMALL_BATCH + 1])
+@pytest.mark.parametrize("n_rows", [1, 2, served.SMALL_BATCH, served.SMALL_BATCH + 1])
 def test_small_and_large_batches_are_encoded_alike(dataset, booster, n_rows):
     encode = served.Encoder(booster)
     raw = logged_model.to_client_frame(dataset.test.X)
     assert np.array_equal(encode(raw.head(n_rows)), encode(raw)[:n_rows], equal_nan=True)
 
 
-@pytest.mark.parametrize("copies", [1, 100])
+@pytest.mark.parametrize("copies", [1, 2, 300])
 @pytest.mark.parametrize("unknown", [None, np.nan, pd.NA, "?", " ?", "", "Atlantis", 7])
 def test_unseen_categories_are_predicted_as_missing_ones(python_model, unknown, copies):
     frame = frame_of(*[{"native-country": unknown, "occupation": "Sales"}] * copies)
@@ -74,7 +77,7 @@ def test_unseen_categories_are_predicted_as_missing_ones(python_model, unknown, 
     assert python_model.predict(frame).equals(python_model.predict(missing))
 
 
-@pytest.mark.parametrize("copies", [1, 100])
+@pytest.mark.parametrize("copies", [1, 2, 300])
 def test_number_types_column_order_and_spaces_around_text_do_not_matter(python_model, copies):
     expected = python_model.predict(frame_of(*[{}] * copies))
     doubles = frame_of(*[{}] * copies).astype(dict.fromkeys(CENSUS.numeric, float))
@@ -85,14 +88,14 @@ def test_number_types_column_order_and_spaces_around_text_do_not_matter(python_m
         assert python_model.predict(frame).equals(expected)
 
 
-@pytest.mark.parametrize("copies", [1, 100])
+@pytest.mark.parametrize("copies", [1, 2, 300])
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
 def test_missing_numbers_are_accepted(python_model, missing, copies):
     predictions = python_model.predict(frame_of(*[{"age": missing}] * copies))
     assert predictions["probability"].between(0, 1).all()
 
 
-@pytest.mark.parametrize("copies", [1, 100])
+@pytest.mark.parametrize("copies", [1, 2, 300])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -135,7 +138,7 @@ CELLS = st.one_of(
 def test_any_value_has_the_same_outcome_in_small_and_large_batches(python_model, change):
     """It is a prediction or an error of status 400, never another error (status 500)."""
     outcomes = []
-    for copies in (1, served.SMALL_BATCH + 1):
+    for copies in (1, 2, served.SMALL_BATCH + 1):
         try:
             predictions = python_model.predict(frame_of(*[change] * copies))
             assert predictions["probability"].between(0, 1).all()
@@ -143,7 +146,34 @@ def test_any_value_has_the_same_outcome_in_small_and_large_batches(python_model,
         except MlflowException as error:
             assert error.get_http_status_code() == 400
             outcomes.append("error")
-    assert outcomes[0] == outcomes[1]
+    assert len(set(outcomes)) == 1
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, served.SMALL_BATCH + 1])
+def test_a_null_is_not_the_category_whose_text_is_nan(n_rows):
+    y = np.arange(40) % 2
+    X = pd.DataFrame({"answer": pd.Categorical(np.where(y, "nan", "yes"))})
+    booster, _ = boosting.fit(CONFIG | {"n_estimators": 1}, boosting.bin_rows(X, y))
+    for missing in (np.nan, np.float32("nan"), None):
+        frame = pd.DataFrame({"answer": ["nan", *[missing] * n_rows]})
+        for dtype in ("str", object):
+            codes = served.Encoder(booster)(frame.astype(dtype))
+            assert codes[0] == 0
+            assert np.isnan(served.Encoder(booster)(frame.astype(dtype).tail(n_rows))).all()
+            assert np.isnan(codes[1:]).all()
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, served.SMALL_BATCH + 1])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "Float32", "category"])
+def test_a_narrow_number_is_the_category_of_its_own_digits(n_rows, dtype):
+    """As a float64, the float32 of 0.1 is 0.10000000149011612."""
+    y = np.arange(40) % 2
+    X = pd.DataFrame({"rate": pd.Categorical(np.where(y, "0.1", "0.2")), "n": y * 1.0})
+    booster, _ = boosting.fit(CONFIG | {"n_estimators": 1}, boosting.bin_rows(X, y))
+    rates = pd.Series([0.2] * n_rows).astype("float32").astype(dtype)
+    for n in (1.0, "?"):  # one row with text in it is an array of objects
+        codes = served.Encoder(booster, ["?"])(pd.DataFrame({"rate": rates, "n": n}))
+        assert codes[:, 0].tolist() == [1] * n_rows
 
 
 def test_all_missing_columns_are_named(python_model):
@@ -151,14 +181,14 @@ def test_all_missing_columns_are_named(python_model):
         python_model.predict(frame_of().drop(columns=["race", "age"]))
 
 
-@pytest.mark.parametrize("copies", [1, 100])
+@pytest.mark.parametrize("copies", [1, 2, 300])
 @pytest.mark.parametrize("change", [pd.Timestamp("1994-01-01"), pd.Timedelta("39D"), 39 + 0j])
 def test_a_column_of_dates_durations_or_complex_numbers_is_an_error(python_model, change, copies):
     with pytest.raises(MlflowException, match="column 'age': expected finite numbers"):
         python_model.predict(frame_of(*[{"age": change}] * copies))
 
 
-@pytest.mark.parametrize("copies", [1, 100])
+@pytest.mark.parametrize("copies", [1, 2, 300])
 def test_a_duplicated_column_is_an_error(python_model, copies):
     frame = frame_of(*[{}] * copies)
     with pytest.raises(MlflowException, match="columns are given twice"):
@@ -188,6 +218,42 @@ def test_the_threshold_changes_labels_and_not_probabilities(dataset, python_mode
 def test_an_invalid_threshold_is_an_error(python_model, threshold):
     with pytest.raises(MlflowException, match="threshold: expected a number from 0 to 1"):
         python_model.predict(frame_of(), {"threshold": threshold})
+
+
+@pytest.fixture
+def loaded_by_the_server(logged, monkeypatch):
+    """The logged model as MLflow's server loads it, and how often the collector was frozen."""
+    frozen = []
+    monkeypatch.setenv(served.SERVER, logged.model_uri)
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(True))
+    loaded = mlflow.pyfunc.load_model(logged.model_uri)
+    monkeypatch.delenv(served.SERVER)
+    return loaded, frozen
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 2, 300])
+def test_the_server_answers_with_the_json_of_the_frame(
+    logged, dataset, loaded_by_the_server, n_rows
+):
+    frame = logged_model.to_client_frame(dataset.test.X.head(n_rows))
+    split = {"columns": [*frame], "data": frame.to_numpy().tolist()}
+    body = json.dumps({"dataframe_split": split, "params": {"threshold": 0.3}})
+    loaded, _ = loaded_by_the_server
+    found, expected = (
+        scoring_server.invocations(body, "application/json", model, None).response
+        for model in (loaded, mlflow.pyfunc.load_model(logged.model_uri))
+    )
+    assert isinstance(loaded.predict(frame), list)
+    assert found == expected
+
+
+def test_only_the_server_takes_what_is_loaded_out_of_garbage_collection(
+    logged, loaded_by_the_server
+):
+    _, frozen = loaded_by_the_server
+    assert len(frozen) == 1
+    mlflow.pyfunc.load_model(logged.model_uri)
+    assert len(frozen) == 1
 
 
 @pytest.fixture
