@@ -112,7 +112,7 @@ def repeat_trial(past: Run, dataset: Dataset, device: str) -> Results:
     (result,) = run_shared_fit(spec, spec.matrices(), [_config(params)], [past.info.run_id])
     if result.curve is None:
         raise WorkFailed(result.error or "there is no result")
-    values = result.metrics | {"log_loss": result.curve.tolist()}
+    values = result.metrics | {"log_loss": dict(enumerate(result.curve.tolist(), start=1))}
     return {f"{child_runs.VALIDATION}{name}": value for name, value in values.items()}
 
 
@@ -128,7 +128,7 @@ def _recorded_results(past: Run, found: Results) -> tuple[Results, Results]:
         WorkFailed: the past run did not record the first result, which every version records.
     """
     recorded = {name: store.recorded_value(past, name, value) for name, value in found.items()}
-    if missing := [name for name in found if recorded[name] in (None, [])]:
+    if missing := [name for name in found if recorded[name] in (None, {})]:
         note = f"run {past.info.run_id} did not record {', '.join(missing)}"
         if next(iter(found)) in missing:
             raise WorkFailed(f"{note}: there is nothing to compare")
@@ -142,8 +142,8 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _show(value: Any) -> str:
-    if isinstance(value, list):
-        return f"{value[-1]} after {len(value)} rounds" if value else "nothing"
+    if isinstance(value, dict):
+        return f"{value[max(value)]} after {max(value)} rounds" if value else "nothing"
     return " ".join(str(value).split())[:64]
 
 

@@ -32,7 +32,7 @@ class Fitted:
     Attributes:
         config: the hyper-parameters, as they were asked for.
         metrics: values by name.
-        curves: log loss by round, by the metric's name.
+        curves: log loss by round, counted from 1, by the metric's name.
         validation: labels of the validation rows and the probabilities predicted for them by a
             booster that was fitted without them, each (n_samples,); None without a validation set.
     """
@@ -40,7 +40,7 @@ class Fitted:
     booster: xgboost.Booster
     config: dict[str, int | float]
     metrics: dict[str, float] = field(default_factory=dict)
-    curves: dict[str, list[float]] = field(default_factory=dict)
+    curves: dict[str, dict[int, float]] = field(default_factory=dict)
     validation: tuple[np.ndarray, np.ndarray] | None = None
 
 
@@ -125,7 +125,7 @@ def fit(
     fit_trees = partial(trainer.fit, seed=seed, device=device)
     start, validation = time.perf_counter(), []
     values: dict[str, float] = {}
-    curves: dict[str, list[float]] = {}
+    curves: dict[str, dict[int, float]] = {}
     for indices in validation_indices:
         train_matrix, eval_set = trainer.split_matrices(split, indices)
         booster, curve = fit_trees(

@@ -140,9 +140,13 @@ class DaskTrainer:
             for file in rows
             for cut in range(n_cuts)
         ]
-        client.gather([client.submit(len, frame) for frame in frames])  # until all are there
+        self._lengths(frames)  # waits until all are there
         digest = combine_digests(summaries)
         return PartitionedSplit(frames, n_rows, n_positive, path.name, *digest)
+
+    def _lengths(self, frames: list[Future]) -> list[int]:
+        """The number of rows of each partition."""
+        return self.client.gather([self.client.submit(len, frame) for frame in frames])
 
     def validation_splits(self, split: PartitionedSplit, seed: int) -> list[int]:
         """The seed, by which each partition is split as ``boosting.validation_splits`` does."""
@@ -179,19 +183,23 @@ class DaskTrainer:
         seed: int = 0,
         device: str = "cpu",
         early_stopping_rounds: int = 0,
-    ) -> tuple[xgboost.Booster, list[float]]:
+    ) -> tuple[xgboost.Booster, dict[int, float]]:
         """As ``boosting.fit``; the bytes depend on how the rows are partitioned."""
-        parameters, rounds = boosting.xgboost_params(config, seed, device)
+        parameters, n_rounds = boosting.xgboost_params(config, seed, device)
+        n_rows = 0 if eval_set else sum(self._lengths(train.frames))
+        rounds = boosting.evaluated_rounds(n_rounds, n_rows)
         found = xgboost.dask.train(
             self.client,
             parameters,
             train.matrix,
-            rounds,
+            n_rounds,
             evals=[((eval_set or train).matrix, boosting.EVAL_NAME)],
             early_stopping_rounds=early_stopping_rounds or None,
             verbose_eval=False,
+            callbacks=[boosting.evaluate_after(rounds)],
         )
-        return found["booster"], found["history"][boosting.EVAL_NAME]["logloss"]
+        curve = found["history"][boosting.EVAL_NAME]["logloss"]
+        return found["booster"], dict(zip(rounds, curve, strict=False))
 
     def predict(
         self, booster: xgboost.Booster, matrix: PartitionedMatrix, n_trees: int

@@ -35,7 +35,7 @@ def figures(
     y_true: np.ndarray,
     probability: np.ndarray,
     tables: dict[str, pd.DataFrame],
-    curves: dict[str, list[float]],
+    curves: dict[str, dict[int, float]],
     table: Table,
     dataset_name: str,
 ) -> dict[str, Figure]:
@@ -44,7 +44,7 @@ def figures(
     Args:
         tables: what ``shap.importance_table``, ``fairness.group_table`` and
             ``metrics.reliability_table`` return, by the name of the file.
-        curves: log loss after each boosting round, by the name of the metric.
+        curves: log loss by boosting round, by the name of the metric.
     """
     labels = [shown(table.negative), shown(table.positive)]
     dataset_name = shown(dataset_name)
@@ -190,10 +190,10 @@ def confusion_matrix(
     return figure
 
 
-def log_loss_curves(curves: dict[str, list[float]]) -> Figure:
+def log_loss_curves(curves: dict[str, dict[int, float]]) -> Figure:
     figure, axes = new_figure("Log loss by boosting round", "boosting round", "log loss")
     for (name, values), color in zip(curves.items(), (BLUE, ORANGE), strict=False):
-        axes.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=2, label=name)
+        axes.plot([*values], [*values.values()], color=color, linewidth=2, label=name)
     axes.legend()
     return figure
 

@@ -43,8 +43,8 @@ class Trainer(Protocol):
         seed: int = 0,
         device: str = "cpu",
         early_stopping_rounds: int = 0,
-    ) -> tuple[xgboost.Booster, list[float]]:
-        """Fit a booster; returns it and the log loss of ``eval_set`` after each round."""
+    ) -> tuple[xgboost.Booster, dict[int, float]]:
+        """Fit a booster; returns it and the log loss of ``eval_set`` by round, as there."""
 
     def predict(
         self, booster: xgboost.Booster, matrix: Any, n_trees: int

@@ -115,8 +115,7 @@ def _metric_points(result: TrialResult, when: int) -> list[Metric]:
 
 def curve(run_id: str) -> np.ndarray:
     """The validation log loss of a child run after each round, (n_estimators,)."""
-    run = mlflow.MlflowClient().get_run(run_id)
-    return np.array(store.recorded_value(run, f"{VALIDATION}log_loss", []))
+    return np.array([*store.metric_history(run_id, f"{VALIDATION}log_loss").values()])
 
 
 @contextmanager

@@ -221,6 +221,6 @@ def refit_best(
     )
     fitted.validation = best.validation or fitted.validation
     if best.curve is not None:
-        fitted.curves["validation_log_loss"] = best.curve.tolist()
+        fitted.curves["validation_log_loss"] = dict(enumerate(best.curve.tolist(), start=1))
     fitted.metrics |= {f"validation_{k}": v for k, v in best.metrics.items() if k != "log_loss"}
     return fitted

@@ -151,7 +151,7 @@ def fit_fold(
             after_round=callback,
         )
         if spec.tree_choices:
-            result.grown = booster, curve, validation
+            result.grown = booster, [*curve.values()], validation
     except Exception as error:  # one configuration that fails must not end the sweep
         result.error = error
     if should_stop():

@@ -219,7 +219,7 @@ def log_results(
     test_metrics: dict[str, float],
     dataset: Dataset,
     metrics: dict[str, float],
-    curves: dict[str, list[float]],
+    curves: dict[str, dict[int, float]],
 ) -> None:
     """Log the metrics of a run in few requests.
 
@@ -234,7 +234,7 @@ def log_results(
     entries += [
         Metric(key, value, now, step)
         for key, values in curves.items()
-        for step, value in enumerate(values, start=1)
+        for step, value in values.items()
     ]
     mlflow.MlflowClient().log_batch(run_id, entries)
     test = datasets.to_entity(dataset, dataset.test)

@@ -177,21 +177,28 @@ def search_runs(condition: str, experiment_id: str | None = None) -> list[Run]:
     )
 
 
+def metric_history(run_id: str, name: str) -> dict[int, float]:
+    """What a run has recorded of a metric, by step, in the order of the steps."""
+    history = mlflow.MlflowClient().get_metric_history(run_id, name)
+    return {metric.step: metric.value for metric in sorted(history, key=lambda one: one.step)}
+
+
 def recorded_value(
-    run: Run, name: str, like: str | float | list[float]
-) -> str | float | list | None:
+    run: Run, name: str, like: str | float | dict[int, float]
+) -> str | float | dict[int, float] | None:
     """What a run has recorded under a name; None if nothing.
 
     Args:
-        like: a value of the expected kind: a number for a metric, a list for its history by step,
-            a text for a tag or, if the name ends in .csv, for a table.
+        like: a value of the expected kind: a number for a metric, a dictionary for its history at
+            these steps and any later one, a text for a tag or, if the name ends in .csv, a table.
     """
-    client = mlflow.MlflowClient()
-    if isinstance(like, list):
-        history = client.get_metric_history(run.info.run_id, name)
-        return [metric.value for metric in sorted(history, key=lambda metric: metric.step)]
+    if isinstance(like, dict):
+        history = metric_history(run.info.run_id, name)
+        return {step: history[step] for step in history if step in like or step > max(like)}
     if name.endswith(".csv"):
-        if name not in {file.path for file in client.list_artifacts(run.info.run_id)}:
+        if name not in {
+            file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id)
+        }:
             return None
         return mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/{name}")
     return run.data.tags.get(name) if isinstance(like, str) else run.data.metrics.get(name)

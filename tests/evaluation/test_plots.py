@@ -34,7 +34,10 @@ def figures():
         ),
         "calibration.csv": metrics.reliability_table(y, probability),
     }
-    curves = {"validation_log_loss": [0.6, 0.5], "train_log_loss": [0.6, 0.4, 0.3]}
+    curves = {
+        "validation_log_loss": {1: 0.6, 2: 0.5},
+        "train_log_loss": {1: 0.6, 2: 0.4, 10: 0.3},
+    }
     drawn = plots.figures(y, probability, tables, curves, CENSUS, "adult.test")
     values = rng.normal(size=(500, 4))
     table = shap.shap_table([*X], values)
@@ -71,6 +74,11 @@ def test_plots_name_the_dataset_and_what_they_show(figures):
     assert headings == ["sex", "race", "age", "sex_race"]
     legend = figures["plots/log_loss.png"].axes[0].get_legend()
     assert [t.get_text() for t in legend.get_texts()] == ["validation_log_loss", "train_log_loss"]
+
+
+def test_log_loss_is_drawn_at_its_rounds(figures):
+    lines = figures["plots/log_loss.png"].axes[0].lines
+    assert [line.get_xdata().tolist() for line in lines] == [[1, 2], [1, 2, 10]]
 
 
 def test_calibration_shows_predicted_against_observed_of_each_bin():

@@ -42,7 +42,7 @@ def require_alike(table: Table, folder: Path, rng: random.Random) -> None:
     with runs.start_run("a run") as run:
         runs.log_setup(run, {}, dataset, "cpu")
         info = logged_model.log_model(fitted.booster, examples, {}, dataset.table)
-        other = {"train_log_loss": [0.5]}
+        other = {"train_log_loss": {1: 0.5}}
         runs.log_results(run, info.model_id, evaluation.metrics, dataset, {}, other)
         runs.log_tags(run, {runs.DESCRIPTION: reporting.describe(run, dataset, evaluation.metrics)})
     assert runs.recorded_table(run) == dataset.table

@@ -74,7 +74,7 @@ def test_a_prefix_of_a_shared_fit_equals_a_fit_of_its_own(dataset, sampling, fol
             booster, curve = boosting.fit(result.config, binned, eval_set=validation, seed=3)
             probability = booster.inplace_predict(Encoder(booster)(X.iloc[held_out]))
             scores.append(metrics.search_metrics(y[held_out], probability))
-            curves.append([*curve[:-1], scores[-1]["log_loss"]])
+            curves.append([*curve.values()][:-1] + [scores[-1]["log_loss"]])
         for name in SEARCH_METRICS:
             values = [score[name] for score in scores]
             assert result.metrics[name] == np.mean(values), name
