@@ -236,7 +236,7 @@ def score_source(job: ScoringJob) -> dict[str, int | float]:
 def _scored_chunks(job: ScoringJob) -> Iterator[ScoredChunk]:
     """The chunks of a source in their order, scored by all cores."""
     table = job.table
-    labels = np.array([table.negative, table.positive], object)
+    labels = pa.array([table.negative, table.positive], pa.string())
     known = {
         name: served.Categories((text, code) for code, text in enumerate(categories))
         for name, categories in job.categories.items()
@@ -251,7 +251,7 @@ def _scored_chunks(job: ScoringJob) -> Iterator[ScoredChunk]:
         positive = probability >= job.threshold
         written = [
             *values.values(),
-            pa.array(labels[positive.astype(np.intp)], pa.string()),
+            labels.take(pa.array(positive.astype(np.int8))),
             pa.array(probability),
         ]
         scored = pa.Table.from_arrays(written, schema=job.schema)

@@ -154,20 +154,33 @@ def _as_json(table: pa.Table, row: int) -> str:
 def _parse_numbers(column: pa.ChunkedArray, missing: Texts) -> tuple[np.ndarray, np.ndarray]:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    unparsed = False
+    unparsed: np.ndarray | bool = False
     marked = [float(text) for text in missing if re.fullmatch(NUMBER, text)]
     if is_text(column.type):
-        text = without_missing(column, missing)
-        try:
-            column = text.cast(pa.float64())
-        except pa.ArrowInvalid:
-            column = pc.if_else(pc.match_substring_regex(text, NUMBER), text, None)
-            column = column.cast(pa.float64())
-        unparsed = pc.xor(pc.is_null(column, nan_is_null=True), text.is_null()).to_numpy()
+        column, unparsed = _cast_text(column, missing)
     numbers = column.cast(pa.float64(), safe=False).to_numpy()
     if marked:
         numbers = np.where(np.isin(numbers, marked), np.nan, numbers)
     return numbers, (np.abs(numbers) > LARGEST) | unparsed
+
+
+def _cast_text(
+    column: pa.ChunkedArray, missing: Texts
+) -> tuple[pa.ChunkedArray, np.ndarray | bool]:
+    """Text as numbers, null or NaN where it is none, and where it is not missing but no number."""
+    try:
+        numbers = column.cast(pa.float64())
+        if np.isfinite(numbers.to_numpy()).all():  # so that no text is missing or has spaces
+            return numbers, False
+    except pa.ArrowInvalid:
+        pass
+    text = without_missing(column, missing)
+    try:
+        numbers = text.cast(pa.float64())
+    except pa.ArrowInvalid:
+        numbers = pc.if_else(pc.match_substring_regex(text, NUMBER), text, None)
+        numbers = numbers.cast(pa.float64())
+    return numbers, pc.xor(pc.is_null(numbers, nan_is_null=True), text.is_null()).to_numpy()
 
 
 def _encode_text(column: pa.ChunkedArray, missing: Texts) -> tuple[pd.Categorical, np.ndarray]:

@@ -93,7 +93,9 @@ def step_index(probability: np.ndarray, n_steps: int) -> np.ndarray:
 
 def update_histogram(counts: np.ndarray, y_true: np.ndarray, probability: np.ndarray) -> None:
     """Add rows to a histogram by label and step of probability, (2, n_steps), in place."""
-    np.add.at(counts, (y_true.astype(np.int64), step_index(probability, counts.shape[1])), 1)
+    n_steps = counts.shape[1]
+    cells = y_true.astype(np.int64) * n_steps + step_index(probability, n_steps)
+    np.add.at(counts.reshape(-1), cells, 1)  # much faster with one index than with two
 
 
 def histogram_samples(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset, Split
 from tabular.data.table import Table
 from tabular.errors import UserError, WorkFailed, one_line
+from tabular.model import boosting
 from tabular.tracking import artifacts, logged_model, opening, store
 
 CHAMPION, PREVIOUS = "champion", "previous"
@@ -206,6 +207,7 @@ class Predictor:
         self.categories = {name: [*lookup] for name, lookup in known if lookup is not None}
         self.booster = served.booster.copy()
         self.booster.set_param({"nthread": 1})
+        self._decisive = boosting.decisive_features(self.booster)
         record = getattr(served, "table", None)  # None: the model is older than the record
         self.table = Table.from_json(Path(record).read_text("utf-8")) if record else CENSUS
 
@@ -217,7 +219,11 @@ class Predictor:
         Returns:
             float32 array, (n_samples,).
         """
-        return self.booster.inplace_predict(self.encode(X))
+        codes = self.encode(X)
+        order = boosting.order_by_path(codes, self._decisive)
+        probability = np.empty(len(codes), np.float32)
+        probability[order] = self.booster.inplace_predict(codes[order])
+        return probability
 
 
 def _load(model: LoggedModel, option: str) -> PyFuncModel:

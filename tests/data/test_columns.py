@@ -60,6 +60,15 @@ def test_a_number_that_the_user_calls_missing_is_so_however_it_is_written(array,
     assert found.isna().tolist() == [True, True, True, False]
 
 
+@pytest.mark.parametrize("other", ["7", " 7", "", "nan", "inf", "x"])
+def test_numbers_are_the_same_beside_any_other_text(other):
+    """A column of plain numbers is parsed without a look at each text."""
+    numbers = ["39", "-0.5", "+1e3", "00012", "1.", ".5", "1e-400", "0.1"]
+    found = interpret([*numbers, other], missing=MISSING, kind=NUMERIC)
+    assert found.X["a"].tolist()[: len(numbers)] == [float(number) for number in numbers]
+    assert len(found.chunk.bad) == (other in ("inf", "x"))
+
+
 @pytest.mark.parametrize("text", ["\\N", "NULL", "N/A", "None", "?"])
 @pytest.mark.parametrize("kind", [CATEGORICAL, NUMERIC])
 def test_a_usual_marker_is_missing_in_words_and_in_numbers(text, kind):

@@ -84,3 +84,18 @@ def test_blocks_are_complete_lines_with_their_numbers(monkeypatch):
     assert all(block.endswith(b"\n") for _, block in blocks[:-1])
     starts = [content.index(block) for _, block in blocks]
     assert [line for line, _ in blocks] == [2 + content[:i].count(b"\n") for i in starts]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize(("comments", "expected"), [(0, [4, 5]), (1, [5, 6]), (2, [6, 7])])
+def test_lines_are_numbered_after_comments_at_the_start_of_a_block(comments, expected, end):
+    block = end.join([b"|1x3, Cross validator"] * comments + [b"a", b"b", b""])
+    schema = pa.schema([("a", pa.string())])
+    rows, lines, bad = text.parse_block(4, block, schema, text.UCI_DIALECT)
+    assert (rows["a"].to_pylist(), lines.tolist(), bad) == (["a", "b"], expected, [])
+
+
+def test_a_block_may_be_a_comment_alone():
+    schema = pa.schema([("a", pa.string())])
+    rows, lines, bad = text.parse_block(1, b"|a comment\n", schema, text.UCI_DIALECT)
+    assert (len(rows), len(lines), bad) == (0, 0, [])

@@ -121,6 +121,34 @@ def test_predict_uses_the_first_trees_only(dataset, matrix):
     assert np.array_equal(probability, shorter.predict(matrix))
 
 
+def test_the_order_of_rows_changes_no_prediction(dataset, matrix):
+    booster, _ = boosting.fit(SMALL, matrix)
+    codes = Encoder(booster)(dataset.test.X)
+    codes[::7, 3] = np.nan
+    order = boosting.order_by_path(codes, boosting.decisive_features(booster))
+    assert np.array_equal(np.sort(order), np.arange(len(codes)))
+    expected = booster.inplace_predict(codes)
+    assert np.array_equal(booster.inplace_predict(codes[order]), expected[order])
+
+
+def test_rows_without_a_missing_value_come_first():
+    codes = np.array([[5, np.nan], [-1, 2], [np.nan, 0], [3e38, 0]], np.float32)
+    assert {*boosting.order_by_path(codes, [0, 1])[:2].tolist()} == {1, 3}
+
+
+def test_the_most_decisive_features_have_the_greatest_gain(matrix):
+    booster, _ = boosting.fit(SMALL, matrix)
+    gains = booster.get_score(importance_type="total_gain")
+    ranked = sorted(gains, key=gains.get, reverse=True)[:6]
+    found = boosting.decisive_features(booster)
+    assert [booster.feature_names[position] for position in found] == ranked
+
+
+def test_a_model_without_a_split_has_features_to_order_by(matrix):
+    booster, _ = boosting.fit(SMALL | {"gamma": 1e9, "n_estimators": 1}, matrix)
+    assert len(boosting.decisive_features(booster)) == 6
+
+
 def test_validation_split_is_a_stratified_seeded_fifth(dataset):
     y = dataset.train.y
     ((train, validation),) = boosting.validation_splits(y, seed=0)
