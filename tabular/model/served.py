@@ -227,7 +227,8 @@ def _predict(booster: xgboost.Booster, codes: np.ndarray) -> np.ndarray:
     core._check_call(
         core._LIB.XGBoosterPredictFromDense(booster.handle, array, ALL_TREES, None, *outputs)
     )
-    return np.ctypeslib.as_array(values, (len(codes),)).astype(np.float64)  # a copy
+    copied = ctypes.string_at(values, len(codes) * np.dtype(np.float32).itemsize)
+    return np.frombuffer(copied, np.float32).astype(np.float64)
 
 
 def _invalid(message: str) -> MlflowException:

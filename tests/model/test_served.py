@@ -164,7 +164,7 @@ def test_a_null_is_not_the_category_whose_text_is_nan(n_rows):
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, served.SMALL_BATCH + 1])
-@pytest.mark.parametrize("dtype", ["float16", "float32", "Float32", "category"])
+@pytest.mark.parametrize("dtype", ["float32", "Float32", "category"])
 def test_a_narrow_number_is_the_category_of_its_own_digits(n_rows, dtype):
     """As a float64, the float32 of 0.1 is 0.10000000149011612."""
     y = np.arange(40) % 2
