@@ -1,8 +1,11 @@
-"""The time of `mlflow run .` for one model, compared with the sum of its unavoidable parts.
+"""The time to train one model, compared with the sum of its unavoidable parts, its floor.
 
 Each round runs, one after the other: `mlflow run` of a project whose command is `true`; an
 interpreter that imports mlflow, xgboost, pandas, matplotlib and seaborn; `start_run` on an existing
-store, without the imports; a minimal load and fit, without the imports; and the project.
+store, without the imports; a minimal load and fit, without the imports; `python train.py`, whose
+floor is the last three; and `mlflow run .`, whose floor is all four. A second, leaner floor of each
+has the same parts without garbage collection and without the interpreter's teardown; `mlflow run`
+of `true` is the same in both.
 
     CENSUS_DATA_DIR=<folder of the real files> python -m benchmarks.main
 """
@@ -22,7 +25,9 @@ from pathlib import Path
 import click
 
 PROJECT = Path(__file__).resolve().parent.parent
+RUN = "mlflow", "run", ".", "--env-manager", "local"
 IMPORTS = "import mlflow, xgboost, pandas, matplotlib.pyplot, seaborn"
+LEAN = "import gc; gc.disable()\n{}\nimport os, sys; sys.stdout.flush(); os._exit(0)"
 START_RUN = """
 import time, mlflow
 start = time.perf_counter()
@@ -77,6 +82,37 @@ def inside(code: str, cwd: Path) -> float:
     return float(re.search(r"seconds ([\d.]+)", printed)[1])
 
 
+def floors(bare: Path, folder: Path) -> dict[str, float]:
+    """The seconds of each part, and of both floors of both commands."""
+    row = {"mlflow run of true": seconds([*RUN], bare)[0]}
+    for suffix, frame in (("", "{}"), (", lean", LEAN)):
+        parts = {
+            "imports": seconds([sys.executable, "-c", frame.format(IMPORTS)], folder)[0],
+            "start_run": inside(frame.format(START_RUN), folder),
+            "load and fit": inside(frame.format(FIT), folder),
+        }
+        row |= {f"{name}{suffix}": value for name, value in parts.items()}
+        row[f"floor of train.py{suffix}"] = floor = sum(parts.values())
+        row[f"floor of mlflow run{suffix}"] = row["mlflow run of true"] + floor
+    return row
+
+
+def measure(bare: Path, project: Path) -> dict[str, float]:
+    """One round: seconds of the floors and of the commands, and their ratios."""
+    row, option = floors(bare, project.parent), "max_depth=6"
+    train = [sys.executable, "train.py", f"--{option}"]
+    row["python train.py"] = seconds(train, project)[0]
+    row["mlflow run"] = seconds([*RUN, "-P", option], project)[0]
+    row["log_model"] = inside(LOG_MODEL, project)
+    for command, name in (("python train.py", "train.py"), ("mlflow run", "mlflow run")):
+        for suffix in ("", ", lean"):
+            floor = f"floor of {name}{suffix}"
+            row[f"{command} to its floor{suffix}"] = row[command] / row[floor]
+    row["share of MLflow's own in mlflow run"] = row["mlflow run of true"] / row["mlflow run"]
+    row["and in its floor"] = row["mlflow run of true"] / row["floor of mlflow run"]
+    return row
+
+
 @click.command(help=__doc__)
 @click.option("--rounds", default=5, show_default=True)
 def main(rounds: int) -> None:
@@ -85,7 +121,7 @@ def main(rounds: int) -> None:
     os.environ["CENSUS_DATA_DIR"] = str(Path(os.environ["CENSUS_DATA_DIR"]).resolve())
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users have bytecode
-    table = {}
+    table: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
@@ -94,25 +130,14 @@ def main(rounds: int) -> None:
         (bare / "MLproject").write_text("name: bare\nentry_points: {main: {command: 'true'}}\n")
         ignored = shutil.ignore_patterns(".*", "mlruns", "mlflow.db")
         shutil.copytree(PROJECT, project, ignore=ignored)
-        run = ["mlflow", "run", ".", "--env-manager", "local"]
-        for number in range(-1, rounds):
-            row = {
-                "mlflow run of true": seconds(run, bare)[0],
-                "imports": seconds([sys.executable, "-c", IMPORTS], folder)[0],
-                "start_run": inside(START_RUN, folder),
-                "load and fit": inside(FIT, folder),
-            }
-            row["sum of the parts"] = sum(row.values())
-            row["mlflow run . -P max_depth=6"] = seconds([*run, "-P", "max_depth=6"], project)[0]
-            row["log_model"] = inside(LOG_MODEL, project)
-            row["ratio"] = row["mlflow run . -P max_depth=6"] / row["sum of the parts"]
-            if number >= 0:  # the first round fills caches
-                for key, value in row.items():
-                    table.setdefault(key, []).append(value)
-    print(f"{rounds} rounds on {os.cpu_count()} cores, {platform.machine()}; seconds and ratio")
+        measure(bare, project)  # fills caches
+        for _ in range(rounds):
+            for key, value in measure(bare, project).items():
+                table.setdefault(key, []).append(value)
+    print(f"{rounds} rounds on {os.cpu_count()} cores, {platform.machine()}; seconds and ratios")
     for key, values in table.items():
         print(
-            f"  {key:28} median {statistics.median(values):6.2f}   "
+            f"  {key:35} median {statistics.median(values):6.2f}   "
             f"from {min(values):.2f} to {max(values):.2f}"
         )
     print(json.dumps(table))

@@ -1,9 +1,11 @@
 """`score` compared with a minimal loop over the same file: read, encode, predict, write.
 
 Every round runs both, each in a process of its own, for UCI's dialect, CSV with a header and
-Parquet. Their probabilities must be equal.
+Parquet. Their probabilities must be equal. The seconds and the throughput are those of the loop;
+those of the whole process, with its start, the model's loading and its end, are given apart.
 
     python -m benchmarks.score --rows 10000000
+    python -m benchmarks.score --folder kept     # writes model and files there, or uses those
 """
 
 import json
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
@@ -100,31 +103,42 @@ def prepare(folder: str, n_rows: str) -> None:
         writer.close()
 
 
-def call(function: str, folder: Path, *arguments) -> str:
-    """Call a function of this file in a process of its own, to measure its memory alone."""
+def call(function: str, folder: Path, *arguments) -> tuple[str, float]:
+    """Call a function of this file in a process of its own, to measure its memory alone.
+
+    Returns:
+        What it prints, and the seconds of the process.
+    """
     code = f"import sys; from benchmarks import score; score.{function}(*sys.argv[1:])"
     return run([sys.executable, "-c", code, *arguments], folder)
 
 
-def run(command: list, folder: Path) -> str:
-    """Run a command in a folder; returns what it prints."""
+def run(command: list, folder: Path) -> tuple[str, float]:
+    """Run a command in a folder; returns what it prints, and its seconds."""
+    start = time.perf_counter()
     done = subprocess.run(
         [str(argument) for argument in command], cwd=folder, capture_output=True, text=True
     )
     if done.returncode:
         sys.exit(f"{command} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.stdout
+    return done.stdout, time.perf_counter() - start
+
+
+def theirs(model: str, source: Path, target: Path) -> dict[str, float]:
+    """Seconds, MB and seconds of the whole process of the minimal loop."""
+    printed, whole = call("bare", source.parent, model, source, target)
+    return {**json.loads(printed), "whole": whole}
 
 
 def ours(model: str, source: Path, target: Path) -> dict[str, float]:
-    """Seconds and MB of ``score.py``, as its run records them."""
+    """Seconds and MB of ``score.py``, as its run records them, and seconds of the command."""
     options = ["--model", model, "--input", source, "--output", target]
-    run([sys.executable, PROJECT / "score.py", *options], source.parent)
+    _, whole = run([sys.executable, PROJECT / "score.py", *options], source.parent)
     code = "import mlflow, json; runs = mlflow.search_runs(order_by=['start_time DESC']); "
     code += "print(json.dumps(runs.filter(like='metrics.').iloc[0].to_dict()))"
-    metrics = json.loads(run([sys.executable, "-c", code], source.parent))
-    memory = metrics["metrics.peak_memory_mb"]
-    return {"seconds": metrics["metrics.score_seconds"], "memory": memory}
+    metrics = json.loads(run([sys.executable, "-c", code], source.parent)[0])
+    memory, seconds = metrics["metrics.peak_memory_mb"], metrics["metrics.score_seconds"]
+    return {"seconds": seconds, "memory": memory, "whole": whole}
 
 
 def require_equal(one: str, other: str) -> None:
@@ -148,40 +162,51 @@ def require_equal(one: str, other: str) -> None:
         sys.exit(f"{one} and {other} differ")
 
 
+def compare(model: str, source: Path, rows: int, rounds: int) -> None:
+    """Run both on a file, alternately, and print their seconds, memory and ratios."""
+    mine, other = (source.with_name(f"{name}{source.suffix}") for name in ("mine", "theirs"))
+    found = {"score.py": [], "minimal loop": []}
+    for _ in range(rounds):
+        found["minimal loop"].append(theirs(model, source, other))
+        found["score.py"].append(ours(model, source, mine))
+    call("require_equal", source.parent, mine, other)
+    print(f"{source.suffix}, {source.stat().st_size / 1e6:,.0f} MB")
+    for label, figures in found.items():
+        seconds, whole = (median(row[key] for row in figures) for key in ("seconds", "whole"))
+        memory = max(row["memory"] for row in figures)
+        rate, whole_rate = rows / seconds, rows / whole
+        print(f"  {label:12} {seconds:7.1f} s, {rate:10,.0f} rows/s, peak {memory:,.0f} MB")
+        print(f"    whole process {whole:3.1f} s, {whole_rate:10,.0f} rows/s")
+    for key, what in (("seconds", "throughput"), ("whole", "throughput of the whole process")):
+        pairs = zip(found["minimal loop"], found["score.py"], strict=True)
+        ratios = [other[key] / own[key] for other, own in pairs]
+        least, most = min(ratios), max(ratios)
+        print(f"  ratio of {what}: {median(ratios):.2f} ({least:.2f} to {most:.2f})")
+    mine.unlink()
+    other.unlink()
+
+
 @click.command(help=__doc__)
 @click.option("--rows", default=1_000_000, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--kinds", default=",".join(KINDS), show_default=True)
-def main(rows: int, rounds: int, kinds: str) -> None:
+@click.option("--folder", "kept", type=click.Path(file_okay=False, path_type=Path))
+def main(rows: int, rounds: int, kinds: str, kept: Path | None) -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["PYTHONPATH"] = str(PROJECT)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with ExitStack() as stack:
+        folder = (
+            kept.resolve() if kept else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        )
+        folder.mkdir(parents=True, exist_ok=True)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-        call("prepare", folder, folder, rows)
+        if not (folder / "rows.parquet").exists():
+            call("prepare", folder, folder, rows)
         model = (folder / "model").read_text()
         print(f"{rows:,} rows, {rounds} rounds on {joblib.cpu_count()} cores, {platform.machine()}")
         for kind in kinds.split(","):
-            source, mine, theirs = (folder / f"{n}{kind}" for n in ("rows", "mine", "theirs"))
-            found = []
-            for _ in range(rounds):
-                printed = call("bare", folder, model, source, theirs)
-                found.append((ours(model, source, mine), json.loads(printed)))
-            call("require_equal", folder, mine, theirs)
-            ratios = [b["seconds"] / a["seconds"] for a, b in found]
-            print(f"{kind}, {source.stat().st_size / 1e6:,.0f} MB")
-            for label, place in (("score.py", 0), ("minimal loop", 1)):
-                seconds = median(figures[place]["seconds"] for figures in found)
-                memory = max(figures[place]["memory"] for figures in found)
-                rate = rows / seconds
-                print(f"  {label:12} {seconds:7.1f} s, {rate:10,.0f} rows/s, peak {memory:,.0f} MB")
-            print(
-                f"  ratio of throughput: {median(ratios):.2f} "
-                f"({min(ratios):.2f} to {max(ratios):.2f})"
-            )
-            mine.unlink()
-            theirs.unlink()
+            compare(model, folder / f"rows{kind}", rows, rounds)
 
 
 if __name__ == "__main__":

@@ -21,17 +21,20 @@ def search_metrics(
 ) -> dict[str, float]:
     """The metrics in ``options.SEARCH_METRICS``; arguments as of ``classification_metrics``.
 
-    Without weights they are computed here and equal scikit-learn's to the bit: its checks of the
-    arguments take twenty times as long as the sums, and a sweep calls this for each configuration.
-    What is no probability, or a single label, is left to scikit-learn, which raises or warns.
+    They are computed here and equal scikit-learn's to the bit: its checks of the arguments take
+    twenty times as long as the sums, and a sweep calls this for each configuration.
+    What is no probability, or a single label, is left to scikit-learn, which raises or warns, and
+    so are rows that stand for none.
     """
     both_labels = 0 < np.count_nonzero(y_true) < len(y_true)
-    if sample_weight is None and both_labels and 0 <= probability.min() <= probability.max() <= 1:
+    positive_weights = sample_weight is None or sample_weight.min() > 0
+    if both_labels and positive_weights and 0 <= probability.min() <= probability.max() <= 1:
         positive = y_true == 1
+        correct = (probability >= threshold) == positive
         return {
-            "log_loss": _log_loss(positive, probability),
-            "accuracy": float(np.mean((probability >= threshold) == positive)),
-            "roc_auc": _roc_auc(positive, probability),
+            "log_loss": _log_loss(positive, probability, sample_weight),
+            "accuracy": float(np.average(correct, weights=sample_weight)),
+            "roc_auc": _roc_auc(positive, probability, sample_weight),
         }
     weights = {"sample_weight": sample_weight}
     return {
@@ -41,20 +44,26 @@ def search_metrics(
     }
 
 
-def _log_loss(positive: np.ndarray, probability: np.ndarray) -> float:
+def _log_loss(
+    positive: np.ndarray, probability: np.ndarray, sample_weight: np.ndarray | None
+) -> float:
     """The mean of -log of the probability of each row's label, in the dtype of ``probability``."""
     of_label = np.where(positive, probability, 1 - probability)
     smallest = np.finfo(probability.dtype).eps
-    return float(np.mean(-np.log(of_label.clip(smallest, 1 - smallest))))
+    losses = -np.log(of_label.clip(smallest, 1 - smallest))
+    return float(np.average(losses, weights=sample_weight))
 
 
-def _roc_auc(positive: np.ndarray, probability: np.ndarray) -> float:
+def _roc_auc(
+    positive: np.ndarray, probability: np.ndarray, sample_weight: np.ndarray | None
+) -> float:
     """The area under the ROC curve, which has one point for each distinct probability."""
     order = np.argsort(-probability)
     ordered = probability[order]
     ends = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # of equal probabilities
-    hits = np.cumsum(positive[order], dtype=float)[ends]
-    false_alarms = 1 + ends - hits
+    weight = np.ones(len(order)) if sample_weight is None else sample_weight[order].astype(float)
+    hits = np.cumsum(positive[order] * weight)[ends]
+    false_alarms = np.cumsum(weight)[ends] - hits
     corner = np.ones(len(ends), bool)  # a point on a straight line adds no area, but rounding
     corner[1:-1] = (np.diff(false_alarms, 2) != 0) | (np.diff(hits, 2) != 0)
     x, y = (np.append(0.0, values[corner]) / values[-1] for values in (false_alarms, hits))
@@ -73,15 +82,17 @@ def classification_metrics(
         threshold: rows of at least this probability are predicted positive.
         sample_weight: the number of rows that each row stands for, (n_samples,); None: one each.
     """
+    searched = search_metrics(y_true, probability, threshold, sample_weight)
     weights = {"sample_weight": sample_weight}
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        y_true, probability >= threshold, average="binary", zero_division=0.0, **weights
-    )
-    return search_metrics(y_true, probability, threshold, sample_weight) | {
+    counts = np.ones(len(y_true), int) if sample_weight is None else sample_weight
+    predicted = probability >= threshold
+    n_positive, n_predicted = int(counts[y_true == 1].sum()), int(counts[predicted].sum())
+    hits = int(counts[predicted & (y_true == 1)].sum())
+    return searched | {
         "average_precision": metrics.average_precision_score(y_true, probability, **weights),
-        "f1": f1,
-        "precision": precision,
-        "recall": recall,
+        "f1": 2 * hits / max(n_positive + n_predicted, 1),
+        "precision": hits / max(n_predicted, 1),
+        "recall": hits / max(n_positive, 1),
         "brier_score": metrics.brier_score_loss(y_true, probability, **weights),
     }
 

@@ -42,18 +42,31 @@ def test_a_row_at_the_threshold_is_predicted_positive(threshold, accuracy):
     n_rows=st.integers(2, 3000),
     decimals=st.sampled_from([1, 2, 9]),
     dtype=st.sampled_from([np.float32, np.float64]),
+    fewest=st.sampled_from([None, 0, 1]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_search_metrics_equal_those_of_scikit_learn_to_the_bit(n_rows, decimals, dtype, seed):
+def test_metrics_equal_those_of_scikit_learn_to_the_bit(n_rows, decimals, dtype, fewest, seed):
+    """Without weights, and with weights from ``fewest`` to 5."""
     rng = np.random.default_rng(seed)
     y_true = (rng.random(n_rows) < rng.random()).astype(np.float32)
     y_true[:2] = 0, 1
     probability = rng.normal(0.3 * y_true + 0.3, 0.3).clip(0, 1).round(decimals).astype(dtype)
-    assert metrics.search_metrics(y_true, probability) == {
-        "log_loss": sklearn.metrics.log_loss(y_true, probability),
-        "accuracy": sklearn.metrics.accuracy_score(y_true, probability >= 0.5),
-        "roc_auc": sklearn.metrics.roc_auc_score(y_true, probability),
+    weight = None if fewest is None else rng.integers(fewest, 6, n_rows)
+    if weight is not None:
+        weight[:2] = 1
+    found = metrics.classification_metrics(y_true, probability, 0.5, weight)
+    predicted, options = probability >= 0.5, {"sample_weight": weight}
+    precision, recall, f1, _ = sklearn.metrics.precision_recall_fscore_support(
+        y_true, predicted, average="binary", zero_division=0.0, **options
+    )
+    searched = {
+        "log_loss": sklearn.metrics.log_loss(y_true, probability, **options),
+        "accuracy": sklearn.metrics.accuracy_score(y_true, predicted, **options),
+        "roc_auc": sklearn.metrics.roc_auc_score(y_true, probability, **options),
     }
+    assert metrics.search_metrics(y_true, probability, 0.5, weight) == searched
+    expected = searched | {"precision": precision, "recall": recall, "f1": f1}
+    assert {name: found[name] for name in expected} == expected
 
 
 def test_a_prediction_that_is_no_number_is_an_error():
