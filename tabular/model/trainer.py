@@ -1,9 +1,10 @@
 """Training on one split, in this process or on a cluster: one interface for both."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import joblib
 import numpy as np
 import xgboost
 
@@ -71,6 +72,31 @@ class LocalTrainer:
     def metrics(self) -> dict[str, float]:
         """No metrics: the run itself records its time and memory."""
         return {}
+
+
+class SharingTrainer(LocalTrainer):
+    """Training in this process, beside other work that needs one core for a while.
+
+    More threads than cores would slow a fit down, because its threads wait for each other in every
+    round. The result does not depend on their number.
+    """
+
+    def __init__(self, other_work_done: Callable[[], bool]) -> None:
+        self.other_work_done = other_work_done
+
+    def fit(self, *args: Any, **kwargs: Any) -> tuple[xgboost.Booster, list[float]]:
+        """Fit as ``boosting.fit``, with all cores as soon as the other work is done."""
+        sharing = True
+
+        def after_round(booster: xgboost.Booster, curve: list[float]) -> bool:
+            nonlocal sharing
+            if sharing and self.other_work_done():
+                booster.set_param("nthread", "0")  # as many as there are cores
+                sharing = False
+            return False
+
+        n_jobs = max(1, joblib.cpu_count() - 1)
+        return boosting.fit(*args, n_jobs=n_jobs, after_round=after_round, **kwargs)
 
 
 @contextmanager

@@ -1,12 +1,15 @@
 """A sweep from its options to its record: search, rank, refit the best, log."""
 
+import gc
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from textwrap import shorten
 
 import click
 import numpy as np
+import pandas as pd
 from mlflow.entities import Run
 from tqdm import tqdm
 
@@ -15,6 +18,7 @@ from tabular.errors import WorkFailed
 from tabular.evaluation import plots
 from tabular.model import boosting
 from tabular.model.hyperparameters import config_name
+from tabular.model.trainer import SharingTrainer, Trainer
 from tabular.options import SEARCH_METRICS
 from tabular.sweep import child_runs, space
 from tabular.sweep import plots as sweep_plots
@@ -51,15 +55,21 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
     with runs.start_run(dataset.qualify(name)) as run:
         size = {child_runs.SIZE: str(search.n_configs)}
         runs.log_setup(run, options.cli_args, dataset, options.device, size)
+        gc.freeze()  # the rows and the store's packages stay: the collector need not look at them
         results, seconds = run_search(run, spec, search, options, make_executor)
         baseline = baseline_metrics(dataset.train.y, indices)
-        log_table(run, results, baseline, options)
+        table = log_table(run, results, baseline, options.metric)
         failed = [result.error for result in results if result.error]
         reason = f"{len(failed)} of {len(results)} points failed: {failed[-1]}" if failed else ""
         if len(failed) == len(results):
             raise WorkFailed(reason)
         too_many = len(failed) > options.max_failures
-        fitted = refit_best(run, spec, results[0], baseline, options.metric, indices)
+        read_curves(results)
+        with ThreadPoolExecutor(1) as pool:  # the main thread fits, so that a signal reaches it
+            images = pool.submit(draw, results, table, options)
+            trainer = SharingTrainer(images.done)
+            fitted = refit_best(run, spec, results[0], baseline, options.metric, indices, trainer)
+        runs.log_artifacts(run, images.result(), {})
         fitted.metrics["search_seconds"] = seconds
         note = leaderboard(run, spec, results, baseline, options.metric)
         register = "none" if too_many else options.register
@@ -170,29 +180,41 @@ def progress(
 
 
 def log_table(
-    run: Run, results: list[TrialResult], baseline: dict[str, float], options: SweepOptions
-) -> None:
-    """Log the table of all results, and plots of it."""
-    metric = options.metric
+    run: Run, results: list[TrialResult], baseline: dict[str, float], metric: str
+) -> pd.DataFrame:
+    """Log the table of all results, and return it."""
     table = results_table(results, baseline, metric)
-    images = {}
-    if done := [result for result in results if not result.error]:
-        for result in done[:NAMED_CURVES]:
-            if result.curve is None:
-                result.curve = child_runs.curve(result.run_id)
-        named = [
-            (shorten(config_name(result.config), 50, placeholder=" ..."), result.curve)
-            for result in done[:NAMED_CURVES]
-            if result.curve is not None
-        ]
-        others = [result.curve for result in done[NAMED_CURVES:] if result.curve is not None]
-        varied = space.varied_names(result.config for result in done)
-        shown = table[table["run_id"].isin([result.run_id for result in done])]
-        draw = sweep_plots.heat_map if options.sampler == "grid" else sweep_plots.slices
-        figure = draw(shown, varied, f"validation_{metric}", SEARCH_METRICS[metric] > 0)
-        images["plots/sweep.png"] = plots.png(figure)
-        images["plots/sweep_curves.png"] = plots.png(sweep_plots.sweep_curves(named, others))
-    runs.log_artifacts(run, images, {"sweep.csv": table, "sweep.json": table})
+    runs.log_artifacts(run, {}, {"sweep.csv": table, "sweep.json": table})
+    return table
+
+
+def read_curves(results: list[TrialResult]) -> None:
+    """Read the curves that are named in the plot, where another sweep computed them."""
+    for result in results[:NAMED_CURVES]:
+        if result.curve is None and not result.error:
+            result.curve = child_runs.curve(result.run_id)
+
+
+def draw(
+    results: list[TrialResult], table: pd.DataFrame, options: SweepOptions
+) -> dict[str, bytes]:
+    """Plots of the results, as PNG by the path of the artifact; at least one has not failed."""
+    done = [result for result in results if not result.error]
+    named = [
+        (shorten(config_name(result.config), 50, placeholder=" ..."), result.curve)
+        for result in done[:NAMED_CURVES]
+        if result.curve is not None
+    ]
+    others = [result.curve for result in done[NAMED_CURVES:] if result.curve is not None]
+    varied = space.varied_names(result.config for result in done)
+    shown = table[table["run_id"].isin([result.run_id for result in done])]
+    draw_metric = sweep_plots.heat_map if options.sampler == "grid" else sweep_plots.slices
+    less_is_better = SEARCH_METRICS[options.metric] > 0
+    figure = draw_metric(shown, varied, f"validation_{options.metric}", less_is_better)
+    return {
+        "plots/sweep.png": plots.png(figure),
+        "plots/sweep_curves.png": plots.png(sweep_plots.sweep_curves(named, others)),
+    }
 
 
 def refit_best(
@@ -202,6 +224,7 @@ def refit_best(
     baseline: dict[str, float],
     metric: str,
     indices: list[tuple[np.ndarray, np.ndarray]],
+    trainer: Trainer,
 ) -> training.Fitted:
     """Fit the best configuration on the full training set.
 
@@ -218,6 +241,7 @@ def refit_best(
         seed=spec.seed,
         device=spec.device,
         validation_indices=[] if best.validation else indices,
+        trainer=trainer,
     )
     fitted.validation = best.validation or fitted.validation
     if best.curve is not None:

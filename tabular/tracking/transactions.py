@@ -5,8 +5,9 @@ for a small configuration of a sweep this waiting takes longer than the fit.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -38,6 +39,18 @@ def in_one_transaction(write: Callable[[], Result]) -> Result:
         return write()
 
 
+@cache
+def _session_class() -> type:
+    """Sessions that insert many rows, such as a curve, without following what becomes of each."""
+    orm = import_module("sqlalchemy.orm")
+
+    def add_all(self: Any, rows: Iterable) -> None:
+        self.flush()  # of rows that these refer to
+        self.bulk_save_objects(rows)
+
+    return type("_BulkSession", (orm.Session,), {"add_all": add_all})
+
+
 @contextmanager
 def _transaction(store: Any) -> Iterator[None]:
     """Let all sessions of this thread join one transaction, whose end alone is written to disk.
@@ -49,8 +62,12 @@ def _transaction(store: Any) -> Iterator[None]:
     sessionmaker = import_module("sqlalchemy.orm").sessionmaker
     managed = import_module("mlflow.store.db.utils")._get_managed_session_maker
     with store.engine.connect() as connection, connection.begin() as transaction:
-        sessions = sessionmaker(bind=connection, join_transaction_mode="rollback_only")
-        joined = managed(sessions, store.db_type)
+        sessions = sessionmaker(
+            bind=connection, class_=_session_class(), join_transaction_mode="rollback_only"
+        )
+        with managed(sessions, store.db_type)():
+            pass  # SQLite's settings belong to the connection: they are made once, by this session
+        joined = managed(sessions, None)
 
         def choose(*args: Any, **kwargs: Any) -> Any:
             maker = joined if threading.get_ident() == thread else own

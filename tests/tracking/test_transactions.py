@@ -6,7 +6,10 @@ from contextlib import closing, suppress
 
 import mlflow
 import pytest
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service.utils import _get_store
+from sqlalchemy import text
 
 from tabular.tracking.transactions import in_one_transaction
 
@@ -95,3 +98,40 @@ def test_another_thread_writes_by_itself(client, tmp_path):
 def test_an_error_that_remains_is_raised(client):
     with pytest.raises(MlflowException, match="not found"):
         in_one_transaction(lambda: client.log_metric("0" * 32, "a", 1.0))
+
+
+def test_a_run_that_is_written_in_a_transaction_is_like_any_other(client, tmp_path):
+    points = [Metric("a", 1 / step, 5, step) for step in range(1, 40)] + [Metric("b", 2.0, 5, 1)]
+
+    def write() -> str:
+        run_id = client.create_run("0", start_time=1, run_name="one").info.run_id
+        client.log_batch(run_id, points, [Param("p", "1"), Param("q", "2")], [RunTag("t", "3")])
+        client.log_batch(run_id, [Metric("a", 0.5, 6, 40)])
+        client.set_terminated(run_id, end_time=2)
+        return run_id
+
+    def rows(run_id: str) -> list:
+        with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+            return [
+                sorted(
+                    str([value for value in row if run_id not in str(value)])
+                    for row in database.execute(
+                        f"select * from {table} where run_uuid = ?", [run_id]
+                    )
+                )
+                for table in ("runs", "metrics", "latest_metrics", "params", "tags")
+            ]
+
+    assert rows(in_one_transaction(write)) == rows(write())
+
+
+def test_foreign_keys_are_checked_in_every_session_of_a_transaction(client):
+    seen = []
+
+    def write() -> None:
+        client.search_experiments()
+        with _get_store().ManagedSessionMaker() as session:
+            seen.append(session.execute(text("pragma foreign_keys")).scalar())
+
+    in_one_transaction(write)
+    assert seen == [1]
