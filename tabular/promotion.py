@@ -15,7 +15,7 @@ from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset
 from tabular.data.table import Table
 from tabular.errors import UserError, WorkFailed, escape_markdown, one_line
-from tabular.evaluation import bootstrap, fairness
+from tabular.evaluation import bootstrap, diagnosis, fairness
 from tabular.evaluation.metrics import search_metrics
 from tabular.options import SEARCH_METRICS
 from tabular.tracking import datasets, logged_model, opening, registry, runs, store
@@ -241,10 +241,8 @@ def _check_floors(dataset: Dataset, probability: np.ndarray) -> list[tuple]:
     y_true, floors = dataset.test.y, dataset.table.floors
     values, checks = search_metrics(y_true, probability), []
     if not floors:
-        constant = np.full(len(y_true), dataset.train.y.mean(), np.float32)
-        baseline = search_metrics(y_true, constant)["log_loss"]
-        low, high = bootstrap.paired_interval(y_true, constant, probability, "log_loss")
-        gain = baseline - values["log_loss"]
+        share = dataset.train.y.mean()
+        gain, low, high = diagnosis.baseline_gain(y_true, probability, share)
         figure = f"log_loss {gain:+.4f} [{low:+.4f}, {high:+.4f}] better than a constant"
         checks.append(("baseline", figure, "interval above 0", low > 0))
     for name, floor in floors.items():

@@ -11,11 +11,11 @@ from tabular.data.dataset import Dataset
 from tabular.data.table import Table
 from tabular.data.text import DELIMITERS
 from tabular.errors import escape_markdown, one_line
+from tabular.evaluation.diagnosis import Finding
 from tabular.options import HEADLINE_METRICS
 from tabular.tracking import runs
 
 RARE_SHARE, RARE_ROWS = 0.1, 50  # fewer training rows of a label than either are worth a note
-PERFECT = 0.999  # from this roc_auc on, a result is too good to be taken without a look
 NO_POSITIVE = (
     "no test row has a predicted probability of 0.5 or more, so that precision is 0 by convention "
     "and has no interval"
@@ -90,32 +90,41 @@ def headline(dataset: Dataset, test_metrics: dict[str, float]) -> str:
     return f"{', '.join(shown)} on {test.n_rows:,} rows of {dataset.qualify(test.name)}"
 
 
-def describe(run: Run, dataset: Dataset, test_metrics: dict[str, float]) -> str:
+def describe(
+    run: Run,
+    dataset: Dataset,
+    test_metrics: dict[str, float],
+    findings: Iterable[Finding] = (),
+) -> str:
     """The run in Markdown, in the few lines that MLflow's page shows unfolded."""
     warning, table = "**Synthetic rows: no real people, no conclusions.** ", dataset.table
     left_out = "; ".join(f"{_list_names(n)} ({why})" for why, n in _left_out(table).items())
     left_out = f"Columns left out: {escape_markdown(left_out)}.\n\n" if left_out else ""
     undefined = "" if "precision_low" in test_metrics else f"Note: {NO_POSITIVE}.\n\n"
+    checks = "".join(
+        f"- **{found.code}**: {escape_markdown(found.finding)}; {escape_markdown(found.advice)}\n"
+        for found in findings
+    )
+    checks += "\n" if checks else ""
     return (
         f"{warning if dataset.origin == 'synthetic' else ''}"
         f"XGBoost predicts whether {escape_markdown(table.label)} is "
         f"{escape_markdown(table.positive)}, trained on "
         f"{dataset.train.n_rows:,} rows ({dataset.origin}): "
         f"**{headline(dataset, test_metrics)}** (in brackets 95 % bootstrap intervals).\n\n"
-        f"{undefined}{left_out}Serve it: `{runs.serve_command(run)}`\n"
+        f"{undefined}{left_out}{checks}Serve it: `{runs.serve_command(run)}`\n"
     )
 
 
-def report(run: Run, dataset: Dataset, test_metrics: dict[str, float]) -> None:
-    """Print the results and the commands that show and serve them."""
+def report(
+    run: Run, dataset: Dataset, test_metrics: dict[str, float], findings: Iterable[Finding]
+) -> None:
+    """Print the results, what the checks found, and the commands that show and serve the model."""
     click.echo(f"test   {headline(dataset, test_metrics)}")
     if "precision_low" not in test_metrics:
         click.echo(f"note   {NO_POSITIVE}")
-    if test_metrics["roc_auc"] >= PERFECT:
-        click.echo(
-            "note   nearly perfect: a column may tell the label itself, or be known only after it; "
-            "see importance.png, and leave it out with drop"
-        )
+    for found in findings:
+        click.echo(f"check  {found.code}: {found.finding}; {found.advice}")
     click.echo(f"run    {run.info.run_id}")
     click.echo(f"look   {runs.ui_command()}")
     click.echo(f"serve  {runs.serve_command(run)}")

@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from tabular import cancel, reporting
 from tabular.data import sources
 from tabular.data.dataset import Dataset
-from tabular.evaluation import bootstrap, fairness, metrics, plots, shap
+from tabular.evaluation import bootstrap, diagnosis, fairness, metrics, plots, shap
 from tabular.model import boosting
 from tabular.model.hyperparameters import config_name
 from tabular.model.served import Encoder
@@ -35,6 +35,7 @@ class Fitted:
         curves: log loss by round, counted from 1, by the metric's name.
         validation: labels of the validation rows and the probabilities predicted for them by a
             booster that was fitted without them, each (n_samples,); None without a validation set.
+        findings: of the checks; ``evaluate_and_log`` adds those of the model and of the data.
     """
 
     booster: xgboost.Booster
@@ -42,6 +43,7 @@ class Fitted:
     metrics: dict[str, float] = field(default_factory=dict)
     curves: dict[str, dict[int, float]] = field(default_factory=dict)
     validation: tuple[np.ndarray, np.ndarray] | None = None
+    findings: list[diagnosis.Finding] = field(default_factory=list)
 
 
 @dataclass
@@ -78,8 +80,11 @@ def train(options: TrainOptions, trainer: Trainer) -> None:
             trainer=trainer,
         )
         fitted.metrics |= trainer.metrics()
+        if curve := fitted.curves.get("validation_log_loss"):
+            more_trees = diagnosis.check_trees(curve, int(options.config["n_estimators"]))
+            fitted.findings += [more_trees] if more_trees else []
         test_metrics = evaluate_and_log(run, fitted, dataset, options.register)
-    reporting.report(run, dataset, test_metrics)
+    reporting.report(run, dataset, test_metrics, fitted.findings)
 
 
 def load_dataset(options: RunOptions, trainer: Trainer | None = None) -> Dataset:
@@ -188,14 +193,19 @@ def evaluate_and_log(
         info = logged_model.log_model(booster, examples, params, dataset.table)
     values = explanation.values()
     table = evaluation.tables["shap.csv"] = shap.shap_table([*X], values)
+    train_log_loss = fitted.curves["train_log_loss"][-1]
+    fitted.findings[:0] = diagnosis.diagnose(
+        dataset, evaluation.probability, evaluation.tables, train_log_loss, fitted.validation
+    )
+    codes, evaluation.tables["diagnosis.csv"] = diagnosis.summarize(fitted.findings)
     figure = plots.shap(X, values, table, dataset.table.positive, dataset.qualify(test.name))
     images["plots/shap.png"] = plots.png(figure)
     cancel.check()
     runs.log_artifacts(run, images, evaluation.tables)
     other = fitted.metrics | {"peak_memory_mb": process.peak_memory_mb()}
     runs.log_results(run, info.model_id, evaluation.metrics, dataset, other, fitted.curves)
-    description = reporting.describe(run, dataset, evaluation.metrics)
-    tags = {logged_model.DIGEST: logged_model.model_digest(booster)}
+    description = reporting.describe(run, dataset, evaluation.metrics, fitted.findings)
+    tags = {logged_model.DIGEST: logged_model.model_digest(booster), runs.DIAGNOSIS: codes}
     runs.log_tags(run, tags | {runs.DESCRIPTION: description + note})
     cancel.check()
     if register != "none":  # last: a version stands for a run that is complete

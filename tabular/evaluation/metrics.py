@@ -32,7 +32,9 @@ def search_metrics(
         positive = y_true == 1
         correct = (probability >= threshold) == positive
         return {
-            "log_loss": _log_loss(positive, probability, sample_weight),
+            "log_loss": float(
+                np.average(row_log_losses(y_true, probability), weights=sample_weight)
+            ),
             "accuracy": float(np.average(correct, weights=sample_weight)),
             "roc_auc": _roc_auc(positive, probability, sample_weight),
         }
@@ -44,14 +46,14 @@ def search_metrics(
     }
 
 
-def _log_loss(
-    positive: np.ndarray, probability: np.ndarray, sample_weight: np.ndarray | None
-) -> float:
-    """The mean of -log of the probability of each row's label, in the dtype of ``probability``."""
-    of_label = np.where(positive, probability, 1 - probability)
+def row_log_losses(y_true: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """-log of the probability of each row's label, (n_samples,), in the dtype of ``probability``.
+
+    Their mean is the log loss.
+    """
+    of_label = np.where(y_true == 1, probability, 1 - probability)
     smallest = np.finfo(probability.dtype).eps
-    losses = -np.log(of_label.clip(smallest, 1 - smallest))
-    return float(np.average(losses, weights=sample_weight))
+    return -np.log(of_label.clip(smallest, 1 - smallest))
 
 
 def _roc_auc(

@@ -20,7 +20,7 @@ from tabular.model import boosting
 from tabular.model.hyperparameters import config_name
 from tabular.model.trainer import SharingTrainer, Trainer
 from tabular.options import SEARCH_METRICS
-from tabular.sweep import child_runs, space
+from tabular.sweep import child_runs, diagnosis, space
 from tabular.sweep import plots as sweep_plots
 from tabular.sweep.executors import Executor, MakeExecutor
 from tabular.sweep.options import SweepOptions
@@ -71,10 +71,12 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
             fitted = refit_best(run, spec, results[0], baseline, options.metric, indices, trainer)
         runs.log_artifacts(run, images.result(), {})
         fitted.metrics["search_seconds"] = seconds
+        best = results[0]
+        fitted.findings = diagnosis.diagnose(options.space, best.config, best.curve)
         note = leaderboard(run, spec, results, baseline, options.metric)
         register = "none" if too_many else options.register
         test_metrics = training.evaluate_and_log(run, fitted, dataset, register, note)
-        reporting.report(run, dataset, test_metrics)
+        reporting.report(run, dataset, test_metrics, fitted.findings)
         if too_many:
             raise WorkFailed(f"{reason} (max_failures={options.max_failures})")
 

@@ -26,6 +26,7 @@ from tabular.tracking.logged_model import MODEL_NAME, VERSIONS, ignore_active_mo
 
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
 TABLE = "data.table"  # the tag with the digest of the table; the artifact RECORD has all of it
+DIAGNOSIS = "diagnosis"  # the tag with the codes of the checks that found something, or none
 PROCESS = "process"  # the tag with ``process.identity()``, by which orphaned runs are found
 LOST = re.compile(r"[Rr]un (?:with id=)?(\w+) (?:must be in the 'active' state|not found)")
 GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,4}")  # as in bold-owl-123

@@ -14,7 +14,17 @@ from tabular.data import census, sources, synthetic
 from tabular.data.requests import TableRequest
 from tabular.model import hyperparameters
 from tabular.tracking import runs
-from tests.helpers import PLOTS, PROJECT, REAL, SCORES, TABLES, TEST_METRICS, artifacts, the_run
+from tests.helpers import (
+    PLOTS,
+    PROJECT,
+    REAL,
+    SCORES,
+    TABLES,
+    TEST_METRICS,
+    artifacts,
+    search,
+    the_run,
+)
 
 
 def test_a_run_records_parameters_metrics_tags_artifacts_and_a_model(run_script, synthetic_folder):
@@ -141,10 +151,36 @@ def test_a_rare_label_and_few_rows_are_said(tmp_path, capsys, n_positive, n_rows
 
 
 def test_a_column_that_tells_the_label_is_suspected(tmp_path, run_script):
-    rows = pd.DataFrame({"x": range(200), "y": [i % 2 for i in range(200)]})
+    rows = pd.DataFrame({"x": [i * i % 199 for i in range(200)], "y": [i % 2 for i in range(200)]})
     rows.assign(leak=rows["y"] + 0.5).to_csv(tmp_path / "rows.csv", index=False)
     done = run_script(train.main, "--data", tmp_path / "rows.csv", "--label", "y")
-    assert "\nnote   nearly perfect: a column may tell the label itself" in done.stdout
+    assert "\ncheck  nearly-perfect: roc_auc on test rows is 1.0000" in done.stdout
+    assert "\ncheck  single-feature: leak has 100.0% of the total gain" in done.stdout
+    run = the_run()
+    assert run.data.tags["diagnosis"] == "nearly-perfect,single-feature"
+    (found,) = search("tags.diagnosis LIKE '%single-feature%'")
+    assert found.info.run_id == run.info.run_id
+    assert "- **single-feature**: leak has" in run.data.tags[runs.DESCRIPTION]
+    text = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/diagnosis.csv")
+    assert [line.split(",")[0] for line in text.splitlines()] == [
+        "code", "nearly-perfect", "single-feature",
+    ]  # fmt: skip
+
+
+def test_a_run_without_findings_says_none_and_prints_nothing(run_script, synthetic_folder):
+    done = run_script(train.main, "--data", synthetic_folder)
+    run = the_run()
+    assert "\ncheck" not in done.stdout
+    assert run.data.tags["diagnosis"] == "none"
+    text = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/diagnosis.csv")
+    assert text == "code,finding,advice\n"
+
+
+def test_early_stopping_that_never_stopped_is_said(run_script, synthetic_folder):
+    options = ["--n_estimators", 5, "--early_stopping_rounds", 5]
+    done = run_script(train.main, "--data", synthetic_folder, *options)
+    assert "lowest after 5 of at most 5 trees" in done.stdout
+    assert the_run().data.tags["diagnosis"] == "badly-calibrated,more-trees"
 
 
 def test_data_of_the_user_and_names_in_the_environment_are_respected(
