@@ -81,7 +81,9 @@ def train(options: TrainOptions, trainer: Trainer) -> None:
         )
         fitted.metrics |= trainer.metrics()
         if curve := fitted.curves.get("validation_log_loss"):
-            more_trees = diagnosis.check_trees(curve, int(options.config["n_estimators"]))
+            more_trees = diagnosis.check_trees(
+                [*curve.values()], int(options.config["n_estimators"])
+            )
             fitted.findings += [more_trees] if more_trees else []
         test_metrics = evaluate_and_log(run, fitted, dataset, options.register)
     reporting.report(run, dataset, test_metrics, fitted.findings)
@@ -193,7 +195,7 @@ def evaluate_and_log(
         info = logged_model.log_model(booster, examples, params, dataset.table)
     values = explanation.values()
     table = evaluation.tables["shap.csv"] = shap.shap_table([*X], values)
-    train_log_loss = fitted.curves["train_log_loss"][-1]
+    *_, train_log_loss = fitted.curves["train_log_loss"].values()
     fitted.findings[:0] = diagnosis.diagnose(
         dataset, evaluation.probability, evaluation.tables, train_log_loss, fitted.validation
     )
