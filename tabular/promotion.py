@@ -15,7 +15,7 @@ from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset
 from tabular.data.table import Table
 from tabular.errors import UserError, WorkFailed, escape_markdown, one_line
-from tabular.evaluation import bootstrap, diagnosis, fairness
+from tabular.evaluation import diagnosis, paired
 from tabular.evaluation.metrics import search_metrics
 from tabular.options import SEARCH_METRICS
 from tabular.tracking import datasets, logged_model, opening, registry, runs, store
@@ -256,31 +256,24 @@ def _check_improvement(
     y_true: np.ndarray, old: np.ndarray, new: np.ndarray, options: PromoteOptions
 ) -> tuple:
     """Whether the interval of the improvement lies above the bound, by a paired bootstrap."""
-    metric, sign = options.metric, SEARCH_METRICS[options.metric]
-    first, second = (old, new) if sign > 0 else (new, old)  # their difference is the improvement
-    gain = search_metrics(y_true, first)[metric] - search_metrics(y_true, second)[metric]
-    low, high = bootstrap.paired_interval(y_true, first, second, metric)
-    figure = f"{metric} {gain:+.4f} [{low:+.4f}, {high:+.4f}]"
+    metric = options.metric
+    a, b = (new, old) if SEARCH_METRICS[metric] > 0 else (old, new)  # b - a is the improvement
+    row = paired.metric_differences(y_true, a, b).set_index("metric").loc[metric]
+    figure = f"{metric} {row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
     bound = f"interval above {options.min_improvement}"
-    return "improvement", figure, bound, low > options.min_improvement
+    return "improvement", figure, bound, row["low"] > options.min_improvement
 
 
 def _check_groups(dataset: Dataset, old: np.ndarray, new: np.ndarray, max_drop: float) -> tuple:
     """Whether no group loses more accuracy than allowed."""
-    test, table = dataset.test, dataset.table
-    before, after = (
-        fairness.group_table(
-            fairness.metric_frames(test.groups, table, test.y, probability >= 0.5), table
-        )
-        for probability in (old, new)
-    )
-    drop = before["accuracy"] - after["accuracy"]
-    wrong = (drop * after["rows"]).round().astype(int)
+    test = dataset.test
+    groups = paired.group_differences(test.groups, dataset.table, test.y, new, old)
+    drop, rows = groups["accuracy_difference"], groups["rows"]  # of the old model minus the new one
+    wrong = (drop * rows).round().astype(int)
     drop = drop.where(wrong != 1, 0.0)  # ignored: one row is a large share of a small group
     worst = drop.idxmax()
-    feature, group = (one_line(after[column][worst])[:60] for column in ("feature", "group"))
-    n_rows = after["rows"][worst]
-    where = f"{feature} {group}: {wrong[worst]:+,} of {n_rows:,} rows wrong"
+    feature, group = (one_line(groups[column][worst])[:60] for column in ("feature", "group"))
+    where = f"{feature} {group}: {wrong[worst]:+,} of {rows[worst]:,} rows wrong"
     return (
         "group_drop",
         f"{drop[worst]:+.4f} ({where})",

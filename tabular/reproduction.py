@@ -149,8 +149,8 @@ def _show(value: Any) -> str:
 
 def likely_reason(past: Run, run: Run, dataset: Dataset, device: str) -> str:
     """What else differs between a past run and this one, as far as it was recorded."""
-    commit = "mlflow.source.git.commit"
-    now = runs.provenance_tags(dataset, device) | {commit: run.data.tags.get(commit)}
+    commit = {runs.COMMIT: run.data.tags.get(runs.COMMIT)}
+    now = runs.provenance_tags(dataset, device) | commit
     now.pop("data.source")
     changes = [
         f"{name} was {past.data.tags.get(name)}, is {value}"

@@ -6,7 +6,7 @@ both of shape (n_samples,).
 Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 
@@ -37,22 +37,22 @@ def confidence_intervals(y_true: np.ndarray, probability: np.ndarray) -> dict[st
     return ends
 
 
-def paired_interval(
-    y_true: np.ndarray, probability_a: np.ndarray, probability_b: np.ndarray, metric: str
-) -> tuple[float, float]:
-    """The percentile interval of the metric of model a minus that of model b.
+def paired_intervals(
+    y_true: np.ndarray, probability_a: np.ndarray, probability_b: np.ndarray
+) -> dict[str, tuple[float, float]]:
+    """The percentile interval of each metric of model b minus that of model a.
 
-    Both models are evaluated on the same resampled rows. Above ``MANY_ROWS`` rows, resampled counts
-    of the models' joint histogram take the place of resampled rows.
+    Both models are evaluated on the same resampled rows, which are drawn once for all metrics.
+    Above ``MANY_ROWS`` rows, resampled counts of the models' joint histogram take their place.
 
-    Args:
-        metric: a name that ``classification_metrics`` returns.
+    Returns:
+        The ends by metric, as ``classification_metrics`` names them; NaN where undefined.
     """
     probabilities = probability_a, probability_b
-    if len(y_true) > MANY_ROWS:
-        return percentile_interval(_histogram_differences(y_true, probabilities, metric))
-    a, b = (bootstrap_metrics(y_true, probability)[metric] for probability in probabilities)
-    return percentile_interval(a - b)
+    many = len(y_true) > MANY_ROWS
+    differences = _histogram_differences if many else _row_differences
+    replicates = differences(y_true, probabilities)
+    return {name: percentile_interval(values) for name, values in replicates.items()}
 
 
 def percentile_interval(replicates: np.ndarray) -> tuple[float, float]:
@@ -153,24 +153,47 @@ def _metrics(sums: Sequence[tuple[float, ...]], n: int) -> dict[str, np.ndarray]
         }
 
 
+def _row_differences(
+    y_true: np.ndarray, probabilities: tuple[np.ndarray, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Replicates of each metric's difference, model b minus model a, from resampled rows."""
+    n = len(y_true)
+    models = [_EqualRows(y_true, probability) for probability in probabilities]
+    return _differences(models, _resample(np.arange(n), n, N_REPLICATES, 0, by_count=False), n)
+
+
 def _histogram_differences(
-    y_true: np.ndarray, probabilities: tuple[np.ndarray, np.ndarray], metric: str
-) -> np.ndarray:
-    """Replicates of the metric's difference, from counts of the models' joint histogram.
+    y_true: np.ndarray, probabilities: tuple[np.ndarray, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Replicates of each metric's difference, from counts of the models' joint histogram.
 
     A constant corrects them for the width of the histogram's steps.
     """
     cell, models = _joint_histogram(y_true, *probabilities)
     counts = np.bincount(cell)
     replicates = chain([counts], _resample(cell, len(counts), N_REPLICATES, 0, by_count=True))
+    a, b = (classification_metrics(y_true, probability) for probability in probabilities)
+    return {
+        name: values[1:] + (b[name] - a[name] - values[0])
+        for name, values in _differences(models, replicates, len(y_true)).items()
+    }
+
+
+def _differences(
+    models: Sequence[_EqualRows], replicates: Iterable[np.ndarray], n: int
+) -> dict[str, np.ndarray]:
+    """Each metric of the second model minus that of the first, (n_replicates,).
+
+    Args:
+        models: whose ``index`` has the group of each cell.
+        replicates: the number of rows of each cell, (n_cells,), n in all.
+    """
     sums = [
         [model.sums(np.bincount(model.index, counts, model.n_groups)) for model in models]
         for counts in replicates
     ]
-    a, b = (_metrics(of_model, len(y_true))[metric] for of_model in zip(*sums, strict=True))
-    differences = a - b
-    exact_a, exact_b = (classification_metrics(y_true, p)[metric] for p in probabilities)
-    return differences[1:] + (exact_a - exact_b - differences[0])
+    a, b = (_metrics(of_model, n) for of_model in zip(*sums, strict=True))
+    return {name: b[name] - a[name] for name in a}
 
 
 def _joint_histogram(

@@ -97,7 +97,7 @@ def baseline_gain(
     """
     constant = np.full(len(y_true), share, np.float32)
     baseline, log_loss = (search_metrics(y_true, p)["log_loss"] for p in (constant, probability))
-    low, high = bootstrap.paired_interval(y_true, constant, probability, "log_loss")
+    low, high = bootstrap.paired_intervals(y_true, probability, constant)["log_loss"]
     return baseline - log_loss, low, high
 
 

@@ -60,8 +60,8 @@ def _band_names(bounds: tuple[float, ...]) -> list[str]:
     return [f"below {shown[bounds[0]]}", *names, f"{shown[bounds[-1]]} and over"]
 
 
-def _in_order(groups: pd.Index, name: str, table: Table) -> list[str]:
-    """Bands and numbers from the lowest to the highest, other groups by the alphabet."""
+def group_order(groups: pd.Index, name: str, table: Table) -> list[str]:
+    """The groups of a group column: bands and numbers from low to high, others by the alphabet."""
     order = sorted(groups)
     if name in table.bands:
         order = _band_names(table.bands[name])
@@ -134,7 +134,7 @@ def group_table(frames: dict[str, MetricFrame], table: Table) -> pd.DataFrame:
         that the rate counts.
     """
     by_group = {
-        name: frame.by_group.loc[_in_order(frame.by_group.index, name, table)]
+        name: frame.by_group.loc[group_order(frame.by_group.index, name, table)]
         for name, frame in frames.items()
     }
     rows = pd.concat(by_group, names=["feature"]).reset_index()

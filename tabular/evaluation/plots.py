@@ -5,9 +5,7 @@ are as in ``tabular.evaluation.metrics``.
 """
 
 import io
-import os
-
-os.environ["MPLBACKEND"] = "agg"  # matplotlib refuses that of a notebook, if it is not installed
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -148,7 +146,7 @@ def calibration(reliability: pd.DataFrame, dataset_name: str) -> Figure:
     axes.errorbar(
         reliability["predicted"],
         reliability["observed"],
-        _error_bars(reliability, "observed"),
+        error_bars(reliability, "observed"),
         fmt="o-",
         color=BLUE,
         linewidth=2,
@@ -163,7 +161,7 @@ def calibration(reliability: pd.DataFrame, dataset_name: str) -> Figure:
     return figure
 
 
-def _error_bars(table: pd.DataFrame, name: str) -> np.ndarray:
+def error_bars(table: pd.DataFrame, name: str) -> np.ndarray:
     """Distances from a share down and up to the ends of its interval, (2, n_rows)."""
     down, up = table[name] - table[f"{name}_low"], table[f"{name}_high"] - table[name]
     return np.clip([down, up], 0, None)
@@ -198,8 +196,19 @@ def log_loss_curves(curves: dict[str, dict[int, float]]) -> Figure:
     return figure
 
 
-def groups(table: pd.DataFrame, dataset_name: str) -> Figure:
-    """Rates by group with their intervals, from ``fairness.group_table``."""
+def groups(
+    table: pd.DataFrame,
+    dataset_name: str,
+    kind: str = "Rates",
+    columns: Sequence[str] = RATES,
+) -> Figure:
+    """Rates by group with their intervals, from ``fairness.group_table``.
+
+    Args:
+        table: that one, or another with a row for each group.
+        kind: what the columns are, for the title.
+        columns: of the table, one for each panel.
+    """
     largest = table["rows"].nlargest(MAX_GROUPS).index
     what = "group" if len(largest) == len(table) else f"group, the {MAX_GROUPS} largest"
     table = table.loc[largest.sort_values()]
@@ -209,11 +218,11 @@ def groups(table: pd.DataFrame, dataset_name: str) -> Figure:
     places = np.arange(len(table)) + is_first.cumsum()  # a line for the name of each feature
     features = [shown(feature) for feature in table["feature"][is_first]]
     figure = _group_figure(max(map(width, [*names, *features])), places.iloc[-1] + 1)
-    title = f"Rates by {what} (number of rows), with 95 % intervals, {dataset_name}"
+    title = f"{kind} by {what} (number of rows), with 95 % intervals, {dataset_name}"
     figure.suptitle(title, y=1 - 0.12 / figure.get_figheight())
-    panels = figure.subplots(1, len(RATES), sharey=True)
-    for axes, rate in zip(panels, RATES, strict=True):
-        ends = _error_bars(table, rate)
+    panels = figure.subplots(1, len(columns), sharey=True)
+    for axes, rate in zip(panels, columns, strict=True):
+        ends = error_bars(table, rate)
         axes.errorbar(table[rate], places, xerr=ends, fmt="o", color=BLUE, markersize=4)
         axes.set(title=rate.replace("_", " "), yticks=places)
         axes.set_yticklabels(names)

@@ -84,9 +84,7 @@ class SharingTrainer(LocalTrainer):
     def __init__(self, other_work_done: Callable[[], bool]) -> None:
         self.other_work_done = other_work_done
 
-    def fit(  # type: ignore[override]  # the base has a function, with the same arguments
-        self, *args: Any, **kwargs: Any
-    ) -> tuple[xgboost.Booster, dict[int, float]]:
+    def fit(self, *args: Any, **kwargs: Any) -> tuple[xgboost.Booster, dict[int, float]]:
         """Fit as ``boosting.fit``, with all cores as soon as the other work is done."""
         sharing = True
 

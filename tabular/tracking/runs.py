@@ -24,6 +24,7 @@ from tabular.errors import WorkFailed, escape_markdown, one_line
 from tabular.tracking import artifacts, datasets, opening, process, store
 from tabular.tracking.logged_model import MODEL_NAME, VERSIONS, ignore_active_model
 
+COMMIT = "mlflow.source.git.commit"  # a tag, from MLflow
 DESCRIPTION = "mlflow.note.content"  # MLflow shows this tag as the run's description
 TABLE = "data.table"  # the tag with the digest of the table; the artifact RECORD has all of it
 DIAGNOSIS = "diagnosis"  # the tag with the codes of the checks that found something, or none

@@ -8,7 +8,6 @@ import pytest
 from tabular import cancel
 from tabular.evaluation import bootstrap
 from tabular.evaluation.metrics import classification_metrics
-from tabular.options import SEARCH_METRICS
 
 
 def simulate(n, seed, *noise):
@@ -90,25 +89,23 @@ def test_a_metric_that_no_replicate_defines_has_no_interval():
 
 def test_a_paired_interval_is_that_of_the_difference_of_replicates():
     y, a, b = simulate(500, 1, 0.3, 0.6)
-    replicates = (bootstrap.bootstrap_metrics(y, p)["log_loss"] for p in (a, b))
-    difference = next(replicates) - next(replicates)
-    expected = bootstrap.percentile_interval(difference)
-    assert bootstrap.paired_interval(y, a, b, "log_loss") == expected
+    of_a, of_b = (bootstrap.bootstrap_metrics(y, p) for p in (a, b))
+    expected = {name: bootstrap.percentile_interval(of_b[name] - of_a[name]) for name in of_a}
+    assert bootstrap.paired_intervals(y, a, b) == expected
 
 
 def test_a_paired_interval_is_far_narrower_than_that_of_each_model():
     y, a = simulate(2000, 1, 0.3)
-    low, high = bootstrap.paired_interval(y, a, a * 0.99, "log_loss")
+    low, high = bootstrap.paired_intervals(y, a, a * 0.99)["log_loss"]
     ends = bootstrap.confidence_intervals(y, a)
     assert high - low < 0.2 * (ends["log_loss_high"] - ends["log_loss_low"])
 
 
 @pytest.mark.parametrize("many_rows", [1 << 18, 1000])
-@pytest.mark.parametrize("metric", SEARCH_METRICS)
-def test_the_paired_interval_of_identical_models_is_zero(monkeypatch, many_rows, metric):
+def test_the_paired_intervals_of_identical_models_are_zero(monkeypatch, many_rows):
     monkeypatch.setattr(bootstrap, "MANY_ROWS", many_rows)
     y, a = simulate(2000, 1, 0.3)
-    assert bootstrap.paired_interval(y, a, a, metric) == (0, 0)
+    assert {*bootstrap.paired_intervals(y, a, a).values()} == {(0, 0)}
 
 
 @pytest.mark.parametrize("noise", [(0.3, 0.35), (0.3, 2.0)])
@@ -117,9 +114,9 @@ def test_a_joint_histogram_gives_the_paired_interval_of_drawing_rows(monkeypatch
     monkeypatch.setattr(bootstrap, "MAX_CELLS", 1 << 12)
     y, a, b = simulate(10_000, 4, *noise)
     rows = [bootstrap.bootstrap_metrics(y, p) for p in (a, b)]
-    for metric in SEARCH_METRICS:
-        expected = rows[0][metric] - rows[1][metric]
-        differences = bootstrap._histogram_differences(y, (a, b), metric)
+    found = bootstrap._histogram_differences(y, (a, b))
+    for metric, differences in found.items():
+        expected = rows[1][metric] - rows[0][metric]
         assert differences.mean() == pytest.approx(expected.mean(), abs=expected.std() / 8), metric
         assert differences.std() == pytest.approx(expected.std(), rel=0.1), metric
 

@@ -13,6 +13,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 import check
+import compare
 import promote
 import reproduce
 import score
@@ -31,6 +32,7 @@ COMMANDS = {
     "sweep": sweep.main,
     "score": score.main,
     "promote": promote.main,
+    "compare": compare.main,
     "reproduce": reproduce.main,
     "check": check.main,
 }
@@ -121,7 +123,7 @@ LIKELY |= {
     "sampler": st.sampled_from(["random", "tpe"]),
     "register": st.sampled_from([*MARKUP, *SHELL]),
     "name": st.sampled_from([*MARKUP, *SHELL]),
-    "model": st.sampled_from(ADDRESSES),
+    **dict.fromkeys(["model", "a", "b"], st.sampled_from(ADDRESSES)),
     "data": st.sampled_from(PATHS),
     "scheduler": st.sampled_from(ADDRESSES),
 }
@@ -137,6 +139,8 @@ def command_lines(draw) -> tuple[str, dict[str, str]]:
     typed = {option: draw(LIKELY.get(option, VALUES) if likely else VALUES) for option in given}
     required = {
         "model": "runs:/0/model",
+        "a": "runs:/0/model",
+        "b": "runs:/0/model",
         "input": "rows.csv",
         "output": "out.csv",
         "run_id": "0" * 32,

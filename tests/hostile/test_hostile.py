@@ -81,7 +81,7 @@ def test_the_oracle_detects_wrong_rows(tmp_path, monkeypatch):
 
 
 def test_a_malformed_parameter_gives_an_error_that_names_it_or_the_typed_number(tmp_path):
-    counts = check(parameters.try_many(200, 1, tmp_path))
+    counts = check(parameters.try_many(200, 2, tmp_path))
     assert counts["error"] > 100
     assert counts["correct"] > 3
 

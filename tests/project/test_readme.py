@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import compare
 import promote
 import score
 import sweep
@@ -45,6 +46,7 @@ def documented(section):
 
 @pytest.mark.parametrize(("section", "command"), [
     ("Train", train.main), ("Sweep", sweep.main), ("Promote", promote.main), ("Score", score.main),
+    ("Compare", compare.main),
 ])  # fmt: skip
 def test_the_tables_of_parameters_are_complete_and_have_the_defaults(section, command):
     found = documented("Train") | documented(section)

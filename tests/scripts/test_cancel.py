@@ -68,8 +68,8 @@ def require_killed(done):
     ("tabular.model.boosting.bin_rows", False),
     ("tabular.model.boosting.bin_rows", True),
     ("tabular.evaluation.shap.importance_table", False),
-    ("mlflow.pyfunc.log_model", False),
-    ("mlflow.pyfunc.log_model", True),
+    ("mlflow.pyfunc.save_model", False),
+    ("mlflow.pyfunc.save_model", True),
 ])  # fmt: skip
 def test_a_signal_during_a_run_ends_it_as_killed(
     installed, run_script, registrable_folder, monkeypatch, place, raises

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 import check
+import compare
 import promote
 import reproduce
 import score
@@ -19,6 +20,7 @@ MLPROJECT = yaml.safe_load((PROJECT / "MLproject").read_text())
 COMMANDS = {
     "main": train.main,
     "sweep": sweep.main,
+    "compare": compare.main,
     "reproduce": reproduce.main,
     "promote": promote.main,
     "score": score.main,

@@ -6,6 +6,7 @@ import mlflow
 import pytest
 
 import check
+import compare
 import promote
 import reproduce
 import score
@@ -36,6 +37,7 @@ def test_every_script_says_that_the_folder_of_the_artifacts_is_gone(run_script, 
         (reproduce.main, {"--run_id": moved}),
         (score.main, model | {"--input": "x.csv", "--output": "y.csv"}),
         (promote.main, model),
+        (compare.main, {"--a": moved, "--b": moved}),
     ):
         done = run_script(command, *sum(options.items(), ()))
         assert done.returncode == 2, done.stderr

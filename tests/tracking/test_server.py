@@ -6,6 +6,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
+import compare
 import promote
 import reproduce
 import score
@@ -20,6 +21,7 @@ SCRIPTS = {
     sweep: ["--max_depth", "2"],
     score: ["--model", "models:/x/1", "--input", "x.csv", "--output", "y.csv"],
     promote: ["--model", "models:/x/1"],
+    compare: ["--a", "models:/x/1", "--b", "models:/x/2"],
     reproduce: ["--run_id", "0" * 32],
 }
 
