@@ -35,6 +35,10 @@ from benchmarks.peers import CASES, CONFIGS, CORES, GRID, METRICS, MIDDLE
 
 PROJECT = Path(__file__).resolve().parent.parent
 TOLERANCES = dict(zip(METRICS, (1e-4, 1e-3, 1e-3), strict=True))
+FLOORS = {
+    "floor": "the minimal loop",
+    "unbinned": "the same, validation rows not binned",
+}  # are always measured
 SCALES = {
     300: 50,
     3000: 500,
@@ -159,7 +163,7 @@ def plot(table: dict, rounds: int):
     "--only",
     multiple=True,
     type=click.Choice([*CASES]),
-    help="Cases besides sweep.py and the minimal loop.",
+    help="Cases besides sweep.py and the minimal loops.",
 )
 @click.option("--scale", is_flag=True, help="sweep.py alone, by number of configurations.")
 def main(rounds: int, out: Path | None, only: tuple[str, ...], scale: bool) -> None:
@@ -172,7 +176,7 @@ def main(rounds: int, out: Path | None, only: tuple[str, ...], scale: bool) -> N
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ["PYTHONPATH"] = str(PROJECT)
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "RAY_USAGE_STATS_ENABLED": "0"}
-    chosen = [name for name in CASES if name in ("floor", "ours", *(only or CASES))]
+    chosen = [name for name in CASES if name in (*FLOORS, "ours", *(only or CASES))]
     cases, table = [*SCALES] if scale else chosen, {}
     with tempfile.TemporaryDirectory() as name:
         empty = Path(name) / "empty"
@@ -207,9 +211,10 @@ def main(rounds: int, out: Path | None, only: tuple[str, ...], scale: bool) -> N
         growth = [1000 * (a - b) / (many - few) for a, b in memory]
         show("memory for each further point, KB", growth)
     else:
-        to_floor = ratios(table, "ours", "floor")
-        by_round = ", ".join(f"{ratio:.3f}" for ratio in to_floor)
-        show("sweep.py to the minimal loop", to_floor, f"by round: {by_round}")
+        for floor, label in FLOORS.items():
+            to_floor = ratios(table, "ours", floor)
+            by_round = ", ".join(f"{ratio:.3f}" for ratio in to_floor)
+            show(f"sweep.py to {label}", to_floor, f"by round: {by_round}")
     if out:
         out.mkdir(parents=True, exist_ok=True)
         path = out / ("sweep_scale.json" if scale else "sweep.json")

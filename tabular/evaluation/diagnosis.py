@@ -228,10 +228,12 @@ def check_groups(groups: pd.DataFrame) -> Finding | None:
     totals = pd.DataFrame({"rows": groups["rows"], "errors": errors, "constant": constant})
     rest = totals.groupby(groups["feature"]).transform("sum") - totals
     usable = (constant > 0) & (rest["constant"] > 0)
-    low, _ = wilson_interval(errors / groups["rows"], groups["rows"])
-    _, rest_high = wilson_interval(rest["errors"] / rest["rows"], rest["rows"].where(usable))
     relative, of_rest = errors / constant.where(usable), rest["errors"] / rest["constant"]
-    apart = low * groups["rows"] / constant > rest_high * rest["rows"] / rest["constant"]
+    low, _ = wilson_interval(errors / groups["rows"], groups["rows"])
+    _, high = wilson_interval(constant / groups["rows"], groups["rows"])
+    _, rest_high = wilson_interval(rest["errors"] / rest["rows"], rest["rows"].where(usable))
+    rest_low, _ = wilson_interval(rest["constant"] / rest["rows"], rest["rows"].where(usable))
+    apart = low / high > rest_high / rest_low  # the frequency of the labels varies by chance, too
     ratio = (relative / of_rest).where(usable & apart & (relative > MIN_GROUP_RATIO * of_rest))
     if ratio.isna().all():
         return None
