@@ -66,7 +66,7 @@ def png(figure: Figure) -> bytes:
     """The figure as a PNG file; most of the time of a plot is spent here."""
     cancel.check()
     file = io.BytesIO()
-    figure.savefig(file, dpi=110)
+    figure.savefig(file, dpi=110, pil_kwargs={"compress_level": 2})  # sooner, and 5 % larger
     return file.getvalue()
 
 

@@ -12,7 +12,7 @@ from tabular import cancel
 from tabular.model.served import Encoder
 
 MAX_ROWS = 2000  # to explain
-MAX_LEAVES = 20_000  # of a model with more leaves, fewer rows are explained
+MAX_LEAVES = 8_000  # of a model with more leaves, fewer rows are explained
 CHUNK_ROWS = 100  # rows between two checks for cancellation
 
 

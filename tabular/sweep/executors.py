@@ -17,7 +17,7 @@ from tabular import cancel
 from tabular.sweep import child_runs, trials
 from tabular.sweep.options import SweepOptions
 from tabular.sweep.space import Config
-from tabular.sweep.trials import Matrices, SweepSpec, TrialResult
+from tabular.sweep.trials import SweepSpec, TrialResult
 from tabular.tracking.transactions import in_one_transaction
 
 # A fit asks for Python's lock every round; it must not wait 5 ms for the thread that logs results.
@@ -90,21 +90,20 @@ class LocalExecutor:
         # a child run reads RUNNING from its submission on; how many trials Optuna draws ahead
         # decides which ones it draws
         self.max_in_flight = 2 * self.workers if spec.tree_choices else self.workers + 1
-        self._folds: list[Matrices] = []
+        self._folds = spec.matrices() if n_fits else []
         self._pool = ThreadPoolExecutor(self.workers)
         self._finished: SimpleQueue = SimpleQueue()
         self._stopping = threading.Event()
         sys.setswitchinterval(SWITCH_SECONDS)
 
     def submit(self, configs: list[Config]) -> None:
-        """Create the child runs of a shared fit, and queue it, each fold by itself."""
-        self._folds = self._folds or self.spec.matrices()
-        run_ids = in_one_transaction(partial(self._create_runs, configs))
+        """Queue a shared fit, each fold by itself, and create its child runs meanwhile."""
         stop = self._stopping.is_set
         futures = [
             self._pool.submit(trials.fit_fold, self.spec, fold, configs, self.n_jobs, stop)
             for fold in self._folds
         ]
+        run_ids = in_one_transaction(partial(self._create_runs, configs))
         n_done = itertools.count(1)
 
         def done(_: Future) -> None:

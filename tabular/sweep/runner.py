@@ -111,8 +111,8 @@ def run_search(
             results.append(result)
         return result
 
-    start = time.perf_counter()
     executor = make_executor(run, spec, search.start(cached))
+    start = time.perf_counter()
     with (
         child_runs.ensure_children_ended(run),
         closing(executor),
