@@ -36,7 +36,13 @@ def measure_cost(dataset: Dataset) -> np.ndarray:
     seconds = []
     for _ in range(20):
         start = time.perf_counter()
-        diagnosis.diagnose(dataset, evaluation.probability, evaluation.tables, curve[max(curve)])
+        diagnosis.diagnose(
+            dataset,
+            evaluation.probability,
+            evaluation.metrics,
+            evaluation.tables,
+            curve[max(curve)],
+        )
         seconds.append(time.perf_counter() - start)
     print(f"all checks: {np.median(seconds):.4f} s, at most {max(seconds):.4f} s")
     start, useless = time.perf_counter(), np.random.default_rng(0).permutation

@@ -99,6 +99,7 @@ def retrain(past: Run, dataset: Dataset, device: str) -> Results:
     return {
         logged_model.DIGEST: logged_model.model_digest(fitted.booster),
         **evaluation.metrics,
+        **evaluation.intervals(),
         **{name: value for name, value in fitted.metrics.items() if name != "fit_seconds"},
         **fitted.curves,
         **{path: runs.to_csv(table) for path, table in evaluation.tables.items()},

@@ -1,7 +1,7 @@
 """Train one model on one configuration: load the dataset, fit, evaluate, log."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,13 +52,15 @@ class Evaluation:
 
     Attributes:
         probability: of the positive label, (n_samples,).
-        metrics: values with the ends of their intervals, by name.
+        metrics: values by name.
         tables: by the file's name.
+        intervals: returns the ends of the metrics' intervals, by name.
     """
 
     probability: np.ndarray
     metrics: dict[str, float]
     tables: dict[str, pd.DataFrame]
+    intervals: Callable[[], dict[str, float]]
 
 
 def train(options: TrainOptions, trainer: Trainer) -> None:
@@ -159,6 +161,7 @@ def evaluate(booster: xgboost.Booster, dataset: Dataset) -> Evaluation:
     """Predict the test set and compute metrics, intervals and tables."""
     X, y = dataset.test.X, dataset.test.y
     probability = booster.inplace_predict(Encoder(booster)(X))
+    intervals = bootstrap.start_intervals(y, probability)
     tables = {
         "importance.csv": shap.importance_table(booster),
         "calibration.csv": metrics.reliability_table(y, probability),
@@ -167,9 +170,8 @@ def evaluate(booster: xgboost.Booster, dataset: Dataset) -> Evaluation:
     if groups:
         tables["groups.csv"] = fairness.group_table(groups, dataset.table)
     values = metrics.classification_metrics(y, probability)
-    values |= bootstrap.confidence_intervals(y, probability)
     values["expected_calibration_error"] = metrics.calibration_error(tables["calibration.csv"])
-    return Evaluation(probability, values | fairness.disparities(groups), tables)
+    return Evaluation(probability, values | fairness.disparities(groups), tables, intervals)
 
 
 def evaluate_and_log(
@@ -197,8 +199,14 @@ def evaluate_and_log(
     table = evaluation.tables["shap.csv"] = shap.shap_table([*X], values)
     *_, train_log_loss = fitted.curves["train_log_loss"].values()
     fitted.findings[:0] = diagnosis.diagnose(
-        dataset, evaluation.probability, evaluation.tables, train_log_loss, fitted.validation
+        dataset,
+        evaluation.probability,
+        evaluation.metrics,
+        evaluation.tables,
+        train_log_loss,
+        fitted.validation,
     )
+    evaluation.metrics |= evaluation.intervals()
     codes, evaluation.tables["diagnosis.csv"] = diagnosis.summarize(fitted.findings)
     figure = plots.shap(X, values, table, dataset.table.positive, dataset.qualify(test.name))
     images["plots/shap.png"] = plots.png(figure)

@@ -6,7 +6,8 @@ both of shape (n_samples,).
 Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 
@@ -35,6 +36,21 @@ def confidence_intervals(y_true: np.ndarray, probability: np.ndarray) -> dict[st
         if not np.isnan(values).all():
             ends[f"{name}_low"], ends[f"{name}_high"] = percentile_interval(values)
     return ends
+
+
+def start_intervals(y_true: np.ndarray, probability: np.ndarray) -> Callable[[], dict[str, float]]:
+    """Compute the intervals, those of many rows in a thread of its own.
+
+    Returns:
+        A function that returns the ``confidence_intervals`` as soon as they are known.
+    """
+    if len(y_true) <= MANY_ROWS:  # takes little time, but Python's lock
+        ends = confidence_intervals(y_true, probability)
+        return lambda: ends
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(confidence_intervals, y_true, probability)
+    pool.shutdown(wait=False)
+    return future.result
 
 
 def paired_intervals(
@@ -85,7 +101,10 @@ def bootstrap_metrics(
     if binned:
         probability = (step_index(probability, HISTOGRAM_STEPS) + 0.5) / HISTOGRAM_STEPS
     groups = _EqualRows(y_true, probability)
+    replicates: Iterable[np.ndarray]
     replicates = _resample(groups.index, groups.n_groups, n_replicates, seed, binned)
+    if binned:  # to draw takes most of the time, and does not need Python's lock
+        replicates = [counts.astype(np.int32) for counts in replicates]
     return _metrics([groups.sums(counts) for counts in replicates], len(y_true))
 
 

@@ -48,6 +48,7 @@ class Finding(NamedTuple):
 def diagnose(
     dataset: Dataset,
     probability: np.ndarray,
+    metrics: Mapping[str, float],
     tables: Mapping[str, pd.DataFrame],
     train_log_loss: float,
     validation: tuple[np.ndarray, np.ndarray] | None = None,
@@ -56,6 +57,7 @@ def diagnose(
 
     Args:
         probability: predicted for the test rows, (n_samples,).
+        metrics: of this prediction, by name.
         tables: importance, calibration, SHAP values and, where there are some, groups, by the name
             of the file.
         train_log_loss: of the model on its training rows.
@@ -67,7 +69,7 @@ def diagnose(
     found = [
         check_baseline(train, test.y, probability),
         check_overfit(train, train_log_loss, *new, kind),
-        check_perfect(test.y, probability),
+        check_perfect(metrics["roc_auc"]),
         check_features(tables["importance.csv"], tables["shap.csv"]),
         check_calibration(tables["calibration.csv"]),
         check_groups(tables["groups.csv"]) if "groups.csv" in tables else None,
@@ -143,9 +145,8 @@ def check_overfit(
     )
 
 
-def check_perfect(y_true: np.ndarray, probability: np.ndarray) -> Finding | None:
+def check_perfect(roc_auc: float) -> Finding | None:
     """The result on test rows is too good to be true."""
-    roc_auc = search_metrics(y_true, probability)["roc_auc"]
     if not roc_auc >= PERFECT:  # NaN is not, either
         return None
     return Finding(

@@ -1,6 +1,7 @@
 """Fairness: metrics by group of rows, and the differences between groups."""
 
 import re
+from collections.abc import Iterable
 
 import fairlearn.metrics
 import numpy as np
@@ -80,13 +81,14 @@ def metric_frames(
         groups: (n_samples, n_groups), as in ``dataset.Split``.
         y_true, y_pred: 0 or 1, (n_samples,).
     """
-    labels = group_labels(groups, table)
-    if not labels:
+    if not len(groups.columns):
         return {}
-    # fairlearn evaluates every metric in Python: equal rows become one row with a weight
-    columns = [*labels.values(), pd.Series(y_true, groups.index), pd.Series(y_pred, groups.index)]
-    counted = pd.concat(columns, axis=1, keys=range(len(columns))).value_counts().reset_index()
-    *by_group, y_true, y_pred, n_equal = (counted.iloc[:, i] for i in range(len(columns) + 1))
+    # fairlearn evaluates every metric in Python: equal rows become one row with a weight, first
+    # those of equal values, so that few have to be labelled, then those with equal labels
+    first, n_equal = _equal_rows([*(groups[name] for name in groups), y_true, y_pred])
+    y_true, y_pred, groups = y_true[first], y_pred[first], groups.iloc[first]
+    labels = group_labels(groups, table)
+    first, n_equal = _equal_rows([*labels.values(), y_true, y_pred], n_equal)
     weights = {"sample_weight": n_equal}
     metrics = {
         "rows": lambda y_true, y_pred, sample_weight: sample_weight.sum(),
@@ -99,13 +101,30 @@ def metric_frames(
     return {
         name: MetricFrame(
             metrics=metrics,
-            y_true=y_true,
-            y_pred=y_pred,
-            sensitive_features=group.rename("group"),
+            y_true=y_true[first],
+            y_pred=y_pred[first],
+            sensitive_features=group.iloc[first].rename("group"),
             sample_params=dict.fromkeys(metrics, weights),
         )
-        for name, group in zip(labels, by_group, strict=True)
+        for name, group in labels.items()
     }
+
+
+def _equal_rows(
+    columns: Iterable[pd.Series | np.ndarray], sample_weight: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first of each set of equal rows, and the weight of the set, each (n_sets,).
+
+    Args:
+        columns: each (n_samples,).
+        sample_weight: the number of rows that each row stands for; None: one each.
+    """
+    codes = np.zeros(1, np.int64)
+    for column in columns:
+        of_column, values = pd.factorize(column, use_na_sentinel=False)
+        codes, _ = pd.factorize(codes * len(values) + of_column)
+    first = np.flatnonzero(~pd.Series(codes).duplicated())
+    return first, np.bincount(codes, sample_weight).astype(int)
 
 
 def _true_positive_rate(y_true: np.ndarray, y_pred: np.ndarray, sample_weight: np.ndarray) -> float:

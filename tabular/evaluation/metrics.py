@@ -12,6 +12,8 @@ CONFIDENCE = 0.95  # of every interval
 BINS = 10  # of predicted probability, in a reliability table
 THRESHOLDS = np.arange(1, 20) / 20
 
+Counts = tuple[np.ndarray, np.ndarray]  # as ``ranking_counts`` returns them
+
 
 def search_metrics(
     y_true: np.ndarray,
@@ -26,23 +28,41 @@ def search_metrics(
     What is no probability, or a single label, is left to scikit-learn, which raises or warns, and
     so are rows that stand for none.
     """
+    ranking = _ranking(y_true, probability, sample_weight)
+    return _search_metrics(y_true, probability, threshold, sample_weight, ranking)
+
+
+def _ranking(
+    y_true: np.ndarray, probability: np.ndarray, sample_weight: np.ndarray | None
+) -> Counts | None:
+    """The counts of a ranking; None where scikit-learn has to compute the metrics."""
     both_labels = 0 < np.count_nonzero(y_true) < len(y_true)
     positive_weights = sample_weight is None or sample_weight.min() > 0
     if both_labels and positive_weights and 0 <= probability.min() <= probability.max() <= 1:
-        positive = y_true == 1
-        correct = (probability >= threshold) == positive
-        return {
-            "log_loss": float(
-                np.average(row_log_losses(y_true, probability), weights=sample_weight)
-            ),
-            "accuracy": float(np.average(correct, weights=sample_weight)),
-            "roc_auc": _roc_auc(positive, probability, sample_weight),
-        }
+        return ranking_counts(y_true, probability, sample_weight)
+    return None
+
+
+def _search_metrics(
+    y_true: np.ndarray,
+    probability: np.ndarray,
+    threshold: float,
+    sample_weight: np.ndarray | None,
+    ranking: Counts | None,
+) -> dict[str, float]:
     weights = {"sample_weight": sample_weight}
+    if not ranking:
+        return {
+            "log_loss": metrics.log_loss(y_true, probability, **weights),
+            "accuracy": metrics.accuracy_score(y_true, probability >= threshold, **weights),
+            "roc_auc": metrics.roc_auc_score(y_true, probability, **weights),
+        }
+    correct = (probability >= threshold) == (y_true == 1)
+    losses = row_log_losses(y_true, probability)
     return {
-        "log_loss": metrics.log_loss(y_true, probability, **weights),
-        "accuracy": metrics.accuracy_score(y_true, probability >= threshold, **weights),
-        "roc_auc": metrics.roc_auc_score(y_true, probability, **weights),
+        "log_loss": float(np.average(losses, weights=sample_weight)),
+        "accuracy": float(np.average(correct, weights=sample_weight)),
+        "roc_auc": roc_auc(*ranking),
     }
 
 
@@ -56,20 +76,52 @@ def row_log_losses(y_true: np.ndarray, probability: np.ndarray) -> np.ndarray:
     return -np.log(of_label.clip(smallest, 1 - smallest))
 
 
-def _roc_auc(
-    positive: np.ndarray, probability: np.ndarray, sample_weight: np.ndarray | None
-) -> float:
-    """The area under the ROC curve, which has one point for each distinct probability."""
+def ranking_counts(
+    y_true: np.ndarray, probability: np.ndarray, sample_weight: np.ndarray | None = None
+) -> Counts:
+    """The numbers of positive and of negative rows of at least each distinct probability.
+
+    Returns:
+        Both numbers, by falling probability, each (n_distinct,), float64.
+    """
     order = np.argsort(-probability)
     ordered = probability[order]
     ends = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # of equal probabilities
     weight = np.ones(len(order)) if sample_weight is None else sample_weight[order].astype(float)
-    hits = np.cumsum(positive[order] * weight)[ends]
-    false_alarms = np.cumsum(weight)[ends] - hits
-    corner = np.ones(len(ends), bool)  # a point on a straight line adds no area, but rounding
+    hits = np.cumsum((y_true == 1)[order] * weight)[ends]
+    return hits, np.cumsum(weight)[ends] - hits
+
+
+def roc_curve(hits: np.ndarray, false_alarms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positive rates from (0, 0) to (1, 1); arguments as of ``roc_auc``."""
+    corner = np.ones(len(hits), bool)  # a point on a straight line adds no area, but rounding
     corner[1:-1] = (np.diff(false_alarms, 2) != 0) | (np.diff(hits, 2) != 0)
     x, y = (np.append(0.0, values[corner]) / values[-1] for values in (false_alarms, hits))
+    return x, y
+
+
+def precision_recall_curve(
+    hits: np.ndarray, false_alarms: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Recall from 1 to 0, and precision; arguments as of ``roc_auc``."""
+    recall, precision = (hits / hits[-1])[::-1], (hits / (hits + false_alarms))[::-1]
+    return np.append(recall, 0.0), np.append(precision, 1.0)
+
+
+def roc_auc(hits: np.ndarray, false_alarms: np.ndarray) -> float:
+    """The area under the ROC curve.
+
+    Args:
+        hits, false_alarms: as ``ranking_counts`` returns them, with both labels.
+    """
+    x, y = roc_curve(hits, false_alarms)
     return float(np.trapezoid(y, x))
+
+
+def average_precision(hits: np.ndarray, false_alarms: np.ndarray) -> float:
+    """The mean precision over the positive rows; arguments as of ``roc_auc``."""
+    recall, precision = precision_recall_curve(hits, false_alarms)
+    return float(max(0.0, -np.sum(np.diff(recall) * precision[:-1])))
 
 
 def classification_metrics(
@@ -84,14 +136,17 @@ def classification_metrics(
         threshold: rows of at least this probability are predicted positive.
         sample_weight: the number of rows that each row stands for, (n_samples,); None: one each.
     """
-    searched = search_metrics(y_true, probability, threshold, sample_weight)
     weights = {"sample_weight": sample_weight}
+    ranking = _ranking(y_true, probability, sample_weight)
+    searched = _search_metrics(y_true, probability, threshold, sample_weight, ranking)
     counts = np.ones(len(y_true), int) if sample_weight is None else sample_weight
     predicted = probability >= threshold
     n_positive, n_predicted = int(counts[y_true == 1].sum()), int(counts[predicted].sum())
     hits = int(counts[predicted & (y_true == 1)].sum())
     return searched | {
-        "average_precision": metrics.average_precision_score(y_true, probability, **weights),
+        "average_precision": average_precision(*ranking)
+        if ranking
+        else metrics.average_precision_score(y_true, probability, **weights),
         "f1": 2 * hits / max(n_positive + n_predicted, 1),
         "precision": hits / max(n_predicted, 1),
         "recall": hits / max(n_positive, 1),
@@ -161,15 +216,19 @@ def threshold_table(y_true: np.ndarray, probability: np.ndarray) -> pd.DataFrame
 
     Precision is NaN where no row is selected.
     """
-    predicted = probability >= THRESHOLDS[:, None]
-    selected, hits = predicted.sum(axis=1), predicted @ y_true.astype(int)
+    n_steps = len(THRESHOLDS) + 1
+    step = np.searchsorted(THRESHOLDS, probability, side="right")  # thresholds not above it
+    cells = np.bincount(step + n_steps * (y_true == 1), minlength=2 * n_steps)
+    from_step = cells.reshape(2, n_steps)[:, ::-1].cumsum(axis=1)[:, ::-1]  # rows of each label
+    (n_negative, n_positive), (false_alarms, hits) = from_step[:, 0], from_step[:, 1:]
+    selected = false_alarms + hits
     with np.errstate(invalid="ignore"):
         return pd.DataFrame(
             {
                 "threshold": THRESHOLDS,
                 "precision": hits / selected,
-                "recall": hits / y_true.sum(dtype=int),
+                "recall": hits / n_positive,
                 "selection_rate": selected / len(y_true),
-                "accuracy": (predicted == y_true).mean(axis=1),
+                "accuracy": (hits + n_negative - false_alarms) / len(y_true),
             }
         )

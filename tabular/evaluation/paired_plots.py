@@ -10,10 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
-from sklearn import metrics
 
 from tabular.evaluation import paired, plots
-from tabular.evaluation.metrics import reliability_table
+from tabular.evaluation.metrics import (
+    average_precision,
+    precision_recall_curve,
+    ranking_counts,
+    reliability_table,
+    roc_auc,
+    roc_curve,
+)
 from tabular.evaluation.plot_text import shown
 from tabular.evaluation.plots import BLUE, GREY, ORANGE, STYLE
 
@@ -92,11 +98,10 @@ def _add_curves(
     model: str,
     color: str,
 ) -> None:
-    fpr, tpr, _ = metrics.roc_curve(y_true, probability)
-    roc.plot(fpr, tpr, color=color, label=f"{model} (AUC {metrics.auc(fpr, tpr):.4f})")
-    precision, recall, _ = metrics.precision_recall_curve(y_true, probability)
-    average = metrics.average_precision_score(y_true, probability)
-    precision_recall.plot(recall, precision, color=color, label=f"{model} (AP {average:.4f})")
+    ranking = ranking_counts(y_true, probability)
+    roc.plot(*roc_curve(*ranking), color=color, label=f"{model} (AUC {roc_auc(*ranking):.4f})")
+    label = f"{model} (AP {average_precision(*ranking):.4f})"
+    precision_recall.plot(*precision_recall_curve(*ranking), color=color, label=label)
 
 
 def _title(what: str, names: tuple[str, str], dataset_name: str) -> str:

@@ -18,7 +18,14 @@ from sklearn import metrics
 from tabular import cancel
 from tabular.data.table import Table
 from tabular.evaluation.fairness import RATES
-from tabular.evaluation.metrics import BINS
+from tabular.evaluation.metrics import (
+    BINS,
+    average_precision,
+    precision_recall_curve,
+    ranking_counts,
+    roc_auc,
+    roc_curve,
+)
 from tabular.evaluation.plot_text import fonts, shown, width
 
 BLUE, ORANGE, GREY = "#2a6f97", "#e07a2f", "#8d99ae"
@@ -46,11 +53,12 @@ def figures(
     """
     labels = [shown(table.negative), shown(table.positive)]
     dataset_name = shown(dataset_name)
+    ranking = ranking_counts(y_true, probability)
     with STYLE:
         found = {
             "importance.png": importance_bars(tables["importance.csv"]),
-            "plots/roc.png": roc(y_true, probability, dataset_name),
-            "plots/precision_recall.png": precision_recall(y_true, probability, dataset_name),
+            "plots/roc.png": roc(*ranking, dataset_name),
+            "plots/precision_recall.png": precision_recall(*ranking, dataset_name),
             "plots/calibration.png": calibration(tables["calibration.csv"], dataset_name),
             "plots/confusion_matrix.png": confusion_matrix(
                 y_true, probability, labels, dataset_name
@@ -114,24 +122,25 @@ def _name_margin(names: pd.Series) -> float:
     return max(1.4, 0.2 + 0.085 * max(width(shown(name)) for name in names))
 
 
-def roc(y_true: np.ndarray, probability: np.ndarray, dataset_name: str) -> Figure:
-    fpr, tpr, _ = metrics.roc_curve(y_true, probability)
+def roc(hits: np.ndarray, false_alarms: np.ndarray, dataset_name: str) -> Figure:
+    """The ROC curve; its points are as ``metrics.ranking_counts`` returns them."""
     figure, axes = new_figure(
         f"ROC curve, {dataset_name}", "false positive rate", "true positive rate"
     )
     axes.plot([0, 1], [0, 1], "--", color=GREY, label="chance (AUC 0.5)")
-    label = f"model (AUC {metrics.auc(fpr, tpr):.4f})"
-    axes.plot(fpr, tpr, color=BLUE, linewidth=2, label=label)
+    label = f"model (AUC {roc_auc(hits, false_alarms):.4f})"
+    axes.plot(*roc_curve(hits, false_alarms), color=BLUE, linewidth=2, label=label)
     axes.legend(loc="lower right")
     return figure
 
 
-def precision_recall(y_true: np.ndarray, probability: np.ndarray, dataset_name: str) -> Figure:
-    precision, recall, _ = metrics.precision_recall_curve(y_true, probability)
-    average, chance = metrics.average_precision_score(y_true, probability), y_true.mean()
+def precision_recall(hits: np.ndarray, false_alarms: np.ndarray, dataset_name: str) -> Figure:
+    """The precision-recall curve; its points are as ``metrics.ranking_counts`` returns them."""
+    chance = hits[-1] / (hits[-1] + false_alarms[-1])
     figure, axes = new_figure(f"Precision-recall curve, {dataset_name}", "recall", "precision")
     axes.axhline(chance, linestyle="--", color=GREY, label=f"chance (AP {chance:.3f})")
-    axes.plot(recall, precision, color=BLUE, linewidth=2, label=f"model (AP {average:.4f})")
+    label = f"model (AP {average_precision(hits, false_alarms):.4f})"
+    axes.plot(*precision_recall_curve(hits, false_alarms), color=BLUE, linewidth=2, label=label)
     axes.set_ylim(0, 1.02)
     axes.legend(loc="lower left")
     return figure

@@ -1,6 +1,7 @@
 """Bootstrap: replicates, intervals, and paired comparisons of two models."""
 
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -136,3 +137,21 @@ def test_cancellation_ends_a_bootstrap(monkeypatch, binned):
     y, p = simulate(100, 0, 0.3)
     with pytest.raises(cancel.Cancelled):
         bootstrap.bootstrap_metrics(y, p, binned=binned)
+
+
+def test_the_intervals_of_many_rows_are_computed_in_another_thread(monkeypatch):
+    names = []
+    compute = bootstrap.confidence_intervals
+
+    def confidence_intervals(*arguments):
+        names.append(threading.current_thread().name)
+        return compute(*arguments)
+
+    monkeypatch.setattr(bootstrap, "confidence_intervals", confidence_intervals)
+    y = np.arange(100) % 2
+    p = np.linspace(0.1, 0.9, 100)
+    few = bootstrap.start_intervals(y, p)()
+    monkeypatch.setattr(bootstrap, "MANY_ROWS", 99)
+    many = bootstrap.start_intervals(y, p)()
+    assert [*few] == [*many]
+    assert names[0] == threading.main_thread().name != names[1]

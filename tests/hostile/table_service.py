@@ -29,6 +29,7 @@ def require_alike(table: Table, folder: Path, rng: random.Random) -> None:
     dataset = sources.load(str(data), request)
     fitted = training.fit(CONFIG, dataset, seed=0, device="cpu")
     evaluation = training.evaluate(fitted.booster, dataset)
+    evaluation.metrics |= evaluation.intervals()
     for name in evaluation.metrics:
         _validate_metric_name(name)
     by_group = [name for name in evaluation.metrics if fairness.PARITY in name]
