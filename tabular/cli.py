@@ -17,7 +17,12 @@ import click
 from tabular import cancel, environment
 from tabular.data.requests import TableRequest, from_options
 from tabular.errors import StoreUnusable, UserError, WorkFailed, one_line
-from tabular.model.hyperparameters import DEFAULTS, HYPERPARAMETERS, Range
+from tabular.model.hyperparameters import (
+    DEFAULTS,
+    HYPERPARAMETERS,
+    Range,
+    require_bounded_trees,
+)
 
 Options = TypeVar("Options")
 
@@ -42,7 +47,11 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        typed, _, given = self.make_parser(ctx).parse_args(list(args))
+        try:
+            typed, _, given = self.make_parser(ctx).parse_args(list(args))
+        except click.NoSuchOption as error:
+            closest = [*(error.possibilities or ())][:1]
+            raise click.NoSuchOption(error.option_name, possibilities=closest, ctx=ctx) from None
         for option in self.params:
             if given.count(option) > 1:
                 raise click.UsageError(f"{option.name} is given twice.")
@@ -97,7 +106,8 @@ class CommaList(click.ParamType):
         entries = value.split(",")
         if not all(entry.strip() for entry in entries):
             self.fail(f"{value!r} has an empty entry; expected {self.name} like 3,6,9.", param, ctx)
-        if len(ends := value.split("..")) == 2:
+        ends = value.split("..")
+        if len(ends) == 2 and not isinstance(self.kind, click.Choice):
             span = Range(*(self.kind.convert(end.strip(), param, ctx) for end in ends))
             if span.low >= span.high:
                 self.fail(f"{value!r} is empty; expected a range like 2..10.", param, ctx)
@@ -129,11 +139,12 @@ def option(name: str, kind: click.ParamType | None, default: Any, meaning: str) 
 
 
 def hyperparameter_options(command: Callable, lists: bool = False) -> Callable:
-    """Add one option for each hyper-parameter: for a number, or for a list or a range."""
+    """Add one option for each hyper-parameter: for a value, or for a list or a range."""
     for p in reversed(HYPERPARAMETERS):
-        integer = isinstance(p.default, int)
         kind: click.ParamType = Int(p.low, p.high)
-        if not integer:
+        if p.choices:
+            kind = click.Choice(p.choices)
+        elif isinstance(p.default, float):
             kind = Float(p.low, p.high, min_open=p.low_excluded)
         default: Any = p.default
         if lists:
@@ -194,10 +205,14 @@ def build(
 
     Args:
         into: the attribute of ``kind`` that takes the hyper-parameters, by name.
+
+    Raises:
+        UserError: options do not fit together.
     """
     options = dict(options)
     options["request"] = table_request(options)
     options[into] = {name: options.pop(name) for name in DEFAULTS}
+    require_bounded_trees(options[into])
     return kind(**options, cli_args=ctx.meta["cli_args"])
 
 

@@ -76,7 +76,7 @@ def connect(options: SweepOptions) -> Iterator[MakeExecutor]:
 class LocalExecutor:
     """Threads of this process: XGBoost does not hold Python's lock while it trains.
 
-    All fits share the binned rows.
+    All fits with the same ``max_bin`` share the binned rows.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class LocalExecutor:
         # a child run reads RUNNING from its submission on; how many trials Optuna draws ahead
         # decides which ones it draws
         self.max_in_flight = 2 * self.workers if spec.tree_choices else self.workers + 1
-        self._folds: list[Matrices] = []
+        self._folds: dict[int, list[Matrices]] = {}  # by max_bin
         self._pool = ThreadPoolExecutor(self.workers)
         self._finished: SimpleQueue = SimpleQueue()
         self._stopping = threading.Event()
@@ -98,12 +98,12 @@ class LocalExecutor:
 
     def submit(self, configs: list[Config]) -> None:
         """Create the child runs of a shared fit, and queue it, each fold by itself."""
-        self._folds = self._folds or self.spec.matrices()
+        folds = trials.cached_matrices(self.spec, configs[0]["max_bin"], self._folds)
         run_ids = in_one_transaction(partial(self._create_runs, configs))
         stop = self._stopping.is_set
         futures = [
             self._pool.submit(trials.fit_fold, self.spec, fold, configs, self.n_jobs, stop)
-            for fold in self._folds
+            for fold in folds
         ]
         n_done = itertools.count(1)
 

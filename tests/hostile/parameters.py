@@ -217,7 +217,8 @@ def _require_correct(name: str, params: dict, typed: dict[str, str]) -> None:
         (config,) = next(search.fits(2))
         for p in HYPERPARAMETERS:
             assert isinstance(config[p.name], type(p.default))
-            assert p.low <= config[p.name] <= (p.high or math.inf)
+            if not isinstance(p.default, str):
+                assert p.low <= config[p.name] <= (p.high or math.inf)
             values = space[p.name]
             if isinstance(values, Range):
                 assert values.low <= config[p.name] <= values.high
