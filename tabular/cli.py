@@ -17,6 +17,7 @@ import click
 from tabular import cancel, environment
 from tabular.data.requests import TableRequest, from_options
 from tabular.errors import StoreUnusable, UserError, WorkFailed, one_line
+from tabular.model import constraints
 from tabular.model.hyperparameters import (
     DEFAULTS,
     HYPERPARAMETERS,
@@ -127,6 +128,17 @@ class Text(click.ParamType):
         return param.default if value == "None" and not param.required else value
 
 
+class Constraint(Text):
+    """A text that ``parse`` takes; of a sweep, a list of this one value."""
+
+    def __init__(self, parse: Callable[[str], Any], lists: bool) -> None:
+        self.parse, self.lists = parse, lists
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        self.parse(value := super().convert(value, param, ctx))
+        return (value,) if self.lists else value
+
+
 def option(name: str, kind: click.ParamType | None, default: Any, meaning: str) -> Callable:
     """An option whose help shows meaning and default; without a default it is required.
 
@@ -142,12 +154,14 @@ def hyperparameter_options(command: Callable, lists: bool = False) -> Callable:
     """Add one option for each hyper-parameter: for a value, or for a list or a range."""
     for p in reversed(HYPERPARAMETERS):
         kind: click.ParamType = Int(p.low, p.high)
-        if p.choices:
+        if p.name in constraints.PARSERS:
+            kind = Constraint(constraints.PARSERS[p.name], lists)
+        elif p.choices:
             kind = click.Choice(p.choices)
         elif isinstance(p.default, float):
             kind = Float(p.low, p.high, min_open=p.low_excluded)
         default: Any = p.default
-        if lists:
+        if lists and p.name not in constraints.PARSERS:
             kind, default = CommaList(kind), ",".join(map(str, p.grid or [p.default]))
         meaning = p.meaning[0].upper() + p.meaning[1:] + "."
         command = option(p.name, kind, default, meaning)(command)

@@ -17,7 +17,7 @@ from tabular import cancel, reporting
 from tabular.data import sources
 from tabular.data.dataset import Dataset
 from tabular.evaluation import bootstrap, diagnosis, fairness, metrics, plots, shap
-from tabular.model import boosting
+from tabular.model import boosting, constraints
 from tabular.model.hyperparameters import Config, config_name
 from tabular.model.served import Encoder
 from tabular.model.trainer import LocalTrainer, Trainer
@@ -64,6 +64,7 @@ class Evaluation:
 def train(options: TrainOptions, trainer: Trainer) -> None:
     """Do all of ``train.py``: one run with a model, its metrics, plots and tables."""
     dataset = load_dataset(options, trainer)
+    constraints.require_features(options.config, dataset.table)
     indices = []
     if options.early_stopping_rounds:
         indices = trainer.validation_splits(dataset.train, options.seed)

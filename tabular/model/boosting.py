@@ -17,6 +17,7 @@ from tabular import cancel
 from tabular.data.dataset import Split
 from tabular.data.table import Table
 from tabular.errors import UserError
+from tabular.model import constraints
 from tabular.model.hyperparameters import DEFAULTS, Config, decisive_values
 
 VALIDATION_SHARE = 0.2
@@ -214,6 +215,11 @@ def xgboost_params(hyperparameters: Config, seed: int, device: str) -> tuple[dic
     """XGBoost's parameters, and the number of boosting rounds."""
     params = decisive_values(hyperparameters)
     n_rounds = params.pop("n_estimators")
+    if signs := constraints.parse_monotone(hyperparameters[constraints.MONOTONE]):
+        params[constraints.MONOTONE] = {escape_name(name): sign for name, sign in signs.items()}
+    if groups := constraints.parse_interaction(hyperparameters[constraints.INTERACTION]):
+        named = [[escape_name(name) for name in group] for group in groups]
+        params[constraints.INTERACTION] = named
     params |= {
         "objective": "binary:logistic",
         "eval_metric": "logloss",

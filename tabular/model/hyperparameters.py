@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from tabular.errors import UserError
 
+MAX_SHOWN = 60  # characters of a constraint in a name
+
 Config = dict[str, Any]  # a number or a text for each hyper-parameter, by name
 
 
@@ -28,7 +30,7 @@ class Hyperparameter(NamedTuple):
         low_excluded: ``low`` itself is no valid value.
         grid: the values of a sweep's default grid; empty: the default alone.
         log: samplers search a range of it on a logarithmic scale.
-        choices: the values of one that is a text.
+        choices: the values of one that is a text; constraints have none.
         optional: its default is not passed to XGBoost and is no part of a fingerprint, so that
             results of versions without it stay known.
     """
@@ -121,6 +123,20 @@ HYPERPARAMETERS = (
     Hyperparameter(
         "max_bin", 256, "number of bins of a numeric column", 2, 65_536, log=True, optional=True
     ),
+    Hyperparameter(
+        "monotone_constraints",
+        "none",
+        "numeric columns in which the probability never falls (1) or never rises (-1), like "
+        "age:1,hours-per-week:-1, or as JSON",
+        optional=True,
+    ),
+    Hyperparameter(
+        "interaction_constraints",
+        "none",
+        "groups of columns that may be combined, like age+sex,race+sex, or as JSON; a column of no "
+        "group is combined with no other",
+        optional=True,
+    ),
 )
 
 DEFAULTS: Config = {p.name: p.default for p in HYPERPARAMETERS}
@@ -169,4 +185,4 @@ def config_name(config: Config) -> str:
     for name, default in DEFAULTS.items():
         if config[name] != default:
             labels.setdefault(name, name)
-    return " ".join(f"{label}={config[name]}" for name, label in labels.items())
+    return " ".join(f"{label}={str(config[name])[:MAX_SHOWN]}" for name, label in labels.items())

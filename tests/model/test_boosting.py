@@ -55,7 +55,8 @@ def test_every_hyperparameter_reaches_xgboost(dataset, matrix):
         "colsample_bytree": 0.8, "min_child_weight": 7.0, "gamma": 200.0, "reg_alpha": 2.0,
         "reg_lambda": 5.0, "scale_pos_weight": 4.0, "colsample_bylevel": 0.5,
         "colsample_bynode": 0.5, "max_leaves": 4, "grow_policy": "lossguide",
-        "max_cat_to_onehot": 20, "max_bin": 16,
+        "max_cat_to_onehot": 20, "max_bin": 16, "monotone_constraints": "age:-1",
+        "interaction_constraints": "age+sex",
     }  # fmt: skip
     assert set(values) == set(DEFAULTS)
     config = DEFAULTS | {"n_estimators": 10, "max_leaves": 6}

@@ -125,6 +125,10 @@ def require_one_line(done, message):
             ["--learning_rate", "1e-50"],
             "error: Invalid value for '--learning_rate': '1e-50' is",
         ),
+        (
+            ["--data", "synthetic:200", "--monotone_constraints", "agee:1"],
+            "error: monotone_constraints: the model has no column 'agee'; did you mean 'age'?",
+        ),
         (["--max_depth", "3", "--max-depth", "6"], "error: max_depth is given twice."),
         (["--data", "synthetic:9"], "error: data: expected synthetic:N with N from 100 to 9"),
         (
@@ -147,6 +151,11 @@ def test_a_mistake_is_reported_in_one_line_without_a_run(run_script, no_store, a
         (["--subsample", "0.5,nan"], "error: Invalid value for '--subsample': 'nan' is not a numb"),
         (["--metric", "auc"], "error: Invalid value for '--metric': 'auc' is not one of 'log_loss"),
         (["--max_detph", "6"], "error: No such option '--max_detph'. Did you mean '--max_depth'?"),
+        (
+            ["--data", "synthetic:200", "--interaction_constraints", "age+sx"],
+            "error: interaction_constraints: the model has no column 'sx'; did you mean 'sex'?",
+        ),
+        (["--monotone_constraints", "1..3"], "error: monotone_constraints: expected none, or nam"),
         (["--folds", "0"], "error: Invalid value for '--folds': 0 is not in the range x>=1."),
         (["--workers", "many"], "error: Invalid value for '--workers': 'many' is not a valid int"),
         (["--max_points", "26"], "error: max_points: the grid has 27 points, more than 26; short"),

@@ -28,6 +28,7 @@ def edges(best, **space):
     ("gamma", 0.0, Range(0, 5), False),
     ("max_leaves", 8, Range(8, 1024), True),
     ("max_leaves", 0, (0, 31), False),
+    ("max_leaves", 31, (0, 31), False),  # with 0 there was no bound
     ("grow_policy", "depthwise", ("depthwise", "lossguide"), False),  # has no ends
     ("n_estimators", 300, (100, 300), False),  # the curve says more
 ])  # fmt: skip

@@ -26,7 +26,8 @@ SAMPLED = {
     "colsample_bynode": (0.8,),
 }  # fmt: skip
 LOSSGUIDE = {
-    "grow_policy": ("lossguide",), "max_leaves": (6,), "max_bin": (16,), "max_depth": (0, 2)
+    "grow_policy": ("lossguide",), "max_leaves": (6,), "max_bin": (16,), "max_depth": (0, 2),
+    "monotone_constraints": ("age:1",), "interaction_constraints": ("age+sex,education-num+sex",),
 }  # fmt: skip
 Parent = namedtuple("Parent", "info")
 
