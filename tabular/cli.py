@@ -129,14 +129,14 @@ class Text(click.ParamType):
 
 
 class Constraint(Text):
-    """A text that ``parse`` takes; of a sweep, a list of this one value."""
+    """A text that ``parse`` takes."""
 
-    def __init__(self, parse: Callable[[str], Any], lists: bool) -> None:
-        self.parse, self.lists = parse, lists
+    def __init__(self, parse: Callable[[str], Any]) -> None:
+        self.parse = parse
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        self.parse(value := super().convert(value, param, ctx))
-        return (value,) if self.lists else value
+        self.parse(text := super().convert(value, param, ctx))
+        return text
 
 
 def option(name: str, kind: click.ParamType | None, default: Any, meaning: str) -> Callable:
@@ -155,7 +155,7 @@ def hyperparameter_options(command: Callable, lists: bool = False) -> Callable:
     for p in reversed(HYPERPARAMETERS):
         kind: click.ParamType = Int(p.low, p.high)
         if p.name in constraints.PARSERS:
-            kind = Constraint(constraints.PARSERS[p.name], lists)
+            kind = Constraint(constraints.PARSERS[p.name])
         elif p.choices:
             kind = click.Choice(p.choices)
         elif isinstance(p.default, float):
@@ -225,8 +225,11 @@ def build(
     """
     options = dict(options)
     options["request"] = table_request(options)
-    options[into] = {name: options.pop(name) for name in DEFAULTS}
-    require_bounded_trees(options[into])
+    chosen = {name: options.pop(name) for name in DEFAULTS}
+    require_bounded_trees(chosen)
+    if into == "space":  # all configurations of it have the same constraints
+        chosen |= {name: (chosen[name],) for name in constraints.PARSERS}
+    options[into] = chosen
     return kind(**options, cli_args=ctx.meta["cli_args"])
 
 
