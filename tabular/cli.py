@@ -17,7 +17,13 @@ import click
 from tabular import cancel, environment
 from tabular.data.requests import TableRequest, from_options
 from tabular.errors import StoreUnusable, UserError, WorkFailed, one_line
-from tabular.model.hyperparameters import DEFAULTS, HYPERPARAMETERS, Range
+from tabular.model import constraints
+from tabular.model.hyperparameters import (
+    DEFAULTS,
+    HYPERPARAMETERS,
+    Range,
+    require_bounded_trees,
+)
 
 Options = TypeVar("Options")
 
@@ -42,7 +48,11 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        typed, _, given = self.make_parser(ctx).parse_args(list(args))
+        try:
+            typed, _, given = self.make_parser(ctx).parse_args(list(args))
+        except click.NoSuchOption as error:
+            closest = [*(error.possibilities or ())][:1]
+            raise click.NoSuchOption(error.option_name, possibilities=closest, ctx=ctx) from None
         for option in self.params:
             if given.count(option) > 1:
                 raise click.UsageError(f"{option.name} is given twice.")
@@ -97,7 +107,8 @@ class CommaList(click.ParamType):
         entries = value.split(",")
         if not all(entry.strip() for entry in entries):
             self.fail(f"{value!r} has an empty entry; expected {self.name} like 3,6,9.", param, ctx)
-        if len(ends := value.split("..")) == 2:
+        ends = value.split("..")
+        if len(ends) == 2 and not isinstance(self.kind, click.Choice):
             span = Range(*(self.kind.convert(end.strip(), param, ctx) for end in ends))
             if span.low >= span.high:
                 self.fail(f"{value!r} is empty; expected a range like 2..10.", param, ctx)
@@ -117,6 +128,17 @@ class Text(click.ParamType):
         return param.default if value == "None" and not param.required else value
 
 
+class Constraint(Text):
+    """A text that ``parse`` takes."""
+
+    def __init__(self, parse: Callable[[str], Any]) -> None:
+        self.parse = parse
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        self.parse(text := super().convert(value, param, ctx))
+        return text
+
+
 def option(name: str, kind: click.ParamType | None, default: Any, meaning: str) -> Callable:
     """An option whose help shows meaning and default; without a default it is required.
 
@@ -129,14 +151,17 @@ def option(name: str, kind: click.ParamType | None, default: Any, meaning: str) 
 
 
 def hyperparameter_options(command: Callable, lists: bool = False) -> Callable:
-    """Add one option for each hyper-parameter: for a number, or for a list or a range."""
+    """Add one option for each hyper-parameter: for a value, or for a list or a range."""
     for p in reversed(HYPERPARAMETERS):
-        integer = isinstance(p.default, int)
         kind: click.ParamType = Int(p.low, p.high)
-        if not integer:
+        if p.name in constraints.PARSERS:
+            kind = Constraint(constraints.PARSERS[p.name])
+        elif p.choices:
+            kind = click.Choice(p.choices)
+        elif isinstance(p.default, float):
             kind = Float(p.low, p.high, min_open=p.low_excluded)
         default: Any = p.default
-        if lists:
+        if lists and p.name not in constraints.PARSERS:
             kind, default = CommaList(kind), ",".join(map(str, p.grid or [p.default]))
         meaning = p.meaning[0].upper() + p.meaning[1:] + "."
         command = option(p.name, kind, default, meaning)(command)
@@ -194,10 +219,17 @@ def build(
 
     Args:
         into: the attribute of ``kind`` that takes the hyper-parameters, by name.
+
+    Raises:
+        UserError: options do not fit together.
     """
     options = dict(options)
     options["request"] = table_request(options)
-    options[into] = {name: options.pop(name) for name in DEFAULTS}
+    chosen = {name: options.pop(name) for name in DEFAULTS}
+    require_bounded_trees(chosen)
+    if into == "space":  # all configurations of it have the same constraints
+        chosen |= {name: (chosen[name],) for name in constraints.PARSERS}
+    options[into] = chosen
     return kind(**options, cli_args=ctx.meta["cli_args"])
 
 

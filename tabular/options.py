@@ -1,6 +1,7 @@
 """What the command line of a training run or a sweep asks for, as values."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from tabular.data.requests import TableRequest
 from tabular.data.table import SEARCH_METRICS as SEARCH_METRICS
@@ -51,5 +52,5 @@ class TrainOptions(RunOptions):
             validation log loss; 0 trains ``n_estimators`` trees.
     """
 
-    config: dict[str, int | float]
+    config: dict[str, Any]
     early_stopping_rounds: int

@@ -110,7 +110,9 @@ def repeat_trial(past: Run, dataset: Dataset, device: str) -> Results:
     """The results, by name, of a child run of a sweep: fitted alone, on all cores."""
     params = past.data.params
     spec = SweepSpec(dataset, device, int(params["seed"]), int(params["folds"]))
-    (result,) = run_shared_fit(spec, spec.matrices(), [_config(params)], [past.info.run_id])
+    config = _config(params)
+    matrices = spec.matrices(config["max_bin"])
+    (result,) = run_shared_fit(spec, matrices, [config], [past.info.run_id])
     if result.curve is None:
         raise WorkFailed(result.error or "there is no result")
     values = result.metrics | {"log_loss": dict(enumerate(result.curve.tolist(), start=1))}

@@ -17,8 +17,8 @@ from tabular import cancel, reporting
 from tabular.data import sources
 from tabular.data.dataset import Dataset
 from tabular.evaluation import bootstrap, diagnosis, fairness, metrics, plots, shap
-from tabular.model import boosting
-from tabular.model.hyperparameters import config_name
+from tabular.model import boosting, constraints
+from tabular.model.hyperparameters import Config, config_name
 from tabular.model.served import Encoder
 from tabular.model.trainer import LocalTrainer, Trainer
 from tabular.options import RunOptions, TrainOptions
@@ -39,7 +39,7 @@ class Fitted:
     """
 
     booster: xgboost.Booster
-    config: dict[str, int | float]
+    config: Config
     metrics: dict[str, float] = field(default_factory=dict)
     curves: dict[str, dict[int, float]] = field(default_factory=dict)
     validation: tuple[np.ndarray, np.ndarray] | None = None
@@ -66,6 +66,7 @@ class Evaluation:
 def train(options: TrainOptions, trainer: Trainer) -> None:
     """Do all of ``train.py``: one run with a model, its metrics, plots and tables."""
     dataset = load_dataset(options, trainer)
+    constraints.require_features(options.config, dataset.table)
     indices = []
     if options.early_stopping_rounds:
         indices = trainer.validation_splits(dataset.train, options.seed)
@@ -113,7 +114,7 @@ def load_dataset(options: RunOptions, trainer: Trainer | None = None) -> Dataset
 
 
 def fit(
-    config: dict[str, int | float],
+    config: Config,
     dataset: Dataset,
     *,
     seed: int,
@@ -136,7 +137,7 @@ def fit(
     values: dict[str, float] = {}
     curves: dict[str, dict[int, float]] = {}
     for indices in validation_indices:
-        train_matrix, eval_set = trainer.split_matrices(split, indices)
+        train_matrix, eval_set = trainer.split_matrices(split, indices, config["max_bin"])
         booster, curve = fit_trees(
             config, train_matrix, eval_set=eval_set, early_stopping_rounds=early_stopping_rounds
         )
@@ -146,7 +147,8 @@ def fit(
             values["best_n_estimators"], curves["validation_log_loss"] = n_trees, curve
         validation.append(trainer.predict(booster, eval_set, n_trees))
     final = config | {"n_estimators": values.get("best_n_estimators", config["n_estimators"])}
-    booster, curves["train_log_loss"] = fit_trees(final, trainer.full_matrix(split))
+    matrix = trainer.full_matrix(split, config["max_bin"])
+    booster, curves["train_log_loss"] = fit_trees(final, matrix)
     values["fit_seconds"] = time.perf_counter() - start
     boosting.move_to_cpu(booster, device)
     boosting.set_labels(booster, dataset.table)

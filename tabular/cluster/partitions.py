@@ -29,6 +29,7 @@ from tabular.data.rows import NO_VALUE, FileRows, combine_digests
 from tabular.data.table import Table
 from tabular.errors import UserError, WorkFailed
 from tabular.model import boosting
+from tabular.model.hyperparameters import Config
 from tabular.model.trainer import Trainer
 from tabular.options import TrainOptions
 
@@ -153,30 +154,31 @@ class DaskTrainer:
         return [seed]
 
     def split_matrices(
-        self, split: PartitionedSplit, indices: int
+        self, split: PartitionedSplit, indices: int, max_bin: int
     ) -> tuple[PartitionedMatrix, PartitionedMatrix]:
         """Binned rows to train on, and rows to validate on."""
         train, validation = (
             [self.client.submit(on_worker(_take), frame, indices, side) for frame in split.frames]
             for side in (0, 1)
         )
-        binned = self._matrix(train, xgboost.dask.DaskQuantileDMatrix)
+        binned = self._matrix(train, xgboost.dask.DaskQuantileDMatrix, max_bin=max_bin)
         return binned, self._matrix(validation, xgboost.dask.DaskDMatrix)
 
-    def full_matrix(self, split: PartitionedSplit) -> PartitionedMatrix:
+    def full_matrix(self, split: PartitionedSplit, max_bin: int) -> PartitionedMatrix:
         """All rows, binned."""
-        return self._matrix(split.frames, xgboost.dask.DaskQuantileDMatrix)
+        return self._matrix(split.frames, xgboost.dask.DaskQuantileDMatrix, max_bin=max_bin)
 
-    def _matrix(self, frames: list[Future], kind: type) -> PartitionedMatrix:
+    def _matrix(self, frames: list[Future], kind: type, **options: int) -> PartitionedMatrix:
         meta = self.client.submit(lambda frame: frame.iloc[:0], frames[0]).result()
         table = dask.dataframe.from_delayed(frames, meta=meta, verify_meta=False)
         *features, label = meta.columns
         X, y = table[features], table[label]
-        return PartitionedMatrix(frames, kind(self.client, X, y, enable_categorical=True))
+        matrix = kind(self.client, X, y, enable_categorical=True, **options)
+        return PartitionedMatrix(frames, matrix)
 
     def fit(
         self,
-        config: dict[str, int | float],
+        config: Config,
         train: PartitionedMatrix,
         *,
         eval_set: PartitionedMatrix | None = None,

@@ -17,6 +17,8 @@ from tabular import cancel
 from tabular.data.dataset import Split
 from tabular.data.table import Table
 from tabular.errors import UserError
+from tabular.model import constraints
+from tabular.model.hyperparameters import DEFAULTS, Config, decisive_values
 
 VALIDATION_SHARE = 0.2
 MANY_ROWS = 1_000_000  # above this number, the log loss is computed after some rounds only
@@ -24,9 +26,11 @@ SORT_BITS = 10  # of each feature by which rows are ordered for their prediction
 EVAL_NAME = "eval_set"  # of the rows whose log loss is recorded, in XGBoost's history
 
 
-def bin_rows(X: pd.DataFrame, y: np.ndarray) -> xgboost.QuantileDMatrix:
-    """The binned rows that ``fit`` trains on."""
-    return xgboost.QuantileDMatrix(escape(X), y, enable_categorical=True)
+def bin_rows(
+    X: pd.DataFrame, y: np.ndarray, max_bin: int = DEFAULTS["max_bin"]
+) -> xgboost.QuantileDMatrix:
+    """The binned rows that ``fit`` trains on, by a configuration with this ``max_bin``."""
+    return xgboost.QuantileDMatrix(escape(X), y, enable_categorical=True, max_bin=max_bin)
 
 
 def escape(X: pd.DataFrame) -> pd.DataFrame:
@@ -65,7 +69,7 @@ def escape_name(name: str) -> str:
 
 
 def split_matrices(
-    split: Split, indices: tuple[np.ndarray, np.ndarray]
+    split: Split, indices: tuple[np.ndarray, np.ndarray], max_bin: int = DEFAULTS["max_bin"]
 ) -> tuple[xgboost.QuantileDMatrix, xgboost.DMatrix]:
     """Binned rows to train on, and rows to validate on.
 
@@ -77,12 +81,12 @@ def split_matrices(
     train, validation = indices
     X = escape(split.X.iloc[validation])
     eval_set = xgboost.DMatrix(X, split.y[validation], enable_categorical=True)
-    return bin_rows(split.X.iloc[train], split.y[train]), eval_set
+    return bin_rows(split.X.iloc[train], split.y[train], max_bin), eval_set
 
 
-def full_matrix(split: Split) -> xgboost.QuantileDMatrix:
+def full_matrix(split: Split, max_bin: int = DEFAULTS["max_bin"]) -> xgboost.QuantileDMatrix:
     """All rows, binned."""
-    return bin_rows(split.X, split.y)
+    return bin_rows(split.X, split.y, max_bin)
 
 
 def predict(
@@ -164,7 +168,7 @@ def evaluate_after(rounds: Collection[int]) -> xgboost.callback.TrainingCallback
 
 
 def fit(
-    hyperparameters: dict[str, int | float],
+    hyperparameters: Config,
     train: xgboost.QuantileDMatrix,
     *,
     eval_set: xgboost.DMatrix | None = None,
@@ -207,13 +211,15 @@ def fit(
     return booster, dict(zip(rounds, history[EVAL_NAME]["logloss"], strict=False))
 
 
-def xgboost_params(
-    hyperparameters: dict[str, int | float], seed: int, device: str
-) -> tuple[dict[str, int | float | str], int]:
+def xgboost_params(hyperparameters: Config, seed: int, device: str) -> tuple[dict[str, Any], int]:
     """XGBoost's parameters, and the number of boosting rounds."""
-    params: dict[str, int | float | str] = {
-        name: value for name, value in hyperparameters.items() if name != "n_estimators"
-    }
+    params = decisive_values(hyperparameters)
+    n_rounds = params.pop("n_estimators")
+    if signs := constraints.parse_monotone(hyperparameters[constraints.MONOTONE]):
+        params[constraints.MONOTONE] = {escape_name(name): sign for name, sign in signs.items()}
+    if groups := constraints.parse_interaction(hyperparameters[constraints.INTERACTION]):
+        named = [[escape_name(name) for name in group] for group in groups]
+        params[constraints.INTERACTION] = named
     params |= {
         "objective": "binary:logistic",
         "eval_metric": "logloss",
@@ -221,7 +227,7 @@ def xgboost_params(
         "seed": seed,
         "device": device,
     }
-    return params, int(hyperparameters["n_estimators"])
+    return params, int(n_rounds)
 
 
 def move_to_cpu(booster: xgboost.Booster, device: str) -> None:

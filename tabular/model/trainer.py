@@ -13,6 +13,7 @@ from tabular.data.dataset import Location, Split
 from tabular.data.resolution import Draft
 from tabular.data.table import Table
 from tabular.model import boosting
+from tabular.model.hyperparameters import Config
 from tabular.options import TrainOptions
 
 
@@ -29,15 +30,15 @@ class Trainer(Protocol):
     def validation_splits(self, split: Any, seed: int) -> list:
         """Indices of the rows to train on and of the rows to validate on, as a list of one."""
 
-    def split_matrices(self, split: Any, indices: Any) -> tuple[Any, Any]:
+    def split_matrices(self, split: Any, indices: Any, max_bin: int) -> tuple[Any, Any]:
         """Binned rows to train on, and rows to validate on."""
 
-    def full_matrix(self, split: Any) -> Any:
+    def full_matrix(self, split: Any, max_bin: int) -> Any:
         """All rows, binned."""
 
     def fit(
         self,
-        config: dict[str, int | float],
+        config: Config,
         train: Any,
         *,
         eval_set: Any = None,

@@ -15,7 +15,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from tabular import cancel
 from tabular.data.census import CENSUS
 from tabular.errors import UserError, escape_markdown
-from tabular.model.hyperparameters import config_name
+from tabular.model.hyperparameters import config_name, decisive_values
 from tabular.sweep.space import Config
 from tabular.sweep.trials import PATIENCE_ROUNDS, SweepSpec, TrialResult
 from tabular.tracking import datasets, opening, orphans, runs, store
@@ -36,7 +36,7 @@ def config_digest(spec: SweepSpec, config: Config, **more: str | int) -> str:
     if dataset.table.digest != CENSUS.digest or dataset.origin == "directory":
         more |= {"table": dataset.table.digest}
     decisive = more | {
-        "hyperparameters": config,
+        "hyperparameters": decisive_values(config),
         "rows": spec.dataset.train.digest,
         "folds": spec.folds,
         "seed": spec.seed,

@@ -33,7 +33,14 @@ from tabular.sweep import child_runs
 from tabular.sweep.executors import MakeExecutor, allocate_cores
 from tabular.sweep.options import SweepOptions
 from tabular.sweep.space import Config
-from tabular.sweep.trials import Matrices, Stopped, SweepSpec, TrialResult, run_shared_fit
+from tabular.sweep.trials import (
+    Matrices,
+    Stopped,
+    SweepSpec,
+    TrialResult,
+    cached_matrices,
+    run_shared_fit,
+)
 
 NO_WORKER_SECONDS = 300  # without any worker, after which a sweep fails
 LOCK = threading.Lock()  # of a worker's process
@@ -42,23 +49,24 @@ GPU = threading.Lock()  # the copies of the shared rows on it are not made for s
 
 @dataclass
 class WorkerContext:
-    """What all fits of a sweep share: a worker gets it once and bins its rows once."""
+    """What all fits of a sweep share: a worker gets it once and bins its rows once.
+
+    If the fits differ in ``max_bin``, the rows are binned again.
+    """
 
     spec: SweepSpec
     required: Requirements
-    folds: list[Matrices] | None = field(default=None, init=False)
+    folds: dict[int, list[Matrices]] = field(default_factory=dict, init=False)  # by max_bin
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"folds": None}
+        return self.__dict__ | {"folds": {}}
 
-    def prepare(self) -> list[Matrices]:
+    def prepare(self, max_bin: int) -> list[Matrices]:
         """The matrices of each fold; a worker that joined after the start is checked first."""
         with LOCK:
-            if self.folds is None:
-                if missing := missing_requirement(self.required):
-                    raise WorkFailed(f"a worker {missing}")
-                self.folds = self.spec.matrices()
-            return self.folds
+            if not self.folds and (missing := missing_requirement(self.required)):
+                raise WorkFailed(f"a worker {missing}")
+            return cached_matrices(self.spec, max_bin, self.folds)
 
 
 class SharedFit(NamedTuple):
@@ -100,7 +108,7 @@ def run_on_worker(
     """
     worker = get_worker()
     released = _Released(worker.state, worker.get_current_task())
-    folds, spec = context.prepare(), context.spec
+    folds, spec = context.prepare(configs[0]["max_bin"]), context.spec
     for run_id in run_ids:
         child_runs.log_lineage(spec, run_id)
     try:

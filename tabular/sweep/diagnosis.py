@@ -30,7 +30,8 @@ def check_edges(space: SearchSpace, best: Config) -> Finding | None:
 
     ``n_estimators`` is left to ``check_trees``, which has the curve.
     """
-    parameters = [p for p in HYPERPARAMETERS if p.name != "n_estimators"]
+    numbers = [p for p in HYPERPARAMETERS if not isinstance(p.default, str)]
+    parameters = [p for p in numbers if p.name != "n_estimators"]
     edges = [edge for p in parameters if (edge := _edge(p, space[p.name], best[p.name]))]
     if not edges:
         return None
@@ -50,9 +51,11 @@ def _edge(
     else:
         low, high, scale, margin = min(values), max(values), float, 0.0
         ends, of = ("the smallest", "the largest"), ", ".join(map(str, sorted(values)))
-    name = parameter.name
-    if low < high and low > parameter.low and scale(best) - scale(low) <= margin:
+    name, least = parameter.name, parameter.low
+    if isinstance(parameter.default, int):
+        least = max(least, 1)  # 0 sets no bound, so that there is nothing above it
+    if low < high and low > least and scale(best) - scale(low) <= margin:
         return f"{name}={best} is {ends[0]} of {of}", f"{name} below {low}"
-    if low < high and high != parameter.high and scale(high) - scale(best) <= margin:
+    if least <= low < high != parameter.high and scale(high) - scale(best) <= margin:
         return f"{name}={best} is {ends[1]} of {of}", f"{name} above {high}"
     return None

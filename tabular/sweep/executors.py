@@ -17,7 +17,7 @@ from tabular import cancel
 from tabular.sweep import child_runs, trials
 from tabular.sweep.options import SweepOptions
 from tabular.sweep.space import Config
-from tabular.sweep.trials import SweepSpec, TrialResult
+from tabular.sweep.trials import Matrices, SweepSpec, TrialResult
 from tabular.tracking.transactions import in_one_transaction
 
 # A fit asks for Python's lock every round; it must not wait 5 ms for the thread that logs results.
@@ -76,7 +76,7 @@ def connect(options: SweepOptions) -> Iterator[MakeExecutor]:
 class LocalExecutor:
     """Threads of this process: XGBoost does not hold Python's lock while it trains.
 
-    All fits share the binned rows.
+    All fits with the same ``max_bin`` share the binned rows.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class LocalExecutor:
         # a child run reads RUNNING from its submission on; how many trials Optuna draws ahead
         # decides which ones it draws
         self.max_in_flight = 2 * self.workers if spec.tree_choices else self.workers + 1
-        self._folds = spec.matrices() if n_fits else []
+        self._folds: dict[int, list[Matrices]] = {}  # by max_bin
         self._pool = ThreadPoolExecutor(self.workers)
         self._finished: SimpleQueue = SimpleQueue()
         self._stopping = threading.Event()
@@ -98,10 +98,11 @@ class LocalExecutor:
 
     def submit(self, configs: list[Config]) -> None:
         """Queue a shared fit, each fold by itself, and create its child runs meanwhile."""
+        folds = trials.cached_matrices(self.spec, configs[0]["max_bin"], self._folds)
         stop = self._stopping.is_set
         futures = [
             self._pool.submit(trials.fit_fold, self.spec, fold, configs, self.n_jobs, stop)
-            for fold in self._folds
+            for fold in folds
         ]
         run_ids = in_one_transaction(partial(self._create_runs, configs))
         n_done = itertools.count(1)

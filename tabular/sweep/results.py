@@ -7,7 +7,7 @@ import pandas as pd
 from mlflow.entities import Run
 
 from tabular.evaluation.metrics import search_metrics
-from tabular.model.hyperparameters import config_name
+from tabular.model.hyperparameters import config_name, decisive_values
 from tabular.options import SEARCH_METRICS
 from tabular.sweep import space
 from tabular.sweep.trials import SweepSpec, TrialResult, average_metrics
@@ -58,17 +58,21 @@ def baseline_metrics(
 def results_table(
     results: list[TrialResult], baseline: dict[str, float], metric: str
 ) -> pd.DataFrame:
-    """One row for each result and one for the baseline, sorted by the metric."""
+    """One row for each result and one for the baseline, sorted by the metric.
+
+    Optional hyper-parameters that have their default in all of them have no column.
+    """
+    decisive = {name for result in results for name in decisive_values(result.config)}
     rows = [
         {"source": r.source, **r.config, **r.metrics, "run_id": r.run_id, "error": r.error or ""}
         for r in results
     ]
     rows.append({"source": "constant", **baseline, "run_id": "", "error": ""})
-    names = [*results[0].config, *baseline]
+    names = [name for name in results[0].config if name in decisive] + [*baseline]
     table = pd.DataFrame(rows)[["source", *names, "run_id", "error"]]
     ascending = SEARCH_METRICS[metric] > 0
     table = table.sort_values(metric, ascending=ascending, kind="stable", ignore_index=True)
-    integers = [name for name, value in results[0].config.items() if isinstance(value, int)]
+    integers = [name for name in decisive if isinstance(results[0].config[name], int)]
     table = table.astype(dict.fromkeys(integers, "Int64"))  # the baseline has none
     return table.rename(columns={name: f"validation_{name}" for name in baseline})
 

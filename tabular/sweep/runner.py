@@ -16,7 +16,7 @@ from tqdm import tqdm
 from tabular import reporting, training
 from tabular.errors import WorkFailed
 from tabular.evaluation import plots
-from tabular.model import boosting
+from tabular.model import boosting, constraints
 from tabular.model.hyperparameters import config_name
 from tabular.model.trainer import SharingTrainer, Trainer
 from tabular.options import SEARCH_METRICS
@@ -45,6 +45,8 @@ Search = GridSearch | OptunaSearch
 def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
     """Do all of ``sweep.py``: a parent run with one child run for each configuration."""
     dataset = training.load_dataset(options)
+    given = {name: options.space[name][0] for name in constraints.PARSERS}
+    constraints.require_features(given, dataset.table)
     indices = boosting.validation_splits(dataset.train.y, options.seed, options.folds)
     child_runs.require_resumable(options.resume)
     search = make_search(options)

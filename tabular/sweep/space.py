@@ -6,10 +6,10 @@ from itertools import product
 from typing import Any
 
 from tabular.errors import UserError
-from tabular.model.hyperparameters import DEFAULTS, Range
+from tabular.model.hyperparameters import DEFAULTS, Range, tree_leaves
+from tabular.model.hyperparameters import Config as Config
 from tabular.options import SEARCH_METRICS
 
-Config = dict[str, Any]  # an int or a float for each hyper-parameter, by name
 SearchSpace = dict[str, Any]  # a tuple of values or a ``Range``, by hyper-parameter
 
 
@@ -61,10 +61,11 @@ def shared_fits(configs: Iterable[Config]) -> list[list[Config]]:
 def fit_cost(fits: Iterable[list[Config]]) -> dict[tuple, int | float]:
     """What each configuration adds to the time of its shared fit, by its key, in no unit.
 
-    As measured, the time of a round is linear in the depth and has a constant part.
+    As measured, the time of a round is linear in the depth and has a constant part. The depth is
+    that of a balanced tree with as many leaves as a tree can have.
     """
     return {
-        config_key(config): (config["n_estimators"] - trees) * (3 + config["max_depth"])
+        config_key(config): (config["n_estimators"] - trees) * (3 + math.log2(tree_leaves(config)))
         for fit in fits
         for config, trees in zip(fit, [0] + [c["n_estimators"] for c in fit[:-1]], strict=True)
     }
@@ -72,7 +73,7 @@ def fit_cost(fits: Iterable[list[Config]]) -> dict[tuple, int | float]:
 
 def rank_key(config: Config, score: float, metric: str) -> tuple:
     """A key that sorts the best first; of equal scores, the config that allows fewer leaves."""
-    leaves = config["n_estimators"] * 2 ** config["max_depth"]
+    leaves = config["n_estimators"] * tree_leaves(config)
     return SEARCH_METRICS[metric] * score, leaves, config_key(config)
 
 

@@ -13,6 +13,7 @@ from tabular.evaluation.metrics import search_metrics
 from tabular.model import boosting
 from tabular.sweep.space import Config
 
+MAX_BINNINGS = 4  # of the training rows that are kept, if the trials differ in max_bin
 PATIENCE_ROUNDS = 30  # a trial of random or tpe stops after this many rounds without a gain
 
 Matrices = tuple[xgboost.QuantileDMatrix, xgboost.DMatrix]  # rows to train on, rows to validate on
@@ -53,11 +54,22 @@ class SweepSpec:
     folds: int
     tree_choices: Sequence[int] | None = None
 
-    def matrices(self) -> list[Matrices]:
+    def matrices(self, max_bin: int) -> list[Matrices]:
         """The binned rows to train on and the rows to validate on, of each fold."""
         train = self.dataset.train
         indices = boosting.validation_splits(train.y, self.seed, self.folds)
-        return [boosting.split_matrices(train, pair) for pair in indices]
+        return [boosting.split_matrices(train, pair, max_bin) for pair in indices]
+
+
+def cached_matrices(
+    spec: SweepSpec, max_bin: int, cache: dict[int, list[Matrices]]
+) -> list[Matrices]:
+    """The matrices of a number of bins, from a cache that keeps those of the last few numbers."""
+    if max_bin not in cache:
+        if len(cache) == MAX_BINNINGS:
+            del cache[next(iter(cache))]
+        cache[max_bin] = spec.matrices(max_bin)
+    return cache[max_bin]
 
 
 @dataclass

@@ -23,6 +23,7 @@ from tabular import checks
 from tabular.data import sources, synthetic
 from tabular.data.census import CENSUS
 from tabular.errors import one_line
+from tabular.model.constraints import PARSERS
 from tabular.model.hyperparameters import DEFAULTS, HYPERPARAMETERS, Range
 from tabular.sweep.optuna_search import OptunaSearch
 from tabular.tracking import runs
@@ -84,6 +85,12 @@ ADDRESSES = (
     "dbfs:/x", "dbfs://a@b/x", "mlflow-artifacts:/x", "mlflow-artifacts://127.0.0.1:9/x", "file://x/y",
     "file:x", "hf://x", "x://y", "x:y", ":", "://", "tcp://127.0.0.1", "tcp://x:y", "tcp://:1", "tls://",
 )  # fmt: skip
+CONSTRAINTS = (
+    "age:1", "age:1,fnlwgt:-1", "age:0", "sex:1", "age:1:1", "age+sex", "age+sex,race+sex",
+    "age+no", '{"age": 1}', '{"age": "1"}', '{"age": 1e400}', '[["age", "sex"]]', '[["age"], []]',
+    "[[[]]]",
+    "'age:1'", '"age+sex"', "'", "\"'", "{" * 5000, "[" * 5000, "age:1," * 2000, "\u0430ge:1",
+)  # fmt: skip
 WORDS = (
     "log_loss",
     "accuracy",
@@ -125,6 +132,8 @@ LIKELY |= {
     "name": st.sampled_from([*MARKUP, *SHELL]),
     **dict.fromkeys(["model", "a", "b"], st.sampled_from(ADDRESSES)),
     "data": st.sampled_from(PATHS),
+    "grow_policy": st.sampled_from(["lossguide", "lossguide,depthwise", "lossguide,", "a..b"]),
+    **dict.fromkeys(PARSERS, st.sampled_from(CONSTRAINTS)),
     "scheduler": st.sampled_from(ADDRESSES),
 }
 
@@ -212,12 +221,14 @@ def _require_correct(name: str, params: dict, typed: dict[str, str]) -> None:
                 assert number == type(number)(given), f"{option}: {number} of {given!r}"
     if name == "sweep" and params["sampler"] != "grid":
         space = {key: params[key] for key in DEFAULTS}
+        space |= {key: (params[key],) for key in PARSERS}
         search = OptunaSearch(space, params["sampler"], params["metric"], params["seed"], 2)
         search.start(lambda config: None)
         (config,) = next(search.fits(2))
         for p in HYPERPARAMETERS:
             assert isinstance(config[p.name], type(p.default))
-            assert p.low <= config[p.name] <= (p.high or math.inf)
+            if not isinstance(p.default, str):
+                assert p.low <= config[p.name] <= (p.high or math.inf)
             values = space[p.name]
             if isinstance(values, Range):
                 assert values.low <= config[p.name] <= values.high

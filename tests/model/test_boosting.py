@@ -14,7 +14,7 @@ from tabular.data.dataset import Split
 from tabular.errors import UserError
 from tabular.evaluation.metrics import classification_metrics
 from tabular.model import boosting
-from tabular.model.hyperparameters import DEFAULTS
+from tabular.model.hyperparameters import DEFAULTS, HYPERPARAMETERS
 from tabular.model.served import Encoder
 
 SMALL = DEFAULTS | {"n_estimators": 20, "max_depth": 4}
@@ -30,9 +30,14 @@ def model_bytes(matrix, config, **options):
     return bytes(booster.save_raw("ubj"))
 
 
-@pytest.mark.parametrize("sampling", [{}, {"subsample": 0.7, "colsample_bytree": 0.6}])
-def test_model_bytes_do_not_depend_on_the_number_of_threads(matrix, sampling):
-    config = SMALL | sampling
+@pytest.mark.parametrize("changes", [
+    {},
+    {"subsample": 0.7, "colsample_bytree": 0.6},
+    {"colsample_bylevel": 0.7, "colsample_bynode": 0.6, "max_cat_to_onehot": 20},
+    {"grow_policy": "lossguide", "max_leaves": 9, "max_depth": 0, "colsample_bynode": 0.5},
+])  # fmt: skip
+def test_model_bytes_do_not_depend_on_the_number_of_threads(matrix, changes):
+    config = SMALL | changes
     assert len({model_bytes(matrix, config, n_jobs=n, seed=3) for n in (1, 2, 4)}) == 1
 
 
@@ -44,17 +49,28 @@ def test_seed_matters_only_if_rows_or_columns_are_sampled(matrix):
         assert first != model_bytes(matrix, sampled, seed=1)
 
 
-def test_every_hyperparameter_reaches_xgboost(matrix):
+def test_every_hyperparameter_reaches_xgboost(dataset, matrix):
     values = {
         "learning_rate": 0.3, "max_depth": 2, "n_estimators": 5, "subsample": 0.9,
         "colsample_bytree": 0.8, "min_child_weight": 7.0, "gamma": 200.0, "reg_alpha": 2.0,
-        "reg_lambda": 5.0, "scale_pos_weight": 4.0,
+        "reg_lambda": 5.0, "scale_pos_weight": 4.0, "colsample_bylevel": 0.5,
+        "colsample_bynode": 0.5, "max_leaves": 4, "grow_policy": "lossguide",
+        "max_cat_to_onehot": 20, "max_bin": 16, "monotone_constraints": "age:-1",
+        "interaction_constraints": "age+sex",
     }  # fmt: skip
     assert set(values) == set(DEFAULTS)
-    config = DEFAULTS | {"n_estimators": 10}
+    config = DEFAULTS | {"n_estimators": 10, "max_leaves": 6}
     trees = boosting.fit(config, matrix)[0].get_dump()
     for name, value in values.items():
-        assert boosting.fit(config | {name: value}, matrix)[0].get_dump() != trees, name
+        binned = boosting.full_matrix(dataset.train, (config | {name: value})["max_bin"])
+        assert boosting.fit(config | {name: value}, binned)[0].get_dump() != trees, name
+
+
+def test_what_was_added_later_is_passed_to_xgboost_only_if_it_is_not_default():
+    added = {p.name for p in HYPERPARAMETERS if p.optional}
+    assert not added & {*boosting.xgboost_params(DEFAULTS, 0, "cpu")[0]}
+    config = DEFAULTS | {"max_bin": 64}
+    assert added & {*boosting.xgboost_params(config, 0, "cpu")[0]} == {"max_bin"}
 
 
 def test_curve_is_the_log_loss_after_each_round(dataset, matrix):

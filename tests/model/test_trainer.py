@@ -10,7 +10,9 @@ from tabular.model.trainer import LocalTrainer, SharingTrainer
 @pytest.mark.parametrize("done_after", [0, 3, 100])
 def test_a_fit_that_gets_more_cores_on_the_way_gives_the_same_bytes(done_after):
     split = sources.load("synthetic:600").train
-    config = DEFAULTS | {"n_estimators": 8, "subsample": 0.5, "colsample_bytree": 0.5}
+    config = DEFAULTS | {
+        "n_estimators": 8, "subsample": 0.5, "colsample_bytree": 0.5, "colsample_bynode": 0.5
+    }  # fmt: skip
     matrix, asked = LocalTrainer().full_matrix(split), []
 
     def other_work_done() -> bool:

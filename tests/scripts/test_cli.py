@@ -84,8 +84,13 @@ def require_one_line(done, message):
             "error: Invalid value for '--max_depth': '3.5' is not a valid integer",
         ),
         (
-            ["--max_depth", "0"],
-            "error: Invalid value for '--max_depth': 0 is not in the range 1<=x<=",
+            ["--max_depth", "-1"],
+            "error: Invalid value for '--max_depth': -1 is not in the range 0<=x<=",
+        ),
+        (["--max_depth", "0"], "error: max_depth: 0 sets no bound and needs one by max_leaves, wh"),
+        (
+            ["--grow_policy", "leafwise"],
+            "error: Invalid value for '--grow_policy': 'leafwise' is not one of 'depthwise', 'loss",
         ),
         (
             ["--learning_rate", "0"],
@@ -120,6 +125,10 @@ def require_one_line(done, message):
             ["--learning_rate", "1e-50"],
             "error: Invalid value for '--learning_rate': '1e-50' is",
         ),
+        (
+            ["--data", "synthetic:200", "--monotone_constraints", "agee:1"],
+            "error: monotone_constraints: the model has no column 'agee'; did you mean 'age'?",
+        ),
         (["--max_depth", "3", "--max-depth", "6"], "error: max_depth is given twice."),
         (["--data", "synthetic:9"], "error: data: expected synthetic:N with N from 100 to 9"),
         (
@@ -141,7 +150,12 @@ def test_a_mistake_is_reported_in_one_line_without_a_run(run_script, no_store, a
         (["--n_estimators", "0"], "error: Invalid value for '--n_estimators': 0 is not in the ran"),
         (["--subsample", "0.5,nan"], "error: Invalid value for '--subsample': 'nan' is not a numb"),
         (["--metric", "auc"], "error: Invalid value for '--metric': 'auc' is not one of 'log_loss"),
-        (["--max_detph", "6"], "error: No such option '--max_detph'. (Did you mean one of: '--max"),
+        (["--max_detph", "6"], "error: No such option '--max_detph'. Did you mean '--max_depth'?"),
+        (
+            ["--data", "synthetic:200", "--interaction_constraints", "age+sx"],
+            "error: interaction_constraints: the model has no column 'sx'; did you mean 'sex'?",
+        ),
+        (["--monotone_constraints", "1..3"], "error: monotone_constraints: expected none, or nam"),
         (["--folds", "0"], "error: Invalid value for '--folds': 0 is not in the range x>=1."),
         (["--workers", "many"], "error: Invalid value for '--workers': 'many' is not a valid int"),
         (["--max_points", "26"], "error: max_points: the grid has 27 points, more than 26; short"),
@@ -149,6 +163,11 @@ def test_a_mistake_is_reported_in_one_line_without_a_run(run_script, no_store, a
             ["--learning_rate", ",".join(f"0.{n}" for n in range(100, 999)), "--max_points=2000",
              "--gamma", ",".join(map(str, range(5000)))],
             "error: max_points: the grid has 40,455,000 points, more than 2,000; shorten a list",
+        ),
+        (["--max_depth", "0,3"], "error: max_depth: 0 sets no bound and needs one by max_leaves, "),
+        (
+            ["--sampler=tpe", "--grow_policy", "depthwise..lossguide"],
+            "error: Invalid value for '--grow_policy': 'depthwise..lossguide' is not one of 'depth",
         ),
         (["--max_depth", "2..9"], "error: max_depth: a grid needs a list, got the range 2..9"),
         (["--sampler=tpe", "--max_depth", "9..2"], "error: Invalid value for '--max_depth': '9.."),

@@ -97,8 +97,11 @@ def test_the_digest_changes_with_everything_that_decides_and_with_nothing_else(s
             {"device": "cuda"}, {"seed": 1}, {"folds": 3},
             {"dataset": replace(rows, train=replace(rows.train, digest="another"))},
         )
-    ] + [child_runs.config_digest(spec, config | {"gamma": 0.5})]  # fmt: skip
-    assert len(set(digests)) == 6
+    ] + [
+        child_runs.config_digest(spec, config | change)
+        for change in ({"gamma": 0.5}, {"max_bin": 64}, {"monotone_constraints": "age:1"})
+    ]  # fmt: skip
+    assert len(set(digests)) == 8
     other_test = replace(spec, dataset=replace(rows, test=replace(rows.test, digest="another")))
     assert child_runs.config_digest(other_test, dict(reversed(config.items()))) == digests[0]
 

@@ -13,6 +13,8 @@ SPACE = {name: (default,) for name, default in DEFAULTS.items()} | {
     "learning_rate": Range(0.01, 1.0),
     "max_depth": Range(2, 9),
     "min_child_weight": (1.0, 5.0),
+    "grow_policy": ("depthwise", "lossguide"),
+    "max_leaves": Range(8, 64),
     "n_estimators": Range(10, 300),
 }
 
@@ -52,6 +54,8 @@ def test_draws_lie_in_the_search_space(sampler):
         assert config["max_depth"] in range(2, 10)
         assert isinstance(config["max_depth"], int)
         assert config["min_child_weight"] in (1.0, 5.0)
+        assert config["grow_policy"] in ("depthwise", "lossguide")
+        assert config["max_leaves"] in range(8, 65)
         assert config["n_estimators"] == 300  # all are grown, and the best number is found
         assert config["gamma"] == 0.0
     assert len({config["max_depth"] for config in configs}) >= 6
@@ -83,7 +87,8 @@ def test_a_cached_result_takes_the_place_of_its_trial(n_cached):
 
 
 def test_a_config_that_is_drawn_again_is_not_evaluated_again():
-    space = SPACE | {"learning_rate": (0.1, 0.2), "max_depth": (3,), "min_child_weight": (1.0,)}
+    space = {name: (default,) for name, default in DEFAULTS.items()}
+    space |= {"learning_rate": (0.1, 0.2)}
     configs, search = drawn(n_trials=25, space=space)
     assert sorted(config["learning_rate"] for config in configs) == [0.1, 0.2]
     assert search.done == search.total == 2

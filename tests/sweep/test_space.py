@@ -52,6 +52,14 @@ def test_the_cost_of_a_shared_fit_is_that_of_its_longest_config():
     assert together == sum(space.fit_cost([[long]]).values())
 
 
+def test_trees_of_few_leaves_cost_less_and_rank_before_deep_ones():
+    few, deep = config(max_depth=9, max_leaves=8), config(max_depth=9)
+    cost = space.fit_cost([[few], [deep]])
+    assert cost[space.config_key(few)] == sum(space.fit_cost([[config(max_depth=3)]]).values())
+    assert cost[space.config_key(few)] < cost[space.config_key(deep)]
+    assert space.rank_key(few, 0.5, "accuracy") < space.rank_key(deep, 0.5, "accuracy")
+
+
 @pytest.mark.parametrize(("metric", "better", "worse"), [
     ("log_loss", 0.2, 0.3), ("accuracy", 0.9, 0.8), ("roc_auc", 0.9, 0.8),
 ])  # fmt: skip

@@ -26,6 +26,10 @@ def edges(best, **space):
     ("reg_lambda", 0.0014, Range(0.001, 10), True),  # of a logarithmic scale
     ("reg_lambda", 0.002, Range(0.001, 10), False),
     ("gamma", 0.0, Range(0, 5), False),
+    ("max_leaves", 8, Range(8, 1024), True),
+    ("max_leaves", 0, (0, 31), False),
+    ("max_leaves", 31, (0, 31), False),  # with 0 there was no bound
+    ("grow_policy", "depthwise", ("depthwise", "lossguide"), False),  # has no ends
     ("n_estimators", 300, (100, 300), False),  # the curve says more
 ])  # fmt: skip
 def test_the_best_value_at_an_end_that_can_be_passed_is_found(name, best, values, fires):

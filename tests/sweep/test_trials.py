@@ -21,7 +21,14 @@ SPACE = {name: (default,) for name, default in DEFAULTS.items()} | {
     "max_depth": (2, 4),
     "n_estimators": (5, 12, 20),
 }
-SAMPLED = {"subsample": (0.6,), "colsample_bytree": (0.7,)}
+SAMPLED = {
+    "subsample": (0.6,), "colsample_bytree": (0.7,), "colsample_bylevel": (0.8,),
+    "colsample_bynode": (0.8,),
+}  # fmt: skip
+LOSSGUIDE = {
+    "grow_policy": ("lossguide",), "max_leaves": (6,), "max_bin": (16,), "max_depth": (0, 2),
+    "monotone_constraints": ("age:1",), "interaction_constraints": ("age+sex,education-num+sex",),
+}  # fmt: skip
 Parent = namedtuple("Parent", "info")
 
 
@@ -51,15 +58,15 @@ def run_all(dataset, configs, folds=1, workers=2, seed=0):
 def run_trial(dataset, config, folds, tree_choices):
     """The result of one trial whose number of trees is chosen."""
     spec = SweepSpec(dataset, "cpu", 0, folds, tree_choices)
-    (result,) = trials.run_shared_fit(spec, spec.matrices(), [config], ["id"])
+    (result,) = trials.run_shared_fit(spec, spec.matrices(256), [config], ["id"])
     return result
 
 
-@pytest.mark.parametrize("sampling", [{}, SAMPLED], ids=["plain", "sampled"])
+@pytest.mark.parametrize("varied", [{}, SAMPLED, LOSSGUIDE], ids=["plain", "sampled", "lossguide"])
 @pytest.mark.parametrize("folds", [1, 3])
-def test_a_prefix_of_a_shared_fit_equals_a_fit_of_its_own(dataset, sampling, folds):
+def test_a_prefix_of_a_shared_fit_equals_a_fit_of_its_own(dataset, varied, folds):
     """Exactly: the reference is fitted alone, on matrices of its own, with all cores."""
-    configs = space.grid_configs(SPACE | sampling, 100)
+    configs = space.grid_configs(SPACE | varied, 100)
     found = run_all(dataset, configs, folds, seed=3)
     assert len(found) == 6
     X, y = dataset.train.X, dataset.train.y
@@ -67,9 +74,10 @@ def test_a_prefix_of_a_shared_fit_equals_a_fit_of_its_own(dataset, sampling, fol
         assert result.run_id == str(result.config["n_estimators"])
         scores, curves = [], []
         for train, held_out in boosting.validation_splits(y, 3, folds):
-            binned = boosting.bin_rows(X.iloc[train], y[train])
+            max_bin = result.config["max_bin"]
+            binned = boosting.bin_rows(X.iloc[train], y[train], max_bin)
             validation = xgboost.QuantileDMatrix(
-                X.iloc[held_out], y[held_out], ref=binned, enable_categorical=True
+                X.iloc[held_out], y[held_out], ref=binned, enable_categorical=True, max_bin=max_bin
             )
             booster, curve = boosting.fit(result.config, binned, eval_set=validation, seed=3)
             probability = booster.inplace_predict(Encoder(booster)(X.iloc[held_out]))
@@ -81,6 +89,24 @@ def test_a_prefix_of_a_shared_fit_equals_a_fit_of_its_own(dataset, sampling, fol
             if folds > 1:
                 assert result.metrics[f"{name}_std"] == pytest.approx(np.std(values, ddof=1))
         assert np.array_equal(result.curve, np.mean(curves, axis=0))
+
+
+def test_a_sweep_over_max_bin_bins_the_rows_again_for_each(dataset, monkeypatch):
+    made, bins = [], (8, 64, 256, 16, 32)
+    original = SweepSpec.matrices
+    monkeypatch.setattr(
+        SweepSpec, "matrices", lambda spec, max_bin: made.append(max_bin) or original(spec, max_bin)
+    )
+    configs = space.grid_configs(SPACE | {"max_bin": bins[:2]}, 100)
+    found = {space.config_key(r.config): r.metrics for r in run_all(dataset, configs)}
+    assert sorted(made) == [8, 64]
+    for config in configs:
+        (alone,) = run_all(dataset, [config])
+        assert alone.metrics == found[space.config_key(config)]
+    spec, cache = SweepSpec(dataset, "cpu", 0, 1), {}
+    for max_bin in bins:
+        trials.cached_matrices(spec, max_bin, cache)
+    assert [*cache] == [64, 256, 16, 32]  # the memory of a long search is bounded
 
 
 @pytest.mark.parametrize("folds", [1, 3])
