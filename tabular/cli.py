@@ -18,6 +18,7 @@ from tabular import cancel, environment
 from tabular.data.requests import TableRequest, from_options
 from tabular.errors import StoreUnusable, UserError, WorkFailed, one_line
 from tabular.model.hyperparameters import DEFAULTS, HYPERPARAMETERS, Range
+from tabular.options import parse_threshold
 
 Options = TypeVar("Options")
 
@@ -70,11 +71,26 @@ class Int(click.IntRange):
 
 
 class Float(click.FloatRange):
-    """A finite number within bounds that 32 bits can hold, as XGBoost keeps it."""
+    """A finite number within bounds that 32 bits can hold, or a word in its place, as in ``Int``.
+
+    XGBoost keeps numbers in 32 bits.
+    """
 
     name = "number"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+    def __init__(
+        self,
+        low: float | None = None,
+        high: float | None = None,
+        min_open: bool = False,
+        word: str | None = None,
+    ) -> None:
+        super().__init__(low, high, min_open)
+        self.word = word
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value == self.word:
+            return None
         number = super().convert(value, param, ctx)
         if number and not 1.2e-38 < abs(number) < 3.4e38:  # nan fails too
             self.fail(f"{value!r} is not a number that 32 bits can hold.", param, ctx)
@@ -180,6 +196,14 @@ def run_options(command: Callable) -> Callable:
             "Registered model that gets a new version; none registers nothing.",
         ),
         ("device", click.Choice(["cpu", "cuda"]), "cpu", "Device that trains the trees."),
+        (
+            "threshold",
+            None,
+            "0.5",
+            "Probability from which on a row gets the positive label: a number; or what accuracy, "
+            "f1 or balanced_accuracy, or a bound such as recall=0.8 or precision=0.8, chooses on "
+            "validation rows.",
+        ),
     ):
         command = option(name, kind, default, meaning)(command)
     command = data_options(command)
@@ -197,6 +221,7 @@ def build(
     """
     options = dict(options)
     options["request"] = table_request(options)
+    options["threshold"] = parse_threshold(options["threshold"])
     options[into] = {name: options.pop(name) for name in DEFAULTS}
     return kind(**options, cli_args=ctx.meta["cli_args"])
 

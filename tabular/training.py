@@ -16,12 +16,12 @@ from mlflow.entities import Run
 from tabular import cancel, reporting
 from tabular.data import sources
 from tabular.data.dataset import Dataset
-from tabular.evaluation import bootstrap, diagnosis, fairness, metrics, plots, shap
+from tabular.evaluation import bootstrap, diagnosis, fairness, metrics, plots, shap, thresholds
 from tabular.model import boosting
 from tabular.model.hyperparameters import config_name
 from tabular.model.served import Encoder
 from tabular.model.trainer import LocalTrainer, Trainer
-from tabular.options import RunOptions, TrainOptions
+from tabular.options import DEFAULT_THRESHOLD, RunOptions, TrainOptions
 from tabular.tracking import logged_model, opening, process, registry, runs
 
 
@@ -36,6 +36,8 @@ class Fitted:
         validation: labels of the validation rows and the probabilities predicted for them by a
             booster that was fitted without them, each (n_samples,); None without a validation set.
         findings: of the checks; ``evaluate_and_log`` adds those of the model and of the data.
+        threshold: of the model; None: the default.
+        threshold_note: what it costs and gains; ``evaluate_and_log`` fills it in.
     """
 
     booster: xgboost.Booster
@@ -44,6 +46,8 @@ class Fitted:
     curves: dict[str, dict[int, float]] = field(default_factory=dict)
     validation: tuple[np.ndarray, np.ndarray] | None = None
     findings: list[diagnosis.Finding] = field(default_factory=list)
+    threshold: thresholds.Threshold | None = None
+    threshold_note: str = ""
 
 
 @dataclass
@@ -54,18 +58,20 @@ class Evaluation:
         probability: of the positive label, (n_samples,).
         metrics: values with the ends of their intervals, by name.
         tables: by the file's name.
+        threshold: from which probability on a row is predicted positive.
     """
 
     probability: np.ndarray
     metrics: dict[str, float]
     tables: dict[str, pd.DataFrame]
+    threshold: float
 
 
 def train(options: TrainOptions, trainer: Trainer) -> None:
     """Do all of ``train.py``: one run with a model, its metrics, plots and tables."""
     dataset = load_dataset(options, trainer)
     indices = []
-    if options.early_stopping_rounds:
+    if options.early_stopping_rounds or options.threshold.value is None:
         indices = trainer.validation_splits(dataset.train, options.seed)
     reporting.announce(dataset)
     with runs.start_run(dataset.qualify(config_name(options.config))) as run:
@@ -80,13 +86,14 @@ def train(options: TrainOptions, trainer: Trainer) -> None:
             trainer=trainer,
         )
         fitted.metrics |= trainer.metrics()
+        fitted.threshold = thresholds.decide(options.threshold, fitted.validation)
         if curve := fitted.curves.get("validation_log_loss"):
             more_trees = diagnosis.check_trees(
                 [*curve.values()], int(options.config["n_estimators"])
             )
             fitted.findings += [more_trees] if more_trees else []
         test_metrics = evaluate_and_log(run, fitted, dataset, options.register)
-    reporting.report(run, dataset, test_metrics, fitted.findings)
+    reporting.report(run, dataset, test_metrics, fitted.findings, fitted.threshold_note)
 
 
 def load_dataset(options: RunOptions, trainer: Trainer | None = None) -> Dataset:
@@ -155,21 +162,32 @@ def fit(
     return fitted
 
 
-def evaluate(booster: xgboost.Booster, dataset: Dataset) -> Evaluation:
-    """Predict the test set and compute metrics, intervals and tables."""
+def evaluate(
+    booster: xgboost.Booster, dataset: Dataset, threshold: thresholds.Threshold | None = None
+) -> Evaluation:
+    """Predict the test set and compute metrics, intervals and tables.
+
+    Args:
+        threshold: None: the default.
+    """
     X, y = dataset.test.X, dataset.test.y
+    at = threshold.value if threshold else DEFAULT_THRESHOLD
     probability = booster.inplace_predict(Encoder(booster)(X))
     tables = {
         "importance.csv": shap.importance_table(booster),
         "calibration.csv": metrics.reliability_table(y, probability),
     }
-    groups = fairness.metric_frames(dataset.test.groups, dataset.table, y, probability >= 0.5)
+    predicted = metrics.is_positive(probability, at)
+    groups = fairness.metric_frames(dataset.test.groups, dataset.table, y, predicted)
     if groups:
         tables["groups.csv"] = fairness.group_table(groups, dataset.table)
-    values = metrics.classification_metrics(y, probability)
-    values |= bootstrap.confidence_intervals(y, probability)
+    values = metrics.classification_metrics(y, probability, at)
+    values |= bootstrap.confidence_intervals(y, probability, at)
     values["expected_calibration_error"] = metrics.calibration_error(tables["calibration.csv"])
-    return Evaluation(probability, values | fairness.disparities(groups), tables)
+    if threshold:
+        tables["threshold.csv"] = thresholds.compare_with_default(y, probability, at)
+        values["threshold"] = at
+    return Evaluation(probability, values | fairness.disparities(groups), tables, at)
 
 
 def evaluate_and_log(
@@ -187,12 +205,14 @@ def evaluate_and_log(
     booster, test = fitted.booster, dataset.test
     X = test.X.iloc[shap.sample_rows(booster, test.n_rows)]
     with _explain(booster, X) as explanation:
-        evaluation = evaluate(booster, dataset)
+        evaluation = evaluate(booster, dataset, fitted.threshold)
         evaluation.tables["thresholds.csv"] = _threshold_table(fitted, test.y, evaluation)
         images = _draw(fitted, dataset, evaluation)
         params = {name: str(value) for name, value in fitted.config.items()}
         examples = logged_model.to_client_frame(test.X.head(5))
-        info = logged_model.log_model(booster, examples, params, dataset.table)
+        info = logged_model.log_model(
+            booster, examples, params, dataset.table, evaluation.threshold
+        )
     values = explanation.values()
     table = evaluation.tables["shap.csv"] = shap.shap_table([*X], values)
     *_, train_log_loss = fitted.curves["train_log_loss"].values()
@@ -206,7 +226,12 @@ def evaluate_and_log(
     runs.log_artifacts(run, images, evaluation.tables)
     other = fitted.metrics | {"peak_memory_mb": process.peak_memory_mb()}
     runs.log_results(run, info.model_id, evaluation.metrics, dataset, other, fitted.curves)
-    description = reporting.describe(run, dataset, evaluation.metrics, fitted.findings)
+    if fitted.threshold:
+        costs = evaluation.tables["threshold.csv"]
+        fitted.threshold_note = thresholds.describe(fitted.threshold, costs)
+    description = reporting.describe(
+        run, dataset, evaluation.metrics, fitted.findings, fitted.threshold_note
+    )
     tags = {logged_model.DIGEST: logged_model.model_digest(booster), runs.DIAGNOSIS: codes}
     runs.log_tags(run, tags | {runs.DESCRIPTION: description + note})
     cancel.check()
@@ -248,5 +273,10 @@ def _draw(fitted: Fitted, dataset: Dataset, evaluation: Evaluation) -> dict[str,
         fitted.curves,
         dataset.table,
         dataset.qualify(dataset.test.name),
+        evaluation.threshold,
     )
+    if fitted.threshold:
+        rows = fitted.validation or (dataset.test.y, evaluation.probability)
+        named = "validation rows" if fitted.validation else dataset.qualify(dataset.test.name)
+        figures["plots/threshold.png"] = thresholds.plot(*rows, evaluation.threshold, named)
     return {path: plots.png(figure) for path, figure in figures.items()}

@@ -13,6 +13,11 @@ BINS = 10  # of predicted probability, in a reliability table
 THRESHOLDS = np.arange(1, 20) / 20
 
 
+def is_positive(probability: np.ndarray, threshold: float) -> np.ndarray:
+    """Which rows are predicted positive, (n_samples,): compared as 64 bits, as a client's are."""
+    return probability >= np.float64(threshold)
+
+
 def search_metrics(
     y_true: np.ndarray,
     probability: np.ndarray,
@@ -30,7 +35,7 @@ def search_metrics(
     positive_weights = sample_weight is None or sample_weight.min() > 0
     if both_labels and positive_weights and 0 <= probability.min() <= probability.max() <= 1:
         positive = y_true == 1
-        correct = (probability >= threshold) == positive
+        correct = is_positive(probability, threshold) == positive
         return {
             "log_loss": float(
                 np.average(row_log_losses(y_true, probability), weights=sample_weight)
@@ -41,7 +46,7 @@ def search_metrics(
     weights = {"sample_weight": sample_weight}
     return {
         "log_loss": metrics.log_loss(y_true, probability, **weights),
-        "accuracy": metrics.accuracy_score(y_true, probability >= threshold, **weights),
+        "accuracy": metrics.accuracy_score(y_true, is_positive(probability, threshold), **weights),
         "roc_auc": metrics.roc_auc_score(y_true, probability, **weights),
     }
 
@@ -87,7 +92,7 @@ def classification_metrics(
     searched = search_metrics(y_true, probability, threshold, sample_weight)
     weights = {"sample_weight": sample_weight}
     counts = np.ones(len(y_true), int) if sample_weight is None else sample_weight
-    predicted = probability >= threshold
+    predicted = is_positive(probability, threshold)
     n_positive, n_predicted = int(counts[y_true == 1].sum()), int(counts[predicted].sum())
     hits = int(counts[predicted & (y_true == 1)].sum())
     return searched | {

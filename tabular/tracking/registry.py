@@ -50,6 +50,11 @@ class LoggedModel:
         """The tags of its run; empty if that is not in the store."""
         return self.run.data.tags if self.run else {}
 
+    @property
+    def threshold(self) -> float:
+        """The threshold that it uses where a client sends none."""
+        return logged_model.default_threshold(self.signature)
+
 
 def require_name(option: str, name: str) -> None:
     """Raise ``UserError`` if ``models:/<name>/1`` could not address a model of that name."""

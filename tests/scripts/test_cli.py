@@ -121,6 +121,8 @@ def require_one_line(done, message):
             "error: Invalid value for '--learning_rate': '1e-50' is",
         ),
         (["--max_depth", "3", "--max-depth", "6"], "error: max_depth is given twice."),
+        (["--threshold", "1.5"], "error: threshold: expected a number from 0 to 1, accuracy, f1"),
+        (["--threshold", "recall"], "error: threshold: recall needs a bound: recall=0.8, or in"),
         (["--data", "synthetic:9"], "error: data: expected synthetic:N with N from 100 to 9"),
         (
             ["--data", "synthetic:200", "--register", "x"],
@@ -142,6 +144,7 @@ def test_a_mistake_is_reported_in_one_line_without_a_run(run_script, no_store, a
         (["--subsample", "0.5,nan"], "error: Invalid value for '--subsample': 'nan' is not a numb"),
         (["--metric", "auc"], "error: Invalid value for '--metric': 'auc' is not one of 'log_loss"),
         (["--max_detph", "6"], "error: No such option '--max_detph'. (Did you mean one of: '--max"),
+        (["--threshold", "auc"], "error: threshold: expected a number from 0 to 1, accuracy, f1,"),
         (["--folds", "0"], "error: Invalid value for '--folds': 0 is not in the range x>=1."),
         (["--workers", "many"], "error: Invalid value for '--workers': 'many' is not a valid int"),
         (["--max_points", "26"], "error: max_points: the grid has 27 points, more than 26; short"),

@@ -98,7 +98,7 @@ def candidates(store, real_rows, synthetic_folder, tmp_path):
         "incompatible": candidate(
             real_rows,
             signature=ModelSignature(
-                wider, logged_model.signature(CENSUS).outputs, logged_model.PARAM_SCHEMA
+                wider, logged_model.signature(CENSUS).outputs, logged_model.signature(CENSUS).params
             ),
         ),
         "other rows": candidate(sources.load(str(other)), n_estimators=40, max_depth=3),
