@@ -248,7 +248,8 @@ def require_loads(uri: str, option: str) -> None:
 def incompatibilities(new: ModelSignature, old: ModelSignature) -> list[str]:
     """What would break for a client of ``old`` that calls ``new``; empty if nothing would.
 
-    ``new`` may ignore columns of a request, but must return every column that ``old`` returned.
+    ``new`` may ignore columns of a request, but must return every column that ``old`` returned. It
+    may have another default of a parameter: a client that depends on the value sends it.
     """
     before, after = _promises(old), _promises(new)
     required = [column.name for column in new.inputs if column.required]
@@ -267,7 +268,7 @@ def _promises(signature: ModelSignature) -> dict[str, dict[str, Any]]:
     return {
         "input": {column.name: column.type for column in signature.inputs},
         "output": {column.name: column.type for column in signature.outputs},
-        "parameter": {p.name: (p.dtype, p.default) for p in signature.params or ()},
+        "parameter": {p.name: p.dtype for p in signature.params or ()},
     }
 
 
