@@ -71,21 +71,12 @@ class Int(click.IntRange):
 
 
 class Float(click.FloatRange):
-    """A finite number within bounds that 32 bits can hold, or a word in its place, as in ``Int``.
-
-    XGBoost keeps numbers in 32 bits.
-    """
+    """A finite number within bounds that 32 bits can hold, as XGBoost keeps it, or a word."""
 
     name = "number"
 
-    def __init__(
-        self,
-        low: float | None = None,
-        high: float | None = None,
-        min_open: bool = False,
-        word: str | None = None,
-    ) -> None:
-        super().__init__(low, high, min_open)
+    def __init__(self, *bounds: Any, word: str | None = None, **options: Any) -> None:
+        super().__init__(*bounds, **options)
         self.word = word
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:

@@ -10,8 +10,9 @@ from tabular.errors import UserError
 HEADLINE_METRICS = ("accuracy", "roc_auc", "log_loss")  # in the order in which they are printed
 DEFAULT_THRESHOLD = 0.5
 MAXIMIZED = ("accuracy", "f1", "balanced_accuracy")  # by a threshold that is chosen
-BOUNDED = {"recall": "precision", "precision": "recall"}  # which is maximized where one has a bound
-THRESHOLD = re.compile(r"(\w+)(?:>?=([\d.]+))?")
+BOUNDED = {"recall": "precision", "precision": "recall"}  # what is maximized where one has a bound
+NUMBER = r"(\d+\.?\d*(?:e-?\d+)?|\.\d+)"
+THRESHOLD = re.compile(rf"{NUMBER}|({'|'.join(MAXIMIZED)})|({'|'.join(BOUNDED)})>?={NUMBER}")
 
 
 @dataclass(frozen=True)
@@ -37,29 +38,22 @@ def parse_threshold(text: str) -> ThresholdRule:
     """The rule that an option, or the recorded parameter of a run, states.
 
     Args:
-        text: a number, or a rule, around which MLflow may have put quotes.
+        text: around which MLflow may have put quotes.
 
     Raises:
-        UserError: it is none.
+        UserError: it is no rule.
     """
-    text = text.strip("\"' ")
-    match = THRESHOLD.fullmatch(text)
-    name, bound = match.groups() if match else ("", None)
-    if name in BOUNDED and not bound:
-        raise UserError(f"threshold: {name} needs a bound: {name}=0.8, or in quotes '{name}>=0.8'")
-    if name in MAXIMIZED and not bound:
-        return ThresholdRule(None, name)
-    try:
-        value = float(bound or text)
-        if name in BOUNDED and 0 < value <= 1:
-            return ThresholdRule(None, BOUNDED[name], name, value)
-        if not bound and 0 <= value <= 1:
-            return ThresholdRule(value)
-    except ValueError:  # the error that follows says what is expected
-        pass
+    if match := THRESHOLD.fullmatch(text.strip("\"' ")):
+        number, maximized, bounded, bound = match.groups()
+        if maximized:
+            return ThresholdRule(None, maximized)
+        if number and float(number) <= 1:
+            return ThresholdRule(float(number))
+        if bounded and 0 < float(bound) <= 1:
+            return ThresholdRule(None, BOUNDED[bounded], bounded, float(bound))
     raise UserError(
-        f"threshold: expected a number from 0 to 1, {', '.join(MAXIMIZED)}, recall=0.8 or "
-        f"precision=0.8, got {text[:100]!r}"
+        f"threshold: expected a number from 0 to 1, {', '.join(MAXIMIZED)}, or a bound such as "
+        f"recall=0.8 or, in quotes, 'precision>=0.8', got {text[:100]!r}"
     )
 
 

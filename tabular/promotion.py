@@ -2,7 +2,6 @@
 
 import shlex
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import click
 import numpy as np
@@ -49,18 +48,6 @@ class PromoteOptions:
     max_group_drop: float
     rollback: bool
     cli_args: dict[str, str]
-
-
-class Predictions(NamedTuple):
-    """The probabilities of champion and candidate, (n_samples,) each, and their thresholds."""
-
-    old: np.ndarray
-    new: np.ndarray
-    thresholds: Thresholds
-
-    def swapped(self) -> "Predictions":
-        """The new in place of the old, so that differences are those of the old minus the new."""
-        return Predictions(self.new, self.old, self.thresholds[::-1])
 
 
 def promote(options: PromoteOptions) -> None:
@@ -239,12 +226,13 @@ def check_candidate(
             same_columns = before.columns == table.columns
             rows = test if same_columns else sources.reload(candidate.tags, before).test
             old = registry.predict(champion, rows)
-            both = Predictions(old, new, (champion.threshold, candidate.threshold))
-            checks.append(_check_improvement(test.y, both, options))
+            thresholds = champion.threshold, candidate.threshold
+            checks.append(_check_improvement(test.y, old, new, thresholds, options))
             if dataset.table.groups:
-                checks.append(_check_groups(dataset, both, options.max_group_drop))
+                drop = options.max_group_drop
+                checks.append(_check_groups(dataset, old, new, thresholds, drop))
             if champion.threshold != candidate.threshold:
-                checks.append(_report_threshold(both))
+                checks.append(_report_thresholds(old, new, thresholds))
     return pd.DataFrame(checks, columns=["check", "figure", "bound", "passed"])
 
 
@@ -269,20 +257,32 @@ def _check_floors(dataset: Dataset, probability: np.ndarray, threshold: float) -
     return checks
 
 
-def _check_improvement(y_true: np.ndarray, both: Predictions, options: PromoteOptions) -> tuple:
+def _check_improvement(
+    y_true: np.ndarray,
+    old: np.ndarray,
+    new: np.ndarray,
+    thresholds: Thresholds,
+    options: PromoteOptions,
+) -> tuple:
     """Whether the interval of the improvement lies above the bound, by a paired bootstrap."""
     metric = options.metric
-    ordered = both.swapped() if SEARCH_METRICS[metric] > 0 else both  # b - a is the improvement
-    row = paired.metric_differences(y_true, *ordered).set_index("metric").loc[metric]
+    if SEARCH_METRICS[metric] > 0:  # the difference is the improvement
+        old, new, thresholds = new, old, thresholds[::-1]
+    differences = paired.metric_differences(y_true, old, new, thresholds)
+    row = differences.set_index("metric").loc[metric]
     figure = f"{metric} {row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
     bound = f"interval above {options.min_improvement}"
     return "improvement", figure, bound, row["low"] > options.min_improvement
 
 
-def _check_groups(dataset: Dataset, both: Predictions, max_drop: float) -> tuple:
+def _check_groups(
+    dataset: Dataset, old: np.ndarray, new: np.ndarray, thresholds: Thresholds, max_drop: float
+) -> tuple:
     """Whether no group loses more accuracy than allowed."""
     test = dataset.test
-    groups = paired.group_differences(test.groups, dataset.table, test.y, *both.swapped())
+    groups = paired.group_differences(
+        test.groups, dataset.table, test.y, new, old, thresholds[::-1]
+    )
     drop, rows = groups["accuracy_difference"], groups["rows"]  # of the old model minus the new one
     wrong = (drop * rows).round().astype(int)
     drop = drop.where(wrong != 1, 0.0)  # ignored: one row is a large share of a small group
@@ -297,12 +297,11 @@ def _check_groups(dataset: Dataset, both: Predictions, max_drop: float) -> tuple
     )
 
 
-def _report_threshold(both: Predictions) -> tuple:
+def _report_thresholds(old: np.ndarray, new: np.ndarray, thresholds: Thresholds) -> tuple:
     """What changes for a client that sends no threshold; this refuses nothing."""
-    probabilities = both.old, both.new
     before, after = (
         f"{threshold} ({is_positive(probability, threshold).mean():.1%} of the rows positive)"
-        for probability, threshold in zip(probabilities, both.thresholds, strict=True)
+        for probability, threshold in zip((old, new), thresholds, strict=True)
     )
     return "threshold", f"was {before}, is {after}", "reported only", True
 

@@ -105,7 +105,8 @@ def describe(
     warning, table = "**Synthetic rows: no real people, no conclusions.** ", dataset.table
     left_out = "; ".join(f"{_list_names(n)} ({why})" for why, n in _left_out(table).items())
     left_out = f"Columns left out: {escape_markdown(left_out)}.\n\n" if left_out else ""
-    undefined = f"Note: {undefined}.\n\n" if (undefined := _undefined(test_metrics)) else ""
+    no_positive = NO_POSITIVE.format(test_metrics.get("threshold", DEFAULT_THRESHOLD))
+    undefined = "" if "precision_low" in test_metrics else f"Note: {no_positive}.\n\n"
     threshold = f"Threshold: {escape_markdown(threshold_note)}.\n\n" if threshold_note else ""
     checks = "".join(
         f"- **{found.code}**: {escape_markdown(found.finding)}; {escape_markdown(found.advice)}\n"
@@ -122,12 +123,6 @@ def describe(
     )
 
 
-def _undefined(test_metrics: dict[str, float]) -> str:
-    """Why the precision has no interval; empty if it has one."""
-    threshold = test_metrics.get("threshold", DEFAULT_THRESHOLD)
-    return "" if "precision_low" in test_metrics else NO_POSITIVE.format(threshold)
-
-
 def report(
     run: Run,
     dataset: Dataset,
@@ -139,8 +134,9 @@ def report(
     click.echo(f"test   {headline(dataset, test_metrics)}")
     if threshold_note:
         click.echo(f"       threshold {threshold_note}".replace("\n", "\n       "))
-    if undefined := _undefined(test_metrics):
-        click.echo(f"note   {undefined}")
+    if "precision_low" not in test_metrics:
+        threshold = test_metrics.get("threshold", DEFAULT_THRESHOLD)
+        click.echo(f"note   {NO_POSITIVE.format(threshold)}")
     for found in findings:
         click.echo(f"check  {found.code}: {found.finding}; {found.advice}")
     click.echo(f"run    {run.info.run_id}")

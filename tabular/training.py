@@ -17,11 +17,12 @@ from tabular import cancel, reporting
 from tabular.data import sources
 from tabular.data.dataset import Dataset
 from tabular.evaluation import bootstrap, diagnosis, fairness, metrics, plots, shap, thresholds
+from tabular.evaluation.thresholds import Threshold
 from tabular.model import boosting
 from tabular.model.hyperparameters import config_name
 from tabular.model.served import Encoder
 from tabular.model.trainer import LocalTrainer, Trainer
-from tabular.options import DEFAULT_THRESHOLD, RunOptions, TrainOptions
+from tabular.options import RunOptions, TrainOptions
 from tabular.tracking import logged_model, opening, process, registry, runs
 
 
@@ -36,7 +37,7 @@ class Fitted:
         validation: labels of the validation rows and the probabilities predicted for them by a
             booster that was fitted without them, each (n_samples,); None without a validation set.
         findings: of the checks; ``evaluate_and_log`` adds those of the model and of the data.
-        threshold: of the model; None: the default.
+        threshold: of the model.
         threshold_note: what it costs and gains; ``evaluate_and_log`` fills it in.
     """
 
@@ -46,7 +47,7 @@ class Fitted:
     curves: dict[str, dict[int, float]] = field(default_factory=dict)
     validation: tuple[np.ndarray, np.ndarray] | None = None
     findings: list[diagnosis.Finding] = field(default_factory=list)
-    threshold: thresholds.Threshold | None = None
+    threshold: Threshold = thresholds.DEFAULT
     threshold_note: str = ""
 
 
@@ -58,13 +59,11 @@ class Evaluation:
         probability: of the positive label, (n_samples,).
         metrics: values with the ends of their intervals, by name.
         tables: by the file's name.
-        threshold: from which probability on a row is predicted positive.
     """
 
     probability: np.ndarray
     metrics: dict[str, float]
     tables: dict[str, pd.DataFrame]
-    threshold: float
 
 
 def train(options: TrainOptions, trainer: Trainer) -> None:
@@ -163,31 +162,26 @@ def fit(
 
 
 def evaluate(
-    booster: xgboost.Booster, dataset: Dataset, threshold: thresholds.Threshold | None = None
+    booster: xgboost.Booster, dataset: Dataset, threshold: Threshold = thresholds.DEFAULT
 ) -> Evaluation:
-    """Predict the test set and compute metrics, intervals and tables.
-
-    Args:
-        threshold: None: the default.
-    """
+    """Predict the test set and compute metrics, intervals and tables."""
     X, y = dataset.test.X, dataset.test.y
-    at = threshold.value if threshold else DEFAULT_THRESHOLD
     probability = booster.inplace_predict(Encoder(booster)(X))
     tables = {
         "importance.csv": shap.importance_table(booster),
         "calibration.csv": metrics.reliability_table(y, probability),
     }
-    predicted = metrics.is_positive(probability, at)
+    predicted = metrics.is_positive(probability, threshold.value)
     groups = fairness.metric_frames(dataset.test.groups, dataset.table, y, predicted)
     if groups:
         tables["groups.csv"] = fairness.group_table(groups, dataset.table)
-    values = metrics.classification_metrics(y, probability, at)
-    values |= bootstrap.confidence_intervals(y, probability, at)
+    values = metrics.classification_metrics(y, probability, threshold.value)
+    values |= bootstrap.confidence_intervals(y, probability, threshold.value)
     values["expected_calibration_error"] = metrics.calibration_error(tables["calibration.csv"])
-    if threshold:
-        tables["threshold.csv"] = thresholds.compare_with_default(y, probability, at)
-        values["threshold"] = at
-    return Evaluation(probability, values | fairness.disparities(groups), tables, at)
+    if threshold.reason:
+        tables["threshold.csv"] = thresholds.compare_with_default(y, probability, threshold.value)
+        values["threshold"] = threshold.value
+    return Evaluation(probability, values | fairness.disparities(groups), tables)
 
 
 def evaluate_and_log(
@@ -211,7 +205,7 @@ def evaluate_and_log(
         params = {name: str(value) for name, value in fitted.config.items()}
         examples = logged_model.to_client_frame(test.X.head(5))
         info = logged_model.log_model(
-            booster, examples, params, dataset.table, evaluation.threshold
+            booster, examples, params, dataset.table, fitted.threshold.value
         )
     values = explanation.values()
     table = evaluation.tables["shap.csv"] = shap.shap_table([*X], values)
@@ -226,7 +220,7 @@ def evaluate_and_log(
     runs.log_artifacts(run, images, evaluation.tables)
     other = fitted.metrics | {"peak_memory_mb": process.peak_memory_mb()}
     runs.log_results(run, info.model_id, evaluation.metrics, dataset, other, fitted.curves)
-    if fitted.threshold:
+    if fitted.threshold.reason:
         costs = evaluation.tables["threshold.csv"]
         fitted.threshold_note = thresholds.describe(fitted.threshold, costs)
     description = reporting.describe(
@@ -273,10 +267,10 @@ def _draw(fitted: Fitted, dataset: Dataset, evaluation: Evaluation) -> dict[str,
         fitted.curves,
         dataset.table,
         dataset.qualify(dataset.test.name),
-        evaluation.threshold,
+        fitted.threshold.value,
     )
-    if fitted.threshold:
+    if fitted.threshold.reason:
         rows = fitted.validation or (dataset.test.y, evaluation.probability)
         named = "validation rows" if fitted.validation else dataset.qualify(dataset.test.name)
-        figures["plots/threshold.png"] = thresholds.plot(*rows, evaluation.threshold, named)
+        figures["plots/threshold.png"] = thresholds.plot(*rows, fitted.threshold.value, named)
     return {path: plots.png(figure) for path, figure in figures.items()}

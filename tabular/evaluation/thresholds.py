@@ -22,35 +22,36 @@ STEPS = 400  # of a curve in the plot
 
 
 class Threshold(NamedTuple):
-    """A threshold that somebody asked for.
+    """A threshold: rows of at least this probability get the positive label.
 
     Attributes:
-        value: rows of at least this probability get the positive label.
-        reason: where it comes from, as the end of a sentence.
+        reason: where it comes from, as the end of a sentence; empty: it is the default.
     """
 
-    value: float
-    reason: str
+    value: float = DEFAULT_THRESHOLD
+    reason: str = ""
 
 
-def decide(
-    rule: ThresholdRule, validation: tuple[np.ndarray, np.ndarray] | None
-) -> Threshold | None:
-    """The threshold that a rule sets; None if it is the default.
+DEFAULT = Threshold()
+
+
+def decide(rule: ThresholdRule, validation: tuple[np.ndarray, np.ndarray] | None) -> Threshold:
+    """The threshold that a rule sets.
 
     Args:
-        validation: labels and predicted probabilities of the rows to choose it on.
+        validation: labels and predicted probabilities of the rows to choose it on, each
+            (n_samples,); None: the rule has a value.
 
     Raises:
         WorkFailed: no threshold reaches the bound of the rule.
     """
     if rule.value is not None:
-        return None if rule.value == DEFAULT_THRESHOLD else Threshold(rule.value, "as given")
+        return DEFAULT if rule.value == DEFAULT.value else Threshold(rule.value, "as given")
     if validation is None:
         raise ValueError("a threshold is chosen on validation rows")
     y_true, probability = validation
-    of = f"{rule} on {len(y_true):,} validation rows"
-    return Threshold(choose(rule, y_true, probability), f"chosen by {of}")
+    value = choose(rule, y_true, probability)
+    return Threshold(value, f"chosen by {rule} on {len(y_true):,} validation rows")
 
 
 def choose(rule: ThresholdRule, y_true: np.ndarray, probability: np.ndarray) -> float:
@@ -78,7 +79,8 @@ def choose(rule: ThresholdRule, y_true: np.ndarray, probability: np.ndarray) -> 
     is_default = (low < DEFAULT_THRESHOLD) & (high >= DEFAULT_THRESHOLD)
     middles = np.where(is_default, DEFAULT_THRESHOLD, (low + high) / 2)
     best = np.flatnonzero(values == np.nanmax(values))
-    first = best[np.argmin(np.abs(middles[best] - DEFAULT_THRESHOLD))]
+    distances = np.abs(middles[best] - DEFAULT_THRESHOLD).round(12)  # equal but for rounding
+    first = best[np.argmin(distances)]
     return _shorten(float(middles[first]), low[first], high[first])
 
 

@@ -51,12 +51,6 @@ def signature(table: Table, threshold: float = DEFAULT_THRESHOLD) -> ModelSignat
     return ModelSignature(Schema([*input_columns(table)]), output, params)
 
 
-def default_threshold(signature: ModelSignature) -> float:
-    """The threshold of a request that has none."""
-    defaults = {param.name: param.default for param in signature.params or ()}
-    return defaults.get(THRESHOLD, DEFAULT_THRESHOLD)
-
-
 def logged_signature(table: Table, threshold: float) -> ModelSignature:
     """The signature that is logged with a model of the table: outputs and parameters.
 

@@ -21,6 +21,7 @@ from tabular.data.dataset import Dataset, Split
 from tabular.data.table import Table
 from tabular.errors import UserError, WorkFailed, one_line
 from tabular.model import boosting
+from tabular.options import DEFAULT_THRESHOLD
 from tabular.tracking import artifacts, logged_model, opening, store
 
 CHAMPION, PREVIOUS = "champion", "previous"
@@ -53,7 +54,8 @@ class LoggedModel:
     @property
     def threshold(self) -> float:
         """The threshold that it uses where a client sends none."""
-        return logged_model.default_threshold(self.signature)
+        defaults = {param.name: param.default for param in self.signature.params or ()}
+        return defaults.get(logged_model.THRESHOLD, DEFAULT_THRESHOLD)
 
 
 def require_name(option: str, name: str) -> None:

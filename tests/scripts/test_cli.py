@@ -122,7 +122,10 @@ def require_one_line(done, message):
         ),
         (["--max_depth", "3", "--max-depth", "6"], "error: max_depth is given twice."),
         (["--threshold", "1.5"], "error: threshold: expected a number from 0 to 1, accuracy, f1"),
-        (["--threshold", "recall"], "error: threshold: recall needs a bound: recall=0.8, or in"),
+        (
+            ["--threshold", "recall"],
+            "error: threshold: expected a number from 0 to 1, accuracy, f1",
+        ),
         (["--data", "synthetic:9"], "error: data: expected synthetic:N with N from 100 to 9"),
         (
             ["--data", "synthetic:200", "--register", "x"],
