@@ -51,7 +51,7 @@ def signature(table: Table, threshold: float = DEFAULT_THRESHOLD) -> ModelSignat
     return ModelSignature(Schema([*input_columns(table)]), output, params)
 
 
-def logged_signature(table: Table, threshold: float) -> ModelSignature:
+def logged_signature(table: Table, threshold: float = DEFAULT_THRESHOLD) -> ModelSignature:
     """The signature that is logged with a model of the table: outputs and parameters.
 
     With inputs in it, MLflow would refuse integers, booleans and categories where it declares
