@@ -26,12 +26,12 @@ from tabular import cli
 @cli.option("output", None, None, "File to write, of any of these types; replaced if it exists.")
 @cli.option(
     "threshold",
-    cli.Float(0, 1),
-    0.5,
-    "Probability from which on a row gets the positive label.",
+    cli.Float(0, 1, word="model"),
+    "model",
+    "Probability from which on a row gets the positive label; model takes the model's own.",
 )
 @click.pass_context
-def main(ctx: click.Context, model: str, input: str, output: str, threshold: float) -> None:
+def main(ctx: click.Context, model: str, input: str, output: str, threshold: float | None) -> None:
     with cli.importing():
         from tabular import scoring
 

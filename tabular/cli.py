@@ -24,6 +24,7 @@ from tabular.model.hyperparameters import (
     Range,
     require_bounded_trees,
 )
+from tabular.options import parse_threshold
 
 Options = TypeVar("Options")
 
@@ -80,11 +81,17 @@ class Int(click.IntRange):
 
 
 class Float(click.FloatRange):
-    """A finite number within bounds that 32 bits can hold, as XGBoost keeps it."""
+    """A finite number within bounds that 32 bits can hold, as XGBoost keeps it, or a word."""
 
     name = "number"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+    def __init__(self, *bounds: Any, word: str | None = None, **options: Any) -> None:
+        super().__init__(*bounds, **options)
+        self.word = word
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value == self.word:
+            return None
         number = super().convert(value, param, ctx)
         if number and not 1.2e-38 < abs(number) < 3.4e38:  # nan fails too
             self.fail(f"{value!r} is not a number that 32 bits can hold.", param, ctx)
@@ -205,6 +212,14 @@ def run_options(command: Callable) -> Callable:
             "Registered model that gets a new version; none registers nothing.",
         ),
         ("device", click.Choice(["cpu", "cuda"]), "cpu", "Device that trains the trees."),
+        (
+            "threshold",
+            None,
+            "0.5",
+            "Probability from which on a row gets the positive label: a number; or what accuracy, "
+            "f1 or balanced_accuracy, or a bound such as recall=0.8 or precision=0.8, chooses on "
+            "validation rows.",
+        ),
     ):
         command = option(name, kind, default, meaning)(command)
     command = data_options(command)
@@ -225,6 +240,7 @@ def build(
     """
     options = dict(options)
     options["request"] = table_request(options)
+    options["threshold"] = parse_threshold(options["threshold"])
     chosen = {name: options.pop(name) for name in DEFAULTS}
     require_bounded_trees(chosen)
     if into == "space":  # all configurations of it have the same constraints

@@ -17,6 +17,7 @@ from tabular.data.dataset import Dataset, Split
 from tabular.data.table import Table
 from tabular.errors import UserError, one_line
 from tabular.evaluation import paired, paired_plots, plots
+from tabular.evaluation.metrics import is_positive
 from tabular.sweep import child_runs
 from tabular.tracking import datasets, logged_model, opening, orphans, registry, runs, store
 from tabular.tracking.registry import LoggedModel
@@ -47,6 +48,11 @@ class Compared:
         return self.run.info.run_name or self.run.info.run_id
 
     @property
+    def threshold(self) -> float:
+        """The threshold of the model."""
+        return self.model.threshold
+
+    @property
     def digest(self) -> str:
         """The digest of the rows that the model was trained and evaluated on."""
         return self.model.tags["data.digest"]
@@ -70,7 +76,9 @@ def compare(a: str, b: str, cli_args: dict[str, str]) -> None:
         of_a = registry.predict(first.model, dataset.test)
         of_b = registry.predict(second.model, test_of_b)
         report = _report(first, second, dataset, (of_a, of_b))
-        report.tables["disagreements.csv"] = _disagreements(dataset, test_of_b, of_a, of_b)
+        report.tables["disagreements.csv"] = _disagreements(
+            dataset, test_of_b, of_a, of_b, report.thresholds
+        )
         _log_results(run, report, (of_a, of_b))
     comparison_report.print_report(run, report)
 
@@ -178,23 +186,24 @@ def _report(
     a: Compared, b: Compared, dataset: Dataset, probabilities: tuple[np.ndarray, np.ndarray]
 ) -> Report:
     """All figures of the comparison."""
-    test = dataset.test
-    tables = {"comparison.csv": paired.metric_differences(test.y, *probabilities)}
+    test, thresholds = dataset.test, (a.threshold, b.threshold)
+    tables = {"comparison.csv": paired.metric_differences(test.y, *probabilities, thresholds)}
     if dataset.table.groups:
         tables["groups_comparison.csv"] = paired.group_differences(
-            test.groups, dataset.table, test.y, *probabilities
+            test.groups, dataset.table, test.y, *probabilities, thresholds
         )
     tables["differences.csv"] = _record_differences(_records(a), _records(b))
-    label_a, label_b = (probability >= 0.5 for probability in probabilities)
+    label_a, label_b = map(is_positive, probabilities, thresholds)
     return Report(
         names=(a.name, b.name),
         run_ids=(a.run.info.run_id, b.run.info.run_id),
         uris=(a.model.uri, b.model.uri),
+        thresholds=thresholds,
         dataset=dataset,
         tables=tables,
         labels_differ=int((label_a != label_b).sum()),
         only_b_right=int(((label_a != label_b) & (label_b == (test.y == 1))).sum()),
-        identical=np.array_equal(*probabilities),
+        identical=np.array_equal(*probabilities) and a.threshold == b.threshold,
     )
 
 
@@ -212,6 +221,7 @@ def _records(compared: Compared) -> dict[tuple[str, str], str]:
         },
         comparison_report.MODEL: {
             logged_model.DIGEST: run.tags.get(logged_model.DIGEST, ""),
+            logged_model.THRESHOLD: str(compared.threshold),
             **{name: f"{run.metrics[name]:g}" for name in measured},
         },
     }
@@ -241,7 +251,11 @@ def _record_differences(
 
 
 def _disagreements(
-    dataset: Dataset, test_of_b: Split, of_a: np.ndarray, of_b: np.ndarray
+    dataset: Dataset,
+    test_of_b: Split,
+    of_a: np.ndarray,
+    of_b: np.ndarray,
+    thresholds: tuple[float, float],
 ) -> pd.DataFrame:
     """The rows with different labels, the largest difference of the probabilities first.
 
@@ -250,15 +264,16 @@ def _disagreements(
         that of each model, both probabilities, their difference, and the features of both models.
     """
     test, table = dataset.test, dataset.table
-    differing = np.flatnonzero((of_a >= 0.5) != (of_b >= 0.5))
+    label_a, label_b = map(is_positive, (of_a, of_b), thresholds)
+    differing = np.flatnonzero(label_a != label_b)
     order = np.argsort(-np.abs(of_b - of_a)[differing], kind="stable")
     rows = differing[order][:MAX_ROWS]
     labels = np.array([table.negative, table.positive], object)
     found = {
         "row": rows,
         f"true_{table.label}": labels[test.y[rows]],
-        "label_a": labels[1 * (of_a[rows] >= 0.5)],
-        "label_b": labels[1 * (of_b[rows] >= 0.5)],
+        "label_a": labels[1 * label_a[rows]],
+        "label_b": labels[1 * label_b[rows]],
         "probability_a": of_a[rows],
         "probability_b": of_b[rows],
         "difference": of_b[rows] - of_a[rows],
@@ -282,6 +297,7 @@ def _log_results(run: Run, report: Report, probabilities: tuple[np.ndarray, np.n
         report.tables,
         report.names,
         dataset.qualify(dataset.test.name),
+        report.thresholds,
     )
     images = {path: plots.png(figure) for path, figure in figures.items()}
     runs.log_artifacts(run, images, report.tables)

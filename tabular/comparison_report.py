@@ -26,16 +26,18 @@ class Report:
         names: of the runs that logged them.
         run_ids: of these runs.
         uris: of the models.
+        thresholds: of the models.
         dataset: whose test rows both have predicted.
         tables: by the file's name.
         labels_differ: number of test rows for which the predicted labels differ.
         only_b_right: how many of these model b predicts correctly.
-        identical: whether all probabilities are equal.
+        identical: whether all probabilities and both thresholds are equal.
     """
 
     names: tuple[str, str]
     run_ids: tuple[str, str]
     uris: tuple[str, str]
+    thresholds: tuple[float, float]
     dataset: Dataset
     tables: dict[str, pd.DataFrame]
     labels_differ: int
@@ -110,8 +112,10 @@ def _describe_labels(report: Report) -> str:
     differ, right, n_rows = report.labels_differ, report.only_b_right, report.dataset.test.n_rows
     if not differ:
         return f"the same for all {n_rows:,} rows"
+    a, b = report.thresholds
+    where = f"threshold {a}" if a == b else f"threshold {a} of a and {b} of b"
     return (
-        f"{differ:,} of {n_rows:,} differ at threshold 0.5: b is right on {right:,} of them, a on "
+        f"{differ:,} of {n_rows:,} differ at {where}: b is right on {right:,} of them, a on "
         f"{differ - right:,}"
     )
 

@@ -16,7 +16,8 @@ from tabular.data.dataset import Dataset
 from tabular.data.table import Table
 from tabular.errors import UserError, WorkFailed, escape_markdown, one_line
 from tabular.evaluation import diagnosis, paired
-from tabular.evaluation.metrics import search_metrics
+from tabular.evaluation.bootstrap import Thresholds
+from tabular.evaluation.metrics import is_positive, search_metrics
 from tabular.options import SEARCH_METRICS
 from tabular.tracking import datasets, logged_model, opening, registry, runs, store
 from tabular.tracking.registry import LoggedModel
@@ -220,18 +221,22 @@ def check_candidate(
     if not breaks:
         test = dataset.test
         new = registry.predict(candidate, test)
-        checks += _check_floors(dataset, new)
+        checks += _check_floors(dataset, new, candidate.threshold)
         if champion:
             same_columns = before.columns == table.columns
             rows = test if same_columns else sources.reload(candidate.tags, before).test
             old = registry.predict(champion, rows)
-            checks.append(_check_improvement(test.y, old, new, options))
+            thresholds = champion.threshold, candidate.threshold
+            checks.append(_check_improvement(test.y, old, new, thresholds, options))
             if dataset.table.groups:
-                checks.append(_check_groups(dataset, old, new, options.max_group_drop))
+                drop = options.max_group_drop
+                checks.append(_check_groups(dataset, old, new, thresholds, drop))
+            if champion.threshold != candidate.threshold:
+                checks.append(_report_thresholds(old, new, thresholds))
     return pd.DataFrame(checks, columns=["check", "figure", "bound", "passed"])
 
 
-def _check_floors(dataset: Dataset, probability: np.ndarray) -> list[tuple]:
+def _check_floors(dataset: Dataset, probability: np.ndarray, threshold: float) -> list[tuple]:
     """Whether each metric that has a floor reaches it.
 
     Of a table without floors, the log loss must be lower than that of a constant prediction, the
@@ -239,7 +244,7 @@ def _check_floors(dataset: Dataset, probability: np.ndarray) -> list[tuple]:
     difference lies above 0.
     """
     y_true, floors = dataset.test.y, dataset.table.floors
-    values, checks = search_metrics(y_true, probability), []
+    values, checks = search_metrics(y_true, probability, threshold), []
     if not floors:
         share = dataset.train.y.mean()
         gain, low, high = diagnosis.baseline_gain(y_true, probability, share)
@@ -253,21 +258,31 @@ def _check_floors(dataset: Dataset, probability: np.ndarray) -> list[tuple]:
 
 
 def _check_improvement(
-    y_true: np.ndarray, old: np.ndarray, new: np.ndarray, options: PromoteOptions
+    y_true: np.ndarray,
+    old: np.ndarray,
+    new: np.ndarray,
+    thresholds: Thresholds,
+    options: PromoteOptions,
 ) -> tuple:
     """Whether the interval of the improvement lies above the bound, by a paired bootstrap."""
     metric = options.metric
-    a, b = (new, old) if SEARCH_METRICS[metric] > 0 else (old, new)  # b - a is the improvement
-    row = paired.metric_differences(y_true, a, b).set_index("metric").loc[metric]
+    if SEARCH_METRICS[metric] > 0:  # the difference is the improvement
+        old, new, thresholds = new, old, thresholds[::-1]
+    differences = paired.metric_differences(y_true, old, new, thresholds)
+    row = differences.set_index("metric").loc[metric]
     figure = f"{metric} {row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
     bound = f"interval above {options.min_improvement}"
     return "improvement", figure, bound, row["low"] > options.min_improvement
 
 
-def _check_groups(dataset: Dataset, old: np.ndarray, new: np.ndarray, max_drop: float) -> tuple:
+def _check_groups(
+    dataset: Dataset, old: np.ndarray, new: np.ndarray, thresholds: Thresholds, max_drop: float
+) -> tuple:
     """Whether no group loses more accuracy than allowed."""
     test = dataset.test
-    groups = paired.group_differences(test.groups, dataset.table, test.y, new, old)
+    groups = paired.group_differences(
+        test.groups, dataset.table, test.y, new, old, thresholds[::-1]
+    )
     drop, rows = groups["accuracy_difference"], groups["rows"]  # of the old model minus the new one
     wrong = (drop * rows).round().astype(int)
     drop = drop.where(wrong != 1, 0.0)  # ignored: one row is a large share of a small group
@@ -280,6 +295,15 @@ def _check_groups(dataset: Dataset, old: np.ndarray, new: np.ndarray, max_drop: 
         f"at most {max_drop}",
         drop[worst] <= max_drop,
     )
+
+
+def _report_thresholds(old: np.ndarray, new: np.ndarray, thresholds: Thresholds) -> tuple:
+    """What changes for a client that sends no threshold; this refuses nothing."""
+    before, after = (
+        f"{threshold} ({is_positive(probability, threshold).mean():.1%} of the rows positive)"
+        for probability, threshold in zip((old, new), thresholds, strict=True)
+    )
+    return "threshold", f"was {before}, is {after}", "reported only", True
 
 
 def count_candidates(name: str, candidate: LoggedModel) -> int:

@@ -12,12 +12,12 @@ from tabular.data.table import Table
 from tabular.data.text import DELIMITERS
 from tabular.errors import escape_markdown, one_line
 from tabular.evaluation.diagnosis import Finding
-from tabular.options import HEADLINE_METRICS
+from tabular.options import DEFAULT_THRESHOLD, HEADLINE_METRICS
 from tabular.tracking import runs
 
 RARE_SHARE, RARE_ROWS = 0.1, 50  # fewer training rows of a label than either are worth a note
 NO_POSITIVE = (
-    "no test row has a predicted probability of 0.5 or more, so that precision is 0 by convention "
+    "no test row has a predicted probability of {} or more, so that precision is 0 by convention "
     "and has no interval"
 )
 MAX_NAMES = 12  # of columns in a line of the console
@@ -95,12 +95,19 @@ def describe(
     dataset: Dataset,
     test_metrics: dict[str, float],
     findings: Iterable[Finding] = (),
+    threshold_note: str = "",
 ) -> str:
-    """The run in Markdown, in the few lines that MLflow's page shows unfolded."""
+    """The run in Markdown, in the few lines that MLflow's page shows unfolded.
+
+    Args:
+        threshold_note: what a threshold other than the default costs and gains.
+    """
     warning, table = "**Synthetic rows: no real people, no conclusions.** ", dataset.table
     left_out = "; ".join(f"{_list_names(n)} ({why})" for why, n in _left_out(table).items())
     left_out = f"Columns left out: {escape_markdown(left_out)}.\n\n" if left_out else ""
-    undefined = "" if "precision_low" in test_metrics else f"Note: {NO_POSITIVE}.\n\n"
+    no_positive = NO_POSITIVE.format(test_metrics.get("threshold", DEFAULT_THRESHOLD))
+    undefined = "" if "precision_low" in test_metrics else f"Note: {no_positive}.\n\n"
+    threshold = f"Threshold: {escape_markdown(threshold_note)}.\n\n" if threshold_note else ""
     checks = "".join(
         f"- **{found.code}**: {escape_markdown(found.finding)}; {escape_markdown(found.advice)}\n"
         for found in findings
@@ -112,17 +119,24 @@ def describe(
         f"{escape_markdown(table.positive)}, trained on "
         f"{dataset.train.n_rows:,} rows ({dataset.origin}): "
         f"**{headline(dataset, test_metrics)}** (in brackets 95 % bootstrap intervals).\n\n"
-        f"{undefined}{left_out}{checks}Serve it: `{runs.serve_command(run)}`\n"
+        f"{threshold}{undefined}{left_out}{checks}Serve it: `{runs.serve_command(run)}`\n"
     )
 
 
 def report(
-    run: Run, dataset: Dataset, test_metrics: dict[str, float], findings: Iterable[Finding]
+    run: Run,
+    dataset: Dataset,
+    test_metrics: dict[str, float],
+    findings: Iterable[Finding],
+    threshold_note: str = "",
 ) -> None:
     """Print the results, what the checks found, and the commands that show and serve the model."""
     click.echo(f"test   {headline(dataset, test_metrics)}")
+    if threshold_note:
+        click.echo(f"       threshold {threshold_note}".replace("\n", "\n       "))
     if "precision_low" not in test_metrics:
-        click.echo(f"note   {NO_POSITIVE}")
+        threshold = test_metrics.get("threshold", DEFAULT_THRESHOLD)
+        click.echo(f"note   {NO_POSITIVE.format(threshold)}")
     for found in findings:
         click.echo(f"check  {found.code}: {found.finding}; {found.advice}")
     click.echo(f"run    {run.info.run_id}")

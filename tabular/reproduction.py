@@ -10,8 +10,10 @@ from tabular import reporting, training
 from tabular.data import sources
 from tabular.data.dataset import Dataset
 from tabular.errors import UserError, WorkFailed
+from tabular.evaluation import thresholds
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
+from tabular.options import DEFAULT_THRESHOLD, parse_threshold
 from tabular.sweep import child_runs
 from tabular.sweep.space import Config
 from tabular.sweep.trials import SweepSpec, run_shared_fit
@@ -86,7 +88,11 @@ def retrain(past: Run, dataset: Dataset, device: str) -> Results:
             raise UserError(f"run_id: {best}, the best child run of this sweep, has been deleted")
         params = params | winner.data.params
     seed, stopping = int(params["seed"]), int(params.get("early_stopping_rounds", 0))
-    indices = boosting.validation_splits(dataset.train.y, seed) if stopping else ()
+    rule = parse_threshold(params.get("threshold", str(DEFAULT_THRESHOLD)))
+    indices = []
+    if stopping or rule.value is None:
+        folds = int(params.get("folds", 1))
+        indices = boosting.validation_splits(dataset.train.y, seed, folds)
     fitted = training.fit(
         _config(params),
         dataset,
@@ -95,7 +101,8 @@ def retrain(past: Run, dataset: Dataset, device: str) -> Results:
         early_stopping_rounds=stopping,
         validation_indices=indices,
     )
-    evaluation = training.evaluate(fitted.booster, dataset)
+    threshold = thresholds.decide(rule, fitted.validation)
+    evaluation = training.evaluate(fitted.booster, dataset, threshold)
     return {
         logged_model.DIGEST: logged_model.model_digest(fitted.booster),
         **evaluation.metrics,

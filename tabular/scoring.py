@@ -72,8 +72,10 @@ class ScoredChunk:
     recognized: set[str]
 
 
-def score(model: str, input: str, output: str, threshold: float, cli_args: dict[str, str]) -> None:
-    """Do all of ``score.py``: arguments are its options.
+def score(
+    model: str, input: str, output: str, threshold: float | None, cli_args: dict[str, str]
+) -> None:
+    """Do all of ``score.py``: arguments are its options; None takes the model's own threshold.
 
     Raises:
         UserError: model, input or output cannot be used.
@@ -92,7 +94,8 @@ def score(model: str, input: str, output: str, threshold: float, cli_args: dict[
         table = replace(predictor.table, non_features={})  # the model does not need them
         columns.require_columns(source.schema, table.schema, named)
         columns.require_categories(source.schema, table.schema, predictor.categories, named)
-        job = ScoringJob(source, target, table, predictor.predict, threshold, predictor.categories)
+        used = found.threshold if threshold is None else threshold
+        job = ScoringJob(source, target, table, predictor.predict, used, predictor.categories)
         with runs.start_run(f"score {source_path.name}") as run:
             runs.log_params(run, cli_args)
             runs.log_tags(run, {"score.model": found.uri, "score.model_run_id": found.run_id})

@@ -16,7 +16,8 @@ from mlflow.entities import Run
 from tabular import cancel, reporting
 from tabular.data import sources
 from tabular.data.dataset import Dataset
-from tabular.evaluation import bootstrap, diagnosis, fairness, metrics, plots, shap
+from tabular.evaluation import bootstrap, diagnosis, fairness, metrics, plots, shap, thresholds
+from tabular.evaluation.thresholds import Threshold
 from tabular.model import boosting, constraints
 from tabular.model.hyperparameters import Config, config_name
 from tabular.model.served import Encoder
@@ -36,6 +37,8 @@ class Fitted:
         validation: labels of the validation rows and the probabilities predicted for them by a
             booster that was fitted without them, each (n_samples,); None without a validation set.
         findings: of the checks; ``evaluate_and_log`` adds those of the model and of the data.
+        threshold: of the model.
+        threshold_note: what it costs and gains; ``evaluate_and_log`` fills it in.
     """
 
     booster: xgboost.Booster
@@ -44,6 +47,8 @@ class Fitted:
     curves: dict[str, dict[int, float]] = field(default_factory=dict)
     validation: tuple[np.ndarray, np.ndarray] | None = None
     findings: list[diagnosis.Finding] = field(default_factory=list)
+    threshold: Threshold = thresholds.DEFAULT
+    threshold_note: str = ""
 
 
 @dataclass
@@ -68,7 +73,7 @@ def train(options: TrainOptions, trainer: Trainer) -> None:
     dataset = load_dataset(options, trainer)
     constraints.require_features(options.config, dataset.table)
     indices = []
-    if options.early_stopping_rounds:
+    if options.early_stopping_rounds or options.threshold.value is None:
         indices = trainer.validation_splits(dataset.train, options.seed)
     reporting.announce(dataset)
     with runs.start_run(dataset.qualify(config_name(options.config))) as run:
@@ -83,13 +88,14 @@ def train(options: TrainOptions, trainer: Trainer) -> None:
             trainer=trainer,
         )
         fitted.metrics |= trainer.metrics()
+        fitted.threshold = thresholds.decide(options.threshold, fitted.validation)
         if curve := fitted.curves.get("validation_log_loss"):
             more_trees = diagnosis.check_trees(
                 [*curve.values()], int(options.config["n_estimators"])
             )
             fitted.findings += [more_trees] if more_trees else []
         test_metrics = evaluate_and_log(run, fitted, dataset, options.register)
-    reporting.report(run, dataset, test_metrics, fitted.findings)
+    reporting.report(run, dataset, test_metrics, fitted.findings, fitted.threshold_note)
 
 
 def load_dataset(options: RunOptions, trainer: Trainer | None = None) -> Dataset:
@@ -159,20 +165,26 @@ def fit(
     return fitted
 
 
-def evaluate(booster: xgboost.Booster, dataset: Dataset) -> Evaluation:
+def evaluate(
+    booster: xgboost.Booster, dataset: Dataset, threshold: Threshold = thresholds.DEFAULT
+) -> Evaluation:
     """Predict the test set and compute metrics, intervals and tables."""
     X, y = dataset.test.X, dataset.test.y
     probability = booster.inplace_predict(Encoder(booster)(X))
-    intervals = bootstrap.start_intervals(y, probability)
+    intervals = bootstrap.start_intervals(y, probability, threshold.value)
     tables = {
         "importance.csv": shap.importance_table(booster),
         "calibration.csv": metrics.reliability_table(y, probability),
     }
-    groups = fairness.metric_frames(dataset.test.groups, dataset.table, y, probability >= 0.5)
+    predicted = metrics.is_positive(probability, threshold.value)
+    groups = fairness.metric_frames(dataset.test.groups, dataset.table, y, predicted)
     if groups:
         tables["groups.csv"] = fairness.group_table(groups, dataset.table)
-    values = metrics.classification_metrics(y, probability)
+    values = metrics.classification_metrics(y, probability, threshold.value)
     values["expected_calibration_error"] = metrics.calibration_error(tables["calibration.csv"])
+    if threshold.reason:
+        tables["threshold.csv"] = thresholds.compare_with_default(y, probability, threshold.value)
+        values["threshold"] = threshold.value
     return Evaluation(probability, values | fairness.disparities(groups), tables, intervals)
 
 
@@ -191,12 +203,14 @@ def evaluate_and_log(
     booster, test = fitted.booster, dataset.test
     X = test.X.iloc[shap.sample_rows(booster, test.n_rows)]
     with _explain(booster, X) as explanation:
-        evaluation = evaluate(booster, dataset)
+        evaluation = evaluate(booster, dataset, fitted.threshold)
         evaluation.tables["thresholds.csv"] = _threshold_table(fitted, test.y, evaluation)
         images = _draw(fitted, dataset, evaluation)
         params = {name: str(value) for name, value in fitted.config.items()}
         examples = logged_model.to_client_frame(test.X.head(5))
-        info = logged_model.log_model(booster, examples, params, dataset.table)
+        info = logged_model.log_model(
+            booster, examples, params, dataset.table, fitted.threshold.value
+        )
     values = explanation.values()
     table = evaluation.tables["shap.csv"] = shap.shap_table([*X], values)
     *_, train_log_loss = fitted.curves["train_log_loss"].values()
@@ -216,7 +230,12 @@ def evaluate_and_log(
     runs.log_artifacts(run, images, evaluation.tables)
     other = fitted.metrics | {"peak_memory_mb": process.peak_memory_mb()}
     runs.log_results(run, info.model_id, evaluation.metrics, dataset, other, fitted.curves)
-    description = reporting.describe(run, dataset, evaluation.metrics, fitted.findings)
+    if fitted.threshold.reason:
+        costs = evaluation.tables["threshold.csv"]
+        fitted.threshold_note = thresholds.describe(fitted.threshold, costs)
+    description = reporting.describe(
+        run, dataset, evaluation.metrics, fitted.findings, fitted.threshold_note
+    )
     tags = {logged_model.DIGEST: logged_model.model_digest(booster), runs.DIAGNOSIS: codes}
     runs.log_tags(run, tags | {runs.DESCRIPTION: description + note})
     cancel.check()
@@ -258,5 +277,10 @@ def _draw(fitted: Fitted, dataset: Dataset, evaluation: Evaluation) -> dict[str,
         fitted.curves,
         dataset.table,
         dataset.qualify(dataset.test.name),
+        fitted.threshold.value,
     )
+    if fitted.threshold.reason:
+        rows = fitted.validation or (dataset.test.y, evaluation.probability)
+        named = "validation rows" if fitted.validation else dataset.qualify(dataset.test.name)
+        figures["plots/threshold.png"] = thresholds.plot(*rows, fitted.threshold.value, named)
     return {path: plots.png(figure) for path, figure in figures.items()}

@@ -21,45 +21,59 @@ MANY_ROWS = 1 << 18  # above this number of rows, counts are drawn instead of ro
 HISTOGRAM_STEPS = 1 << 14  # of probability
 MAX_CELLS = 1 << 16  # of a joint histogram of two models
 
+Thresholds = tuple[float, float]  # of two models
+AT_HALF = (0.5, 0.5)
+
 _dot = partial(np.einsum, "i,i")  # `@` would start threads, which takes longer
 
 
-def confidence_intervals(y_true: np.ndarray, probability: np.ndarray) -> dict[str, float]:
+def confidence_intervals(
+    y_true: np.ndarray, probability: np.ndarray, threshold: float = 0.5
+) -> dict[str, float]:
     """The ends of each metric's percentile interval, ``<metric>_low`` and ``<metric>_high``.
 
     A metric that is undefined on all resampled rows, as the precision of a model that predicts no
     positive row is, has no interval.
     """
     ends = {}
-    replicates = bootstrap_metrics(y_true, probability, binned=len(y_true) > MANY_ROWS)
+    many = len(y_true) > MANY_ROWS
+    replicates = bootstrap_metrics(y_true, probability, binned=many, threshold=threshold)
     for name, values in replicates.items():
         if not np.isnan(values).all():
             ends[f"{name}_low"], ends[f"{name}_high"] = percentile_interval(values)
     return ends
 
 
-def start_intervals(y_true: np.ndarray, probability: np.ndarray) -> Callable[[], dict[str, float]]:
+def start_intervals(
+    y_true: np.ndarray, probability: np.ndarray, threshold: float = 0.5
+) -> Callable[[], dict[str, float]]:
     """Compute the intervals, those of many rows in a thread of its own.
 
     Returns:
         A function that returns the ``confidence_intervals`` as soon as they are known.
     """
     if len(y_true) <= MANY_ROWS:  # takes little time, but Python's lock
-        ends = confidence_intervals(y_true, probability)
+        ends = confidence_intervals(y_true, probability, threshold)
         return lambda: ends
     pool = ThreadPoolExecutor(1)
-    future = pool.submit(confidence_intervals, y_true, probability)
+    future = pool.submit(confidence_intervals, y_true, probability, threshold)
     pool.shutdown(wait=False)
     return future.result
 
 
 def paired_intervals(
-    y_true: np.ndarray, probability_a: np.ndarray, probability_b: np.ndarray
+    y_true: np.ndarray,
+    probability_a: np.ndarray,
+    probability_b: np.ndarray,
+    thresholds: Thresholds = AT_HALF,
 ) -> dict[str, tuple[float, float]]:
     """The percentile interval of each metric of model b minus that of model a.
 
     Both models are evaluated on the same resampled rows, which are drawn once for all metrics.
     Above ``MANY_ROWS`` rows, resampled counts of the models' joint histogram take their place.
+
+    Args:
+        thresholds: of model a and of model b.
 
     Returns:
         The ends by metric, as ``classification_metrics`` names them; NaN where undefined.
@@ -67,7 +81,7 @@ def paired_intervals(
     probabilities = probability_a, probability_b
     many = len(y_true) > MANY_ROWS
     differences = _histogram_differences if many else _row_differences
-    replicates = differences(y_true, probabilities)
+    replicates = differences(y_true, probabilities, thresholds)
     return {name: percentile_interval(values) for name, values in replicates.items()}
 
 
@@ -88,6 +102,7 @@ def bootstrap_metrics(
     n_replicates: int = N_REPLICATES,
     seed: int = 0,
     binned: bool = False,
+    threshold: float = 0.5,
 ) -> dict[str, np.ndarray]:
     """The metrics on resampled rows, each (n_replicates,); NaN where undefined.
 
@@ -100,7 +115,7 @@ def bootstrap_metrics(
     """
     if binned:
         probability = (step_index(probability, HISTOGRAM_STEPS) + 0.5) / HISTOGRAM_STEPS
-    groups = _EqualRows(y_true, probability)
+    groups = _EqualRows(y_true, probability, threshold)
     replicates: Iterable[np.ndarray]
     replicates = _resample(groups.index, groups.n_groups, n_replicates, seed, binned)
     if binned:  # to draw takes most of the time, and does not need Python's lock
@@ -133,14 +148,14 @@ class _EqualRows:
     Groups are in the order of label, then of falling probability.
     """
 
-    def __init__(self, y_true: np.ndarray, probability: np.ndarray) -> None:
+    def __init__(self, y_true: np.ndarray, probability: np.ndarray, threshold: float) -> None:
         negated, index = np.unique(-probability.astype(np.float64), return_inverse=True)
         p, eps = -negated, np.finfo(probability.dtype).eps
         self.index = index + len(p) * y_true.astype(index.dtype)  # of each row's group
         self.n_groups = 2 * len(p)
         self.loss = -np.log(np.clip(np.append(1 - p, p), eps, 1))
         self.squared_error = np.append(p, 1 - p) ** 2
-        self.n_selected = np.searchsorted(negated, -0.5, side="right")  # probabilities >= 0.5
+        self.n_selected = np.searchsorted(negated, -threshold, side="right")
 
     def sums(self, counts: np.ndarray) -> tuple[float, ...]:
         """What ``_metrics`` needs to know of rows, given the size of each group, (n_groups,)."""
@@ -149,11 +164,11 @@ class _EqualRows:
         hits = np.cumsum(positives)  # with each distinct probability as the threshold
         selected = hits + np.cumsum(negatives)
         last = self.n_selected - 1
-        at_half = (hits[last], selected[last]) if self.n_selected else (0, 0)
+        predicted = (hits[last], selected[last]) if self.n_selected else (0, 0)
         area = _dot(negatives, hits - positives / 2)
         precision = _dot(positives, hits / np.maximum(selected, 1))
         loss, squared_error = _dot(counts, self.loss), _dot(counts, self.squared_error)
-        return hits[-1], *at_half, loss, squared_error, area, precision
+        return hits[-1], *predicted, loss, squared_error, area, precision
 
 
 def _metrics(sums: Sequence[tuple[float, ...]], n: int) -> dict[str, np.ndarray]:
@@ -173,25 +188,30 @@ def _metrics(sums: Sequence[tuple[float, ...]], n: int) -> dict[str, np.ndarray]
 
 
 def _row_differences(
-    y_true: np.ndarray, probabilities: tuple[np.ndarray, np.ndarray]
+    y_true: np.ndarray,
+    probabilities: tuple[np.ndarray, np.ndarray],
+    thresholds: Thresholds = AT_HALF,
 ) -> dict[str, np.ndarray]:
     """Replicates of each metric's difference, model b minus model a, from resampled rows."""
     n = len(y_true)
-    models = [_EqualRows(y_true, probability) for probability in probabilities]
+    models = [_EqualRows(y_true, *of) for of in zip(probabilities, thresholds, strict=True)]
     return _differences(models, _resample(np.arange(n), n, N_REPLICATES, 0, by_count=False), n)
 
 
 def _histogram_differences(
-    y_true: np.ndarray, probabilities: tuple[np.ndarray, np.ndarray]
+    y_true: np.ndarray,
+    probabilities: tuple[np.ndarray, np.ndarray],
+    thresholds: Thresholds = AT_HALF,
 ) -> dict[str, np.ndarray]:
     """Replicates of each metric's difference, from counts of the models' joint histogram.
 
     A constant corrects them for the width of the histogram's steps.
     """
-    cell, models = _joint_histogram(y_true, *probabilities)
+    cell, models = _joint_histogram(y_true, *probabilities, thresholds)
     counts = np.bincount(cell)
     replicates = chain([counts], _resample(cell, len(counts), N_REPLICATES, 0, by_count=True))
-    a, b = (classification_metrics(y_true, probability) for probability in probabilities)
+    both = zip(probabilities, thresholds, strict=True)
+    a, b = (classification_metrics(y_true, *of) for of in both)
     return {
         name: values[1:] + (b[name] - a[name] - values[0])
         for name, values in _differences(models, replicates, len(y_true)).items()
@@ -216,7 +236,10 @@ def _differences(
 
 
 def _joint_histogram(
-    y_true: np.ndarray, probability_a: np.ndarray, probability_b: np.ndarray
+    y_true: np.ndarray,
+    probability_a: np.ndarray,
+    probability_b: np.ndarray,
+    thresholds: Thresholds = AT_HALF,
 ) -> tuple[np.ndarray, list[_EqualRows]]:
     """The cell of each row, by label and step of both probabilities, and each model's groups.
 
@@ -230,5 +253,7 @@ def _joint_histogram(
         cells, cell = np.unique(code, return_inverse=True)
         if len(cells) <= MAX_CELLS:
             label, *steps = np.unravel_index(cells, shape)
-            return cell, [_EqualRows(label, (step + 0.5) / n_steps) for step in steps]
+            middles = [(step + 0.5) / n_steps for step in steps]
+            both = zip(middles, thresholds, strict=True)
+            return cell, [_EqualRows(label, *of) for of in both]
         n_steps //= 2

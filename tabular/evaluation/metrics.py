@@ -15,6 +15,11 @@ THRESHOLDS = np.arange(1, 20) / 20
 Counts = tuple[np.ndarray, np.ndarray]  # as ``ranking_counts`` returns them
 
 
+def is_positive(probability: np.ndarray, threshold: float) -> np.ndarray:
+    """Which rows are predicted positive, (n_samples,): compared as 64 bits, as a client's are."""
+    return probability >= np.float64(threshold)
+
+
 def search_metrics(
     y_true: np.ndarray,
     probability: np.ndarray,
@@ -54,10 +59,12 @@ def _search_metrics(
     if not ranking:
         return {
             "log_loss": metrics.log_loss(y_true, probability, **weights),
-            "accuracy": metrics.accuracy_score(y_true, probability >= threshold, **weights),
+            "accuracy": metrics.accuracy_score(
+                y_true, is_positive(probability, threshold), **weights
+            ),
             "roc_auc": metrics.roc_auc_score(y_true, probability, **weights),
         }
-    correct = (probability >= threshold) == (y_true == 1)
+    correct = is_positive(probability, threshold) == (y_true == 1)
     losses = row_log_losses(y_true, probability)
     return {
         "log_loss": float(np.average(losses, weights=sample_weight)),
@@ -140,7 +147,7 @@ def classification_metrics(
     ranking = _ranking(y_true, probability, sample_weight)
     searched = _search_metrics(y_true, probability, threshold, sample_weight, ranking)
     counts = np.ones(len(y_true), int) if sample_weight is None else sample_weight
-    predicted = probability >= threshold
+    predicted = is_positive(probability, threshold)
     n_positive, n_predicted = int(counts[y_true == 1].sum()), int(counts[predicted].sum())
     hits = int(counts[predicted & (y_true == 1)].sum())
     return searched | {

@@ -2,16 +2,17 @@
 
 In every function ``y_true`` is 0 or 1, ``probability_a`` and ``probability_b`` are the
 probabilities of label 1 that two models predict, all of shape (n_samples,), and a difference is
-that of model b minus that of model a.
+that of model b minus that of model a. ``thresholds`` are those of a and b: from these
+probabilities on, a row is predicted positive.
 """
 
 import numpy as np
 import pandas as pd
 
 from tabular.data.table import Table
-from tabular.evaluation.bootstrap import paired_intervals
+from tabular.evaluation.bootstrap import AT_HALF, Thresholds, paired_intervals
 from tabular.evaluation.fairness import group_labels, group_order
-from tabular.evaluation.metrics import classification_metrics
+from tabular.evaluation.metrics import classification_metrics, is_positive
 
 LOWER_IS_BETTER = ("log_loss", "brier_score")
 BETTER, WORSE, SAME, UNDEFINED = "better", "worse", "not told apart", "undefined"
@@ -19,7 +20,10 @@ GROUP_RATES = ("accuracy", "selection_rate")  # of ``group_differences``
 
 
 def metric_differences(
-    y_true: np.ndarray, probability_a: np.ndarray, probability_b: np.ndarray
+    y_true: np.ndarray,
+    probability_a: np.ndarray,
+    probability_b: np.ndarray,
+    thresholds: Thresholds = AT_HALF,
 ) -> pd.DataFrame:
     """Each metric of both models, and its difference with the 95 % interval of a paired bootstrap.
 
@@ -28,10 +32,12 @@ def metric_differences(
         ``difference``, ``low``, ``high``, and ``b_is``: ``BETTER`` or ``WORSE`` where the interval
         lies on one side of 0, ``SAME`` where it does not, ``UNDEFINED`` where there is none.
     """
-    of_a, of_b = (classification_metrics(y_true, p) for p in (probability_a, probability_b))
+    both = zip((probability_a, probability_b), thresholds, strict=True)
+    of_a, of_b = (classification_metrics(y_true, *of) for of in both)
+    intervals = paired_intervals(y_true, probability_a, probability_b, thresholds)
     rows = [
         (name, of_a[name], of_b[name], of_b[name] - of_a[name], low, high)
-        for name, (low, high) in paired_intervals(y_true, probability_a, probability_b).items()
+        for name, (low, high) in intervals.items()
     ]
     table = pd.DataFrame(rows, columns=["metric", "a", "b", "difference", "low", "high"])
     sign = np.where(table["metric"].isin(LOWER_IS_BETTER), -1, 1)
@@ -50,8 +56,9 @@ def group_differences(
     y_true: np.ndarray,
     probability_a: np.ndarray,
     probability_b: np.ndarray,
+    thresholds: Thresholds = AT_HALF,
 ) -> pd.DataFrame:
-    """The rates of both models at threshold 0.5 by group, with paired 95 % intervals.
+    """The rates of both models by group, with paired 95 % intervals.
 
     Args:
         groups: (n_samples, n_groups) of the table, as in ``dataset.Split``.
@@ -61,7 +68,8 @@ def group_differences(
         the columns ``<rate>_a``, ``<rate>_b``, ``<rate>_difference``, ``<rate>_difference_low`` and
         ``<rate>_difference_high``; then ``accuracy_b_is``, as in ``metric_differences``.
     """
-    selected = [probability >= 0.5 for probability in (probability_a, probability_b)]
+    both = zip((probability_a, probability_b), thresholds, strict=True)
+    selected = [is_positive(*of) for of in both]
     correct = [labels == (y_true == 1) for labels in selected]
     counted = {"rows": np.ones(len(y_true), int)}
     for rate, (a, b) in zip(GROUP_RATES, (correct, selected), strict=True):

@@ -36,6 +36,7 @@ def figures(
     tables: dict[str, pd.DataFrame],
     names: tuple[str, str],
     dataset_name: str,
+    thresholds: tuple[float, float] = (0.5, 0.5),
 ) -> dict[str, Figure]:
     """All plots of a comparison, by the path of the artifact.
 
@@ -48,7 +49,9 @@ def figures(
     found = {
         "plots/curves.png": curves(y_true, probabilities, names, dataset_name),
         "plots/differences.png": differences(tables["comparison.csv"], dataset_name),
-        "plots/probabilities.png": probability_counts(probabilities, names, dataset_name),
+        "plots/probabilities.png": probability_counts(
+            probabilities, names, dataset_name, thresholds
+        ),
     }
     if "groups_comparison.csv" in tables:
         table = tables["groups_comparison.csv"]
@@ -134,7 +137,12 @@ def differences(table: pd.DataFrame, dataset_name: str) -> Figure:
     return figure
 
 
-def probability_counts(probabilities: Pair, names: tuple[str, str], dataset_name: str) -> Figure:
+def probability_counts(
+    probabilities: Pair,
+    names: tuple[str, str],
+    dataset_name: str,
+    thresholds: tuple[float, float],
+) -> Figure:
     """The number of rows by the probabilities that both models predict, in hexagons."""
     a, b = (shown(name) for name in names)
     figure, axes = plots.new_figure(
@@ -144,8 +152,8 @@ def probability_counts(probabilities: Pair, names: tuple[str, str], dataset_name
         *probabilities, gridsize=N_HEXAGONS, extent=(0, 1, 0, 1), norm=LogNorm(), cmap="viridis"
     )
     axes.axline((0, 0), slope=1, linestyle="--", color=GREY, linewidth=1)
-    for line in (axes.axhline, axes.axvline):
-        line(0.5, color=ORANGE, linewidth=1)  # labels differ in two of the quarters
+    for line, threshold in zip((axes.axvline, axes.axhline), thresholds, strict=True):
+        line(threshold, color=ORANGE, linewidth=1)  # labels differ in two of the quarters
     axes.set(xlim=(0, 1), ylim=(0, 1))
     ticks = LogLocator(subs=(1, 2, 5))
     bar = figure.colorbar(counts, ax=axes, label="number of rows", ticks=ticks, format="%d")

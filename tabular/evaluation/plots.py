@@ -21,6 +21,7 @@ from tabular.evaluation.fairness import RATES
 from tabular.evaluation.metrics import (
     BINS,
     average_precision,
+    is_positive,
     precision_recall_curve,
     ranking_counts,
     roc_auc,
@@ -43,6 +44,7 @@ def figures(
     curves: dict[str, dict[int, float]],
     table: Table,
     dataset_name: str,
+    threshold: float = 0.5,
 ) -> dict[str, Figure]:
     """All plots of a run but that of the SHAP values, by the path of the artifact.
 
@@ -61,7 +63,7 @@ def figures(
             "plots/precision_recall.png": precision_recall(*ranking, dataset_name),
             "plots/calibration.png": calibration(tables["calibration.csv"], dataset_name),
             "plots/confusion_matrix.png": confusion_matrix(
-                y_true, probability, labels, dataset_name
+                y_true, probability, labels, dataset_name, threshold
             ),
             "plots/log_loss.png": log_loss_curves(curves),
         }
@@ -177,13 +179,18 @@ def error_bars(table: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def confusion_matrix(
-    y_true: np.ndarray, probability: np.ndarray, labels: list[str], dataset_name: str
+    y_true: np.ndarray,
+    probability: np.ndarray,
+    labels: list[str],
+    dataset_name: str,
+    threshold: float = 0.5,
 ) -> Figure:
-    """True against predicted labels at threshold 0.5: counts, and shares of the true label."""
-    counts = metrics.confusion_matrix(y_true, probability >= 0.5)
+    """True against predicted labels at a threshold: counts, and shares of the true label."""
+    counts = metrics.confusion_matrix(y_true, is_positive(probability, threshold))
     shares = counts / counts.sum(axis=1, keepdims=True)
     texts = [f"{n:,}\n{p:.1%}" for n, p in zip(counts.flat, shares.flat, strict=True)]
-    figure, axes = new_figure(f"Confusion matrix, {dataset_name}", "", "", right=0.0)
+    title = "Confusion matrix" + (f" at threshold {threshold}" if threshold != 0.5 else "")
+    figure, axes = new_figure(f"{title}, {dataset_name}", "", "", right=0.0)
     sns.heatmap(
         pd.DataFrame(shares, pd.Index(labels, name="true"), pd.Index(labels, name="predicted")),
         annot=np.reshape(texts, shares.shape),

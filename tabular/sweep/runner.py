@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from tabular import reporting, training
 from tabular.errors import WorkFailed
-from tabular.evaluation import plots
+from tabular.evaluation import plots, thresholds
 from tabular.model import boosting, constraints
 from tabular.model.hyperparameters import config_name
 from tabular.model.trainer import SharingTrainer, Trainer
@@ -73,12 +73,13 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
             fitted = refit_best(run, spec, results[0], baseline, options.metric, indices, trainer)
         runs.log_artifacts(run, images.result(), {})
         fitted.metrics["search_seconds"] = seconds
+        fitted.threshold = thresholds.decide(options.threshold, fitted.validation)
         best = results[0]
         fitted.findings = diagnosis.diagnose(options.space, best.config, best.curve)
         note = leaderboard(run, spec, results, baseline, options.metric)
         register = "none" if too_many else options.register
         test_metrics = training.evaluate_and_log(run, fitted, dataset, register, note)
-        reporting.report(run, dataset, test_metrics, fitted.findings)
+        reporting.report(run, dataset, test_metrics, fitted.findings, fitted.threshold_note)
         if too_many:
             raise WorkFailed(f"{reason} (max_failures={options.max_failures})")
 

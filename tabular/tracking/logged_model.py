@@ -22,6 +22,7 @@ from tabular.data.table import CATEGORICAL, NUMERIC, RECORD, Table
 from tabular.errors import escape_markdown
 from tabular.model import served
 from tabular.model.boosting import has_cuda
+from tabular.options import DEFAULT_THRESHOLD
 
 DIGEST = "model.digest"  # the tag of a run with ``model_digest`` of its model
 BOOSTER = "booster.ubj"  # the native file, in the model's folder ``artifacts``
@@ -32,7 +33,7 @@ INPUTS = "inputs"  # key of a model's metadata: its columns and their types, as 
 NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as the description
 SHOWN_COLUMNS = 50  # of each kind, in the description
 
-PARAM_SCHEMA = ParamSchema([ParamSpec("threshold", "double", 0.5)])
+THRESHOLD = "threshold"  # the inference parameter
 
 
 def ignore_active_model() -> None:
@@ -42,20 +43,21 @@ def ignore_active_model() -> None:
     os.environ.pop("MLFLOW_ACTIVE_MODEL_ID", None)
 
 
-def signature(table: Table) -> ModelSignature:
-    """What a model of the table takes and returns."""
+def signature(table: Table, threshold: float = DEFAULT_THRESHOLD) -> ModelSignature:
+    """What a model of the table takes and returns; a request without a threshold gets this one."""
     probability = served.probability_name([table.label])
     output = Schema([ColSpec("string", table.label), ColSpec("double", probability)])
-    return ModelSignature(Schema([*input_columns(table)]), output, PARAM_SCHEMA)
+    params = ParamSchema([ParamSpec(THRESHOLD, "double", threshold)])
+    return ModelSignature(Schema([*input_columns(table)]), output, params)
 
 
-def logged_signature(table: Table) -> ModelSignature:
+def logged_signature(table: Table, threshold: float = DEFAULT_THRESHOLD) -> ModelSignature:
     """The signature that is logged with a model of the table: outputs and parameters.
 
     With inputs in it, MLflow would refuse integers, booleans and categories where it declares
     doubles and text. The model checks its input itself, and its metadata have the inputs.
     """
-    promised = signature(table)
+    promised = signature(table, threshold)
     return ModelSignature(None, promised.outputs, promised.params)
 
 
@@ -75,7 +77,7 @@ def input_columns(table: Table) -> list[ColSpec]:
     ]
 
 
-def describe_columns(table: Table) -> str:
+def describe_columns(table: Table, threshold: float = DEFAULT_THRESHOLD) -> str:
     """Which columns a model of the table takes, and what it returns, as Markdown."""
     lines = [
         f"Takes {kind} columns: {_shorten(names)}."
@@ -85,6 +87,11 @@ def describe_columns(table: Table) -> str:
     probability = served.probability_name([table.label])
     label, positive = escape_markdown(table.label), escape_markdown(table.positive)
     lines.append(f"Returns {label} and, as {probability}, the probability of {positive}.")
+    if threshold != DEFAULT_THRESHOLD:
+        lines.append(
+            f"Returns {positive} from the probability {threshold} on, unless a request "
+            "sets another `threshold`."
+        )
     return "\n\n".join(lines)
 
 
@@ -122,7 +129,11 @@ class Flavors:
 
 
 def log_model(
-    booster: xgboost.Booster, examples: pd.DataFrame, params: dict[str, str], table: Table
+    booster: xgboost.Booster,
+    examples: pd.DataFrame,
+    params: dict[str, str],
+    table: Table,
+    threshold: float = DEFAULT_THRESHOLD,
 ) -> ModelInfo:
     """Log the model: code, native booster file, two flavors, signature, example, requirements.
 
@@ -130,6 +141,7 @@ def log_model(
         examples: a few rows as ``to_client_frame`` returns them, shown on the model's page.
         params: hyper-parameters, shown on the model's page.
         table: recorded in the model.
+        threshold: the default of the inference parameter.
     """
     with tempfile.TemporaryDirectory() as folder, no_bytecode():
         path = str(Path(folder) / BOOSTER)
@@ -143,10 +155,10 @@ def log_model(
             flavor_name="pyfunc.ModelFromCode",
             python_model=served.__file__,
             artifacts={"booster": path, "table": str(record)},
-            signature=logged_signature(table),
+            signature=logged_signature(table, threshold),
             metadata={INPUTS: signature(table).inputs.to_json()},
-            tags={NOTE: describe_columns(table)},
-            input_example=(examples, {"threshold": 0.5}),
+            tags={NOTE: describe_columns(table, threshold)},
+            input_example=(examples, {THRESHOLD: threshold}),
             conda_env=_environment(),
             params=params,
         )

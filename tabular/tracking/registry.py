@@ -21,6 +21,7 @@ from tabular.data.dataset import Dataset, Split
 from tabular.data.table import Table
 from tabular.errors import UserError, WorkFailed, one_line
 from tabular.model import boosting
+from tabular.options import DEFAULT_THRESHOLD
 from tabular.tracking import artifacts, logged_model, opening, store
 
 CHAMPION, PREVIOUS = "champion", "previous"
@@ -49,6 +50,12 @@ class LoggedModel:
     def tags(self) -> dict[str, str]:
         """The tags of its run; empty if that is not in the store."""
         return self.run.data.tags if self.run else {}
+
+    @property
+    def threshold(self) -> float:
+        """The threshold that it uses where a client sends none."""
+        defaults = {param.name: param.default for param in self.signature.params or ()}
+        return defaults.get(logged_model.THRESHOLD, DEFAULT_THRESHOLD)
 
 
 def require_name(option: str, name: str) -> None:
@@ -243,7 +250,8 @@ def require_loads(uri: str, option: str) -> None:
 def incompatibilities(new: ModelSignature, old: ModelSignature) -> list[str]:
     """What would break for a client of ``old`` that calls ``new``; empty if nothing would.
 
-    ``new`` may ignore columns of a request, but must return every column that ``old`` returned.
+    ``new`` may ignore columns of a request, but must return every column that ``old`` returned. It
+    may have another default of a parameter: a client that depends on the value sends it.
     """
     before, after = _promises(old), _promises(new)
     required = [column.name for column in new.inputs if column.required]
@@ -262,7 +270,7 @@ def _promises(signature: ModelSignature) -> dict[str, dict[str, Any]]:
     return {
         "input": {column.name: column.type for column in signature.inputs},
         "output": {column.name: column.type for column in signature.outputs},
-        "parameter": {p.name: (p.dtype, p.default) for p in signature.params or ()},
+        "parameter": {p.name: p.dtype for p in signature.params or ()},
     }
 
 

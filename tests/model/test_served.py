@@ -267,6 +267,25 @@ def logged(booster, dataset):
         )
 
 
+def test_a_request_without_a_threshold_gets_that_of_the_model(booster, dataset, tmp_path):
+    """From a program, over REST, and from ``mlflow models predict``."""
+    raw = logged_model.to_client_frame(dataset.test.X.head(50))
+    with mlflow.start_run():
+        info = logged_model.log_model(booster, raw.head(5), {}, CENSUS, 0.1)
+    loaded = mlflow.pyfunc.load_model(info.model_uri)
+    expected = loaded.predict(raw, params={"threshold": 0.1}).to_dict("records")
+    assert loaded.predict(raw).to_dict("records") == expected
+    assert loaded.predict(raw, params={"threshold": 0.5}).to_dict("records") != expected
+    body = json.dumps({"dataframe_split": json.loads(raw.to_json(orient="split"))})
+    (tmp_path / "rows.json").write_text(body)
+    response = scoring_server.invocations(body, "application/json", loaded, None).response
+    mlflow.models.predict(
+        info.model_uri, None, "rows.json", output_path="out.json", env_manager="local"
+    )
+    for answer in (response, (tmp_path / "out.json").read_text()):
+        assert json.loads(answer)["predictions"] == expected
+
+
 def test_the_logged_model_has_signature_files_and_pinned_requirements(logged):
     signature = logged_model.full_signature(logged)
     assert logged.signature.inputs is None  # MLflow would refuse integers, booleans, categories

@@ -130,6 +130,11 @@ def require_one_line(done, message):
             "error: monotone_constraints: the model has no column 'agee'; did you mean 'age'?",
         ),
         (["--max_depth", "3", "--max-depth", "6"], "error: max_depth is given twice."),
+        (["--threshold", "1.5"], "error: threshold: expected a number from 0 to 1, accuracy, f1"),
+        (
+            ["--threshold", "recall"],
+            "error: threshold: expected a number from 0 to 1, accuracy, f1",
+        ),
         (["--data", "synthetic:9"], "error: data: expected synthetic:N with N from 100 to 9"),
         (
             ["--data", "synthetic:200", "--register", "x"],
@@ -151,6 +156,7 @@ def test_a_mistake_is_reported_in_one_line_without_a_run(run_script, no_store, a
         (["--subsample", "0.5,nan"], "error: Invalid value for '--subsample': 'nan' is not a numb"),
         (["--metric", "auc"], "error: Invalid value for '--metric': 'auc' is not one of 'log_loss"),
         (["--max_detph", "6"], "error: No such option '--max_detph'. Did you mean '--max_depth'?"),
+        (["--threshold", "auc"], "error: threshold: expected a number from 0 to 1, accuracy, f1,"),
         (
             ["--data", "synthetic:200", "--interaction_constraints", "age+sx"],
             "error: interaction_constraints: the model has no column 'sx'; did you mean 'sex'?",

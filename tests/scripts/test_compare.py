@@ -25,7 +25,7 @@ PLOTS = {"curves", "differences", "groups_differences", "probabilities"}
 FILES = {"comparison.csv", "groups_comparison.csv", "disagreements.csv", "differences.csv"}
 
 
-def log_model(dataset, typed=None, **config):
+def log_model(dataset, typed=None, threshold=0.5, **config):
     """A run with a model as ``train.py`` logs it, the plots left out: its id and predictions."""
     typed = typed or {name: str(value) for name, value in config.items()}
     config = DEFAULTS | {"n_estimators": 8} | config
@@ -35,7 +35,7 @@ def log_model(dataset, typed=None, **config):
         runs.log_setup(run, typed, dataset, "cpu")
         examples = logged_model.to_client_frame(dataset.test.X.head(3))
         params = {name: str(value) for name, value in config.items()}
-        logged_model.log_model(booster, examples, params, dataset.table)
+        logged_model.log_model(booster, examples, params, dataset.table, threshold)
     return run.info.run_id, booster.inplace_predict(Encoder(booster)(dataset.test.X))
 
 
@@ -85,6 +85,24 @@ def test_a_comparison_records_differences_plots_tables_and_what_was_compared(peo
     assert table(run, "comparison.csv")["b_is"].tolist() == expected["b_is"].tolist()
     differing = table(run, "differences.csv").set_index("name")
     assert differing.loc["n_estimators", ["a", "b"]].astype(str).tolist() == ["8", "40"]
+
+
+def test_each_model_is_compared_at_its_own_threshold(people, compared):
+    (a, probability), (b, _) = log_model(people), log_model(people, threshold=0.3)
+    run, printed = compared(a, b)
+    differing = (probability >= 0.3) & (probability < 0.5)
+    expected = f"labels {differing.sum():,} of 2,000 differ at threshold 0.5 of a and 0.3 of b: b"
+    assert expected in printed
+    found = table(run, "comparison.csv").set_index("metric")
+    assert found.loc["roc_auc", "difference"] == 0
+    correct = (probability >= 0.3) == people.test.y
+    assert found.loc["accuracy", "b"] == pytest.approx(correct.mean())
+    assert "predict the same probability for every row" not in run.data.tags["compare.finding"]
+    assert table(run, "differences.csv").set_index("name").loc["threshold", "b"] == 0.3
+    by_group = table(run, "groups_comparison.csv").query("feature == 'sex'")
+    selected = by_group["selection_rate_b"].astype(float) @ by_group["rows"]
+    assert selected == pytest.approx((probability >= 0.3).sum())
+    assert (table(run, "disagreements.csv")["label_b"] == CENSUS.positive).all()
 
 
 def test_the_rows_that_the_models_disagree_on_are_listed_the_most_extreme_first(people, compared):

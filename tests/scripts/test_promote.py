@@ -1,5 +1,6 @@
 """Promotion: every case against a real registry, the aliases looked at after each."""
 
+import re
 import sys
 from dataclasses import replace
 
@@ -62,7 +63,7 @@ def store(request, tmp_path, monkeypatch):
         yield
 
 
-def candidate(rows, digest=None, flipped=False, signature=None, **config):
+def candidate(rows, digest=None, flipped=False, signature=None, threshold=0.5, **config):
     """The address of a model as ``train.py`` logs it, the plots left out."""
     y = rows.train.y
     if flipped:  # it learns that the old are the other way round
@@ -73,7 +74,7 @@ def candidate(rows, digest=None, flipped=False, signature=None, **config):
     with runs.start_run("a candidate") as run:
         runs.log_setup(run, {}, rows, "cpu", {"data.digest": digest or rows.digest})
         info = logged_model.log_model(
-            booster, logged_model.to_client_frame(rows.test.X.head(3)), {}, CENSUS
+            booster, logged_model.to_client_frame(rows.test.X.head(3)), {}, CENSUS, threshold
         )
         if signature:
             mlflow.models.set_signature(info.model_uri, signature)
@@ -98,7 +99,7 @@ def candidates(store, real_rows, synthetic_folder, tmp_path):
         "incompatible": candidate(
             real_rows,
             signature=ModelSignature(
-                wider, logged_model.signature(CENSUS).outputs, logged_model.PARAM_SCHEMA
+                wider, logged_model.signature(CENSUS).outputs, logged_model.signature(CENSUS).params
             ),
         ),
         "other rows": candidate(sources.load(str(other)), n_estimators=40, max_depth=3),
@@ -208,6 +209,24 @@ def test_a_signature_breaks_when_a_client_would_stumble():
         registry.incompatibilities(old, logged_model.signature(CENSUS))[-1]
         == "parameter threshold is missing"
     )
+
+
+def test_another_threshold_is_reported_and_refuses_nothing(real_rows, monkeypatch, capsys):
+    """Metrics are those that a client gets who sends no threshold."""
+    monkeypatch.setattr(runs, "recorded_table", lambda run: replace(CENSUS, floors=FLOORS))
+    call(model=candidate(real_rows, n_estimators=8), name=NAME)
+    better = {"n_estimators": 40, "max_depth": 3}
+    with pytest.raises(WorkFailed, match="nothing is changed: accuracy, group_drop"):
+        call(model=candidate(real_rows, threshold=0.1, **better), name=NAME)
+    capsys.readouterr()
+    call(model=candidate(real_rows, threshold=0.4, **better), name=NAME)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if " threshold: " in line]
+    assert re.fullmatch(
+        r"passed threshold: was 0.5 \([\d.]+% of the rows positive\), "
+        r"is 0.4 \([\d.]+% of the rows positive\) \(reported only\)",
+        line,
+    )
+    assert "| threshold | was 0.5" in newest().data.tags[runs.DESCRIPTION]
 
 
 @pytest.mark.parametrize("name", ["", " ", ".", "a/b", "a:b", "a@b", "a?b", "a#b", "a\nb", "\x1b"])

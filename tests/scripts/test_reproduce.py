@@ -165,3 +165,32 @@ def test_a_run_that_trained_nothing_is_refused(run_script, synthetic_folder):
     done = run_script(reproduce.main, "--run_id", newest().info.run_id)
     assert done.returncode == 2
     assert done.stderr.startswith("error: run_id: expected a FINISHED run of train.py or sweep.py")
+
+
+def test_a_chosen_threshold_is_identical(run_script, synthetic_folder):
+    """As MLflow records it, too: in quotes."""
+    options = ["--data", synthetic_folder, "--n_estimators", 10, "--threshold", "'recall>=0.8'"]
+    assert run_script(train.main, *options).returncode == 0
+    past = the_run()
+    assert past.data.params["threshold"] == "'recall>=0.8'"
+    done = run_script(reproduce.main, "--run_id", past.info.run_id)
+    assert done.returncode == 0, done.stdout + done.stderr
+    compared = comparison()
+    assert compared["identical"].all()
+    assert {"threshold", "threshold.csv"} <= {*compared["result"]}
+
+
+def test_the_threshold_of_a_sweep_is_chosen_on_all_folds_and_identical(
+    run_script, synthetic_folder
+):
+    options = ["--data", synthetic_folder, "--folds", 3, "--threshold", "f1"]
+    done = run_script(sweep.main, *SMALL, *options)
+    assert "chosen by f1 on 4,000 validation rows; on test rows" in done.stdout
+    (parent,) = sweeps()
+    assert parent.data.metrics["threshold"] != 0.5
+    assert not any("threshold" in child.data.metrics for child in children_of(parent))
+    done = run_script(reproduce.main, "--run_id", parent.info.run_id)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert comparison()["identical"].all()
+    done = run_script(sweep.main, *SMALL, *options)  # all results are known: the best is refitted
+    assert sweeps()[0].data.metrics["threshold"] == parent.data.metrics["threshold"]

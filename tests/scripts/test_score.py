@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import score
+import train
 from tabular import scoring
 from tabular.data import census, readers, sources, synthetic, writers
 from tabular.data.census import CENSUS
@@ -126,6 +127,23 @@ def test_the_answers_are_those_of_the_served_model(
     for name, value in metrics.classification_metrics(y, probability, 0.3).items():
         assert logged[f"score_{name}"] == pytest.approx(value, abs=1e-5), name
     assert "WARNING: this model was trained on SYNTHETIC ROWS" in done.stderr
+
+
+def test_the_default_threshold_is_that_of_the_model(raw, run_script, synthetic_folder, tmp_path):
+    options = ["--data", synthetic_folder, "--n_estimators", 5, "--threshold", 0.2]
+    assert run_script(train.main, *options).returncode == 0
+    address = f"runs:/{newest().info.run_id}/model"
+    raw[0].to_csv(tmp_path / "rows.csv", index=False)
+    done = run_script(score.main, "--model", address, "--input", "rows.csv", "--output", "out.csv")
+    assert f"are {CENSUS.positive} at threshold 0.2\n" in done.stdout
+    expected = mlflow.pyfunc.load_model(address).predict(raw[0])
+    assert pd.read_csv("out.csv")["income"].tolist() == expected["income"].tolist()
+    assert newest().data.params["threshold"] == "model"
+    run_script(
+        score.main, "--model", address, "--input", "rows.csv", "--output", "out.csv",
+        "--threshold", 0.5,
+    )  # fmt: skip
+    assert pd.read_csv("out.csv")["income"].tolist() != expected["income"].tolist()
 
 
 def test_nothing_is_left_in_the_model(address, logged, raw, run_command):

@@ -5,6 +5,7 @@ import subprocess
 import time
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -199,3 +200,75 @@ def test_data_of_the_user_and_names_in_the_environment_are_respected(
     assert mlflow.get_experiment(run.info.experiment_id).name == "ours"
     assert run.data.tags["data.origin"] == "directory"
     assert str(tmp_path / census.TRAIN) in run.inputs.dataset_inputs[0].dataset.source
+
+
+def params_of_the_model(run):
+    signature = mlflow.models.get_model_info(f"runs:/{run.info.run_id}/model").signature
+    return {param.name: param.default for param in signature.params}
+
+
+def test_a_threshold_is_chosen_on_validation_rows_and_is_the_models_default(
+    run_script, synthetic_folder
+):
+    options = ["--data", synthetic_folder, "--n_estimators", 20]
+    done = run_script(train.main, *options, "--threshold", "recall=0.8")
+    assert done.returncode == 0, done.stderr
+    run = the_run()
+    threshold, metrics = run.data.metrics["threshold"], run.data.metrics
+    assert 0 < threshold < 0.5
+    assert run.data.params["threshold"] == "recall=0.8"
+    assert params_of_the_model(run) == {"threshold": threshold}
+    note = f"threshold {threshold}, chosen by recall>=0.8 on 800 validation rows; on test rows"
+    assert note in done.stdout
+    assert f"Threshold: {threshold}, chosen by" in run.data.tags[runs.DESCRIPTION]
+    assert {"threshold.csv", "plots/threshold.png"} <= artifacts(run)
+    costs = pd.read_csv(
+        mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="threshold.csv"),
+        index_col="metric",
+    )
+    for name in ("accuracy", "f1", "precision", "recall"):
+        assert costs.loc[name, "at_threshold"] == pytest.approx(metrics[name])
+    dataset = sources.load(str(synthetic_folder))
+    served = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    predicted = served.predict(dataset.test.X)["income"] == dataset.table.positive
+    assert np.mean(predicted == dataset.test.y) == metrics["accuracy"]
+    assert predicted.mean() == pytest.approx(costs.loc["selection_rate", "at_threshold"])
+
+
+def test_test_rows_do_not_influence_the_threshold(run_script, synthetic_folder, tmp_path):
+    """Neither the threshold nor the model change where the labels of the test rows are turned."""
+    lines = (synthetic_folder / "adult.test").read_text().splitlines()
+    turned = {"<=50K.": ">50K.", ">50K.": "<=50K."}
+    for number, line in enumerate(lines):
+        features, comma, label = line.rpartition(", ")
+        lines[number] = f"{features}{comma}{turned.get(label, label)}"
+    (tmp_path / "adult.test").write_text("\n".join(lines) + "\n")
+    (tmp_path / "adult.data").write_text((synthetic_folder / "adult.data").read_text())
+    for folder in (synthetic_folder, tmp_path):
+        done = run_script(train.main, "--data", folder, "--n_estimators", 20, "--threshold", "f1")
+        assert done.returncode == 0, done.stderr
+    turned_run, run = mlflow.search_runs(output_format="list")
+    assert turned_run.data.metrics["accuracy"] < 0.5 < run.data.metrics["accuracy"]
+    assert turned_run.data.metrics["threshold"] == run.data.metrics["threshold"]
+    assert turned_run.data.tags["model.digest"] == run.data.tags["model.digest"]
+
+
+def test_a_given_threshold_needs_no_validation_rows(run_script, synthetic_folder):
+    options = ["--data", synthetic_folder, "--n_estimators", 5]
+    assert run_script(train.main, *options, "--threshold", "0.3").returncode == 0
+    run = the_run()
+    assert run.data.metrics["threshold"] == 0.3
+    assert params_of_the_model(run) == {"threshold": 0.3}
+    thresholds = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/thresholds.csv")
+    assert thresholds.splitlines()[1].endswith(',"test, descriptive: not to choose by"')
+
+
+def test_a_threshold_that_cannot_be_reached_fails_the_run_with_the_best_that_can(
+    run_script, synthetic_folder
+):
+    options = ["--data", synthetic_folder, "--n_estimators", 1]
+    done = run_script(train.main, *options, "--threshold", "precision=1")
+    assert done.returncode == 1
+    reason = "threshold: no threshold reaches precision>=1 on validation rows; the highest precis"
+    assert done.stderr.splitlines()[-1].startswith(f"error: {reason}")
+    assert the_run().data.tags["error"].startswith(reason)
