@@ -16,6 +16,7 @@ from tabular import cancel
 from tabular.data.census import CENSUS
 from tabular.errors import UserError, escape_markdown
 from tabular.model.hyperparameters import config_name
+from tabular.sweep.budget import Budget
 from tabular.sweep.space import Config
 from tabular.sweep.trials import PATIENCE_ROUNDS, SweepSpec, TrialResult
 from tabular.tracking import datasets, opening, orphans, runs, store
@@ -119,15 +120,17 @@ def curve(run_id: str) -> np.ndarray:
 
 
 @contextmanager
-def ensure_children_ended(parent: Run) -> Iterator[None]:
+def ensure_children_ended(parent: Run, budget: Budget) -> Iterator[None]:
     """However the body ends, no child of ``parent`` reads RUNNING afterwards.
 
-    If the body succeeds, a child that still reads RUNNING was created twice, because the store's
-    first response was lost.
+    If the body succeeds, a child that still reads RUNNING was stopped because the budget was spent,
+    or it was created twice, because the store's first response was lost.
     """
     reason = "duplicate of a repeated request"
     try:
         yield
+        if budget.spent():
+            reason = "budget"
     except BaseException as error:
         number = cancel.received()
         reason = number.name if number else type(error).__name__

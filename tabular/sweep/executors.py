@@ -13,7 +13,6 @@ from typing import Protocol
 import joblib
 from mlflow.entities import Run
 
-from tabular import cancel
 from tabular.sweep import child_runs, trials
 from tabular.sweep.options import SweepOptions
 from tabular.sweep.space import Config
@@ -40,8 +39,15 @@ class Executor(Protocol):
     def submit(self, configs: list[Config]) -> None:
         """Create the child runs of a shared fit, and queue it."""
 
-    def next_results(self) -> list[TrialResult]:
-        """Wait for one shared fit; returns its results, whose child runs have ended."""
+    def next_results(self, check: Callable[[], None]) -> list[TrialResult]:
+        """Wait for one shared fit; returns its results, whose child runs have ended.
+
+        Args:
+            check: is called before and, a few times a second, during the wait.
+        """
+
+    def stop(self) -> None:
+        """Stop all fits: ``next_results`` returns what each has completed."""
 
     def close(self) -> None:
         """Stop the fits that still run."""
@@ -120,10 +126,10 @@ class LocalExecutor:
             child_runs.log_lineage(self.spec, run_id)
         return run_ids
 
-    def next_results(self) -> list[TrialResult]:
+    def next_results(self, check: Callable[[], None]) -> list[TrialResult]:
         """Wait for the folds of one shared fit, and log its results."""
         while True:
-            cancel.check()
+            check()
             try:
                 configs, run_ids, futures = self._finished.get(timeout=0.2)
                 break
@@ -138,7 +144,11 @@ class LocalExecutor:
         for result in results:
             child_runs.finish(self.spec, result)
 
-    def close(self) -> None:
-        """Stop the fits after their current rounds."""
+    def stop(self) -> None:
+        """Stop the fits after their current rounds; the prefixes that are complete are results."""
         self._stopping.set()
+
+    def close(self) -> None:
+        """Stop the fits, and start no other."""
+        self.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)

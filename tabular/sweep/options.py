@@ -20,6 +20,7 @@ class SweepOptions(RunOptions):
         max_failures: the sweep fails if more configurations fail.
         workers: how many fits run at a time; None chooses by the number of cores.
         resume: whose results are reused: auto, never, or a sweep's run id.
+        budget: seconds that the search may take; None: no limit.
 
     Raises:
         UserError: the grid is too large or has a range.
@@ -34,6 +35,7 @@ class SweepOptions(RunOptions):
     max_failures: int
     workers: int | None
     resume: str
+    budget: float | None
 
     def __post_init__(self) -> None:
         super().__post_init__()

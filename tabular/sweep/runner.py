@@ -13,7 +13,7 @@ import pandas as pd
 from mlflow.entities import Run
 from tqdm import tqdm
 
-from tabular import reporting, training
+from tabular import cancel, reporting, training
 from tabular.errors import WorkFailed
 from tabular.evaluation import plots
 from tabular.model import boosting
@@ -22,6 +22,7 @@ from tabular.model.trainer import SharingTrainer, Trainer
 from tabular.options import SEARCH_METRICS
 from tabular.sweep import child_runs, diagnosis, space
 from tabular.sweep import plots as sweep_plots
+from tabular.sweep.budget import Budget
 from tabular.sweep.executors import Executor, MakeExecutor
 from tabular.sweep.options import SweepOptions
 from tabular.sweep.optuna_search import OptunaSearch
@@ -56,7 +57,8 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
         size = {child_runs.SIZE: str(search.n_configs)}
         runs.log_setup(run, options.cli_args, dataset, options.device, size)
         gc.freeze()  # the rows and the store's packages stay: the collector need not look at them
-        results, seconds = run_search(run, spec, search, options, make_executor)
+        budget = Budget(options.budget)
+        results, seconds = run_search(run, spec, search, options, make_executor, budget)
         baseline = baseline_metrics(dataset.train.y, indices)
         table = log_table(run, results, baseline, options.metric)
         failed = [result.error for result in results if result.error]
@@ -71,9 +73,13 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
             fitted = refit_best(run, spec, results[0], baseline, options.metric, indices, trainer)
         runs.log_artifacts(run, images.result(), {})
         fitted.metrics["search_seconds"] = seconds
+        if options.budget:
+            fitted.metrics |= {"points_tried": len(results), "points_not_tried": search.n_open}
         best = results[0]
         fitted.findings = diagnosis.diagnose(options.space, best.config, best.curve)
         note = leaderboard(run, spec, results, baseline, options.metric)
+        if search.n_open:
+            note += f"\n{search.n_open:,} more were not tried: the budget was spent.\n"
         register = "none" if too_many else options.register
         test_metrics = training.evaluate_and_log(run, fitted, dataset, register, note)
         reporting.report(run, dataset, test_metrics, fitted.findings)
@@ -84,19 +90,28 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
 def make_search(options: SweepOptions) -> Search:
     """The configurations to evaluate, and the order in which they are proposed."""
     if options.sampler == "grid":
-        return GridSearch(space.grid_configs(options.space, options.max_points))
+        seed = options.seed if options.budget else None
+        return GridSearch(space.grid_configs(options.space, options.max_points), seed)
     return OptunaSearch(
         options.space, options.sampler, options.metric, options.seed, options.trials
     )
 
 
 def run_search(
-    run: Run, spec: SweepSpec, search: Search, options: SweepOptions, make_executor: MakeExecutor
+    run: Run,
+    spec: SweepSpec,
+    search: Search,
+    options: SweepOptions,
+    make_executor: MakeExecutor,
+    budget: Budget,
 ) -> tuple[list[TrialResult], float]:
     """Evaluate every configuration that no earlier sweep has evaluated, each in a child run.
 
     Returns:
         All results, ranked, and the seconds from the first fit to the end of the last child run.
+
+    Raises:
+        WorkFailed: the budget was spent before there was any result.
     """
     orphaned, others = orphans.find_running(run.info.experiment_id)
     orphans.end_orphaned(orphaned)
@@ -114,11 +129,11 @@ def run_search(
     start = time.perf_counter()
     executor = make_executor(run, spec, search.start(cached))
     with (
-        child_runs.ensure_children_ended(run),
+        child_runs.ensure_children_ended(run, budget),
         closing(executor),
         progress(search, results, options.metric) as advance,
     ):
-        for result in keep_best_predictions(run_trials(search, executor), options.metric):
+        for result in keep_best_predictions(run_trials(search, executor, budget), options.metric):
             results.append(result)
             advance()
     seconds = time.perf_counter() - start
@@ -128,21 +143,44 @@ def run_search(
         f"search {seconds:.1f} s; fits at a time: {executor.workers}, "
         f"threads for each: {executor.n_jobs}"
     )
+    if budget.spent() and search.n_open:
+        spent = f"{options.cli_args['budget']} is spent, {search.n_open:,} {search.noun}s are"
+        if not results:
+            raise WorkFailed(f"budget: {spent} not tried, and none is finished; allow more time")
+        advice = "the same command goes on with them"
+        if n_cached == len(results):
+            advice = "no fit was finished: allow more time"
+        click.echo(f"budget {spent} not tried; {advice}")
     return rank(results, options.metric), seconds
 
 
-def run_trials(search: Search, executor: Executor) -> Iterator[TrialResult]:
-    """Submit the shared fits of a search, and pass their results on to it as they come."""
+def run_trials(search: Search, executor: Executor, budget: Budget) -> Iterator[TrialResult]:
+    """Submit the shared fits of a search, and pass their results on to it as they come.
+
+    When the budget is spent, no fit is submitted any more, and those in flight are stopped.
+    """
     fits, in_flight = search.fits(executor.max_in_flight), 0
+
+    def check() -> None:
+        cancel.check()
+        if budget.spent():
+            executor.stop()
+
     while True:
         # None: there are no more, or the next one depends on a result that is not there yet
-        while in_flight < executor.max_in_flight and (configs := next(fits, None)):
+        while (
+            in_flight < executor.max_in_flight
+            and not budget.spent()
+            and (configs := next(fits, None))
+        ):
+            budget.start()
             executor.submit(configs)
             in_flight += 1
         if not in_flight:
             return
-        results = executor.next_results()
+        results = executor.next_results(check)
         in_flight -= 1
+        budget.tell()
         for result in results:
             search.tell(result)
             yield result
