@@ -58,8 +58,14 @@ from tabular.sweep.options import SweepOptions
     "budget",
     cli.Duration(),
     "none",
-    "Time after which the search ends with what it has, such as 30s, 10m or 1h30m; reading the "
-    "data before and the final fit after it come on top.",
+    "Time after which the search (with repeats) ends with what it has, such as 30s, 10m or 1h30m; "
+    "reading the data before and the final fit after it come on top.",
+)
+@cli.option(
+    "repeats",
+    cli.Int(1),
+    1,
+    "k > 1: evaluate the best configuration on k other validation splits too, beside the defaults.",
 )
 @cli.option(
     "resume",

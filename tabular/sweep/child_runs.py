@@ -25,6 +25,7 @@ from tabular.tracking.orphans import PARENT
 RESULT_VERSION = 1  # to be raised when the code would give another result for the same config
 
 CONFIG, TRIAL, SIZE = "sweep.config", "sweep.trial", "sweep.points"
+REPEAT = "sweep.repeat"
 BEST, RESUMED_FROM = "sweep.best_run_id", "sweep.resumed_from"
 CONTEXT = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit")
 VALIDATION = "validation_"
@@ -63,6 +64,8 @@ def create(parent: Run, spec: SweepSpec, config: Config) -> str:
     else:
         tags[CONFIG] = config_digest(spec, config)
     name = spec.dataset.qualify(config_name(config))
+    if spec.repeat:
+        tags[REPEAT], name = str(spec.repeat), f"{name} seed={spec.seed}"
     return client.create_run(parent.info.experiment_id, tags=tags, run_name=name).info.run_id
 
 
@@ -178,6 +181,8 @@ def find_finished(
     tag, digest = (TRIAL, trial_digest) if spec.tree_choices else (CONFIG, config_digest)
     found: dict[str, Run] = {}
     condition = f"attributes.status = 'FINISHED' and tags.`{tag}` != ''"
+    if spec.repeat:  # few of the results of an experiment have this seed
+        condition += f" and params.seed = '{spec.seed}'"
     experiment_id = source.info.experiment_id
     for child in [] if resume == "never" else store.search_runs(condition, experiment_id):
         if not allowed or child.data.tags.get(PARENT, "") in allowed:
@@ -191,7 +196,8 @@ def find_finished(
         sweep_id = child.data.tags.get(PARENT, "")
         if sweep_id not in earlier:
             earlier[sweep_id] = store.find_run(sweep_id)
-            used = ",".join(filter(None, earlier))[:5000]
+            before = client.get_run(parent.info.run_id).data.tags.get(RESUMED_FROM, "").split(",")
+            used = ",".join(dict.fromkeys(filter(None, [*before, sweep_id])))[:5000]
             client.set_tag(parent.info.run_id, RESUMED_FROM, used)
         sweep = earlier[sweep_id]
         unfinished = sweep is None or sweep.info.status in ("FAILED", "KILLED")

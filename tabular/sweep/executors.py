@@ -13,7 +13,9 @@ from typing import Protocol
 import joblib
 from mlflow.entities import Run
 
+from tabular import cancel
 from tabular.sweep import child_runs, trials
+from tabular.sweep.budget import Budget
 from tabular.sweep.options import SweepOptions
 from tabular.sweep.space import Config
 from tabular.sweep.trials import Matrices, SweepSpec, TrialResult
@@ -21,6 +23,16 @@ from tabular.tracking.transactions import in_one_transaction
 
 # A fit asks for Python's lock every round; it must not wait 5 ms for the thread that logs results.
 SWITCH_SECONDS = 0.0002
+
+
+class Search(Protocol):
+    """Proposes shared fits, and takes note of their results."""
+
+    def fits(self, max_in_flight: int) -> Iterator[list[Config] | None]:
+        """The next fit; None while it depends on a result that is not there yet."""
+
+    def tell(self, result: TrialResult) -> None:
+        """Take note of a result."""
 
 
 class Executor(Protocol):
@@ -54,6 +66,38 @@ class Executor(Protocol):
 
 
 MakeExecutor = Callable[[Run, SweepSpec, int], Executor]  # of parent run, spec, number of fits
+
+
+def run_trials(search: Search, executor: Executor, budget: Budget) -> Iterator[TrialResult]:
+    """Submit the shared fits of a search, and pass their results on to it as they come.
+
+    When the budget is spent, no fit is submitted any more, and those in flight are stopped.
+    """
+    fits, in_flight = search.fits(executor.max_in_flight), 0
+
+    def check() -> None:
+        cancel.check()
+        if budget.spent():
+            executor.stop()
+
+    while True:
+        # None: there are no more, or the next one depends on a result that is not there yet
+        while (
+            in_flight < executor.max_in_flight
+            and not budget.spent()
+            and (configs := next(fits, None))
+        ):
+            budget.start()
+            executor.submit(configs)
+            in_flight += 1
+        if not in_flight:
+            return
+        results = executor.next_results(check)
+        in_flight -= 1
+        budget.tell()
+        for result in results:
+            search.tell(result)
+            yield result
 
 
 def allocate_cores(

@@ -13,17 +13,17 @@ import pandas as pd
 from mlflow.entities import Run
 from tqdm import tqdm
 
-from tabular import cancel, reporting, training
+from tabular import reporting, training
 from tabular.errors import WorkFailed
 from tabular.evaluation import plots
 from tabular.model import boosting
 from tabular.model.hyperparameters import config_name
 from tabular.model.trainer import SharingTrainer, Trainer
 from tabular.options import SEARCH_METRICS
-from tabular.sweep import child_runs, diagnosis, space
+from tabular.sweep import child_runs, diagnosis, repeats, space
 from tabular.sweep import plots as sweep_plots
 from tabular.sweep.budget import Budget
-from tabular.sweep.executors import Executor, MakeExecutor
+from tabular.sweep.executors import MakeExecutor, run_trials
 from tabular.sweep.options import SweepOptions
 from tabular.sweep.optuna_search import OptunaSearch
 from tabular.sweep.results import (
@@ -57,8 +57,10 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
         size = {child_runs.SIZE: str(search.n_configs)}
         runs.log_setup(run, options.cli_args, dataset, options.device, size)
         gc.freeze()  # the rows and the store's packages stay: the collector need not look at them
-        budget = Budget(options.budget)
+        n_later = 2 * options.repeats if options.repeats > 1 else 0
+        budget = Budget(options.budget, n_later)
         results, seconds = run_search(run, spec, search, options, make_executor, budget)
+        left = budget.rest()
         baseline = baseline_metrics(dataset.train.y, indices)
         table = log_table(run, results, baseline, options.metric)
         failed = [result.error for result in results if result.error]
@@ -76,6 +78,8 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
         if options.budget:
             fitted.metrics |= {"points_tried": len(results), "points_not_tried": search.n_open}
         best = results[0]
+        if options.repeats > 1:
+            fitted.metrics |= repeat_best(run, spec, best, options, make_executor, left)
         fitted.findings = diagnosis.diagnose(options.space, best.config, best.curve)
         note = leaderboard(run, spec, results, baseline, options.metric)
         if search.n_open:
@@ -152,38 +156,6 @@ def run_search(
             advice = "no fit was finished: allow more time"
         click.echo(f"budget {spent} not tried; {advice}")
     return rank(results, options.metric), seconds
-
-
-def run_trials(search: Search, executor: Executor, budget: Budget) -> Iterator[TrialResult]:
-    """Submit the shared fits of a search, and pass their results on to it as they come.
-
-    When the budget is spent, no fit is submitted any more, and those in flight are stopped.
-    """
-    fits, in_flight = search.fits(executor.max_in_flight), 0
-
-    def check() -> None:
-        cancel.check()
-        if budget.spent():
-            executor.stop()
-
-    while True:
-        # None: there are no more, or the next one depends on a result that is not there yet
-        while (
-            in_flight < executor.max_in_flight
-            and not budget.spent()
-            and (configs := next(fits, None))
-        ):
-            budget.start()
-            executor.submit(configs)
-            in_flight += 1
-        if not in_flight:
-            return
-        results = executor.next_results(check)
-        in_flight -= 1
-        budget.tell()
-        for result in results:
-            search.tell(result)
-            yield result
 
 
 @contextmanager
@@ -288,3 +260,18 @@ def refit_best(
         fitted.curves["validation_log_loss"] = dict(enumerate(best.curve.tolist(), start=1))
     fitted.metrics |= {f"validation_{k}": v for k, v in best.metrics.items() if k != "log_loss"}
     return fitted
+
+
+def repeat_best(
+    run: Run,
+    spec: SweepSpec,
+    best: TrialResult,
+    options: SweepOptions,
+    make_executor: MakeExecutor,
+    budget: Budget,
+) -> dict[str, float]:
+    """Evaluate the best configuration on other splits; returns metrics of the sweep's run."""
+    table = repeats.repeat(run, spec, best.config, options, make_executor, budget)
+    runs.log_artifacts(run, {}, {"repeats.csv": table})
+    click.echo(repeats.describe(table, options.metric, options.repeats, options.folds))
+    return repeats.summarize(table)

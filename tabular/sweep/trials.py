@@ -45,6 +45,7 @@ class SweepSpec:
         folds: 1 for one hold-out split, k for k-fold cross-validation.
         tree_choices: each trial is evaluated at the best of these numbers of trees; None: at its
             own ``n_estimators``.
+        repeat: 0: trials of the search; n: the n-th repetition of its best configuration.
     """
 
     dataset: Dataset
@@ -52,6 +53,7 @@ class SweepSpec:
     seed: int
     folds: int
     tree_choices: Sequence[int] | None = None
+    repeat: int = 0
 
     def matrices(self) -> list[Matrices]:
         """The binned rows to train on and the rows to validate on, of each fold."""

@@ -13,7 +13,7 @@ from tabular.model.hyperparameters import DEFAULTS
 from tabular.sweep import child_runs, executors, runner, space
 from tabular.sweep.budget import Budget
 from tabular.sweep.dask_executor import DaskExecutor
-from tabular.sweep.runner import run_trials
+from tabular.sweep.executors import run_trials
 from tabular.sweep.space import GridSearch
 from tabular.sweep.trials import SweepSpec
 from tests.helpers import SMALL, artifacts, board, children_of, search, sweeps
@@ -175,6 +175,19 @@ def test_trials_are_drawn_until_the_budget_is_spent(run_script, synthetic_folder
     assert tried == len(children_of(run))
     assert tried in (3, 4)
     assert "tpe trials are not tried" in done.stdout
+
+
+def test_repetitions_count_in_the_budget(run_script, synthetic_folder, spend_after):
+    """The clock runs out after the search and one of three repetitions."""
+    options = [*SMALL, "--data", synthetic_folder, "--workers", 1]
+    spend_after(8 + 2)
+    done = run_script(sweep.main, *options, "--budget", "1h", "--repeats", 3)
+    assert done.returncode == 0, done.stderr
+    assert "on 1 of 3 other splits: the budget is spent" in done.stdout
+    (run,) = sweeps()
+    assert run.data.metrics["points_not_tried"] == 0
+    assert len(children_of(run)) == 10
+    assert not search("attributes.status = 'RUNNING'")
 
 
 def test_a_budget_that_is_too_short_for_any_point_ends_as_failed(

@@ -14,7 +14,7 @@ from tabular.model.served import Encoder
 from tabular.options import SEARCH_METRICS
 from tabular.sweep import executors, results, space, trials
 from tabular.sweep.budget import Budget
-from tabular.sweep.runner import run_trials
+from tabular.sweep.executors import run_trials
 from tabular.sweep.space import GridSearch
 from tabular.sweep.trials import SweepSpec
 
