@@ -24,6 +24,7 @@ from tabular.sweep import child_runs, diagnosis, repeats, space
 from tabular.sweep import plots as sweep_plots
 from tabular.sweep.budget import Budget
 from tabular.sweep.executors import MakeExecutor, run_trials
+from tabular.sweep.importance import importance_table
 from tabular.sweep.options import SweepOptions
 from tabular.sweep.optuna_search import OptunaSearch
 from tabular.sweep.results import (
@@ -70,10 +71,10 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
         too_many = len(failed) > options.max_failures
         read_curves(results)
         with ThreadPoolExecutor(1) as pool:  # the main thread fits, so that a signal reaches it
-            images = pool.submit(draw, results, table, options)
-            trainer = SharingTrainer(images.done)
+            drawn = pool.submit(draw, results, table, options)
+            trainer = SharingTrainer(drawn.done)
             fitted = refit_best(run, spec, results[0], baseline, options.metric, indices, trainer)
-        runs.log_artifacts(run, images.result(), {})
+        runs.log_artifacts(run, *drawn.result())
         fitted.metrics["search_seconds"] = seconds
         if options.budget:
             fitted.metrics |= {"points_tried": len(results), "points_not_tried": search.n_open}
@@ -209,8 +210,12 @@ def read_curves(results: list[TrialResult]) -> None:
 
 def draw(
     results: list[TrialResult], table: pd.DataFrame, options: SweepOptions
-) -> dict[str, bytes]:
-    """Plots of the results, as PNG by the path of the artifact; at least one has not failed."""
+) -> tuple[dict[str, bytes], dict[str, pd.DataFrame]]:
+    """Plots, as PNG, and a table of the results, at least one of which has not failed.
+
+    Both are by the path of the artifact; those of the hyper-parameters' importance are missing
+    where there are too few results.
+    """
     done = [result for result in results if not result.error]
     named = [
         (shorten(config_name(result.config), 50, placeholder=" ..."), result.curve)
@@ -223,9 +228,16 @@ def draw(
     draw_metric = sweep_plots.heat_map if options.sampler == "grid" else sweep_plots.slices
     less_is_better = SEARCH_METRICS[options.metric] > 0
     figure = draw_metric(shown, varied, f"validation_{options.metric}", less_is_better)
-    return {
+    images = {
         "plots/sweep.png": plots.png(figure),
         "plots/sweep_curves.png": plots.png(sweep_plots.sweep_curves(named, others)),
+    }
+    ranking = importance_table(results, options)
+    if ranking.empty:
+        return images, {}
+    figure = sweep_plots.importance_bars(ranking, f"validation_{options.metric}")
+    return images | {"plots/sweep_importance.png": plots.png(figure)}, {
+        "sweep_importance.csv": ranking
     }
 
 
