@@ -55,6 +55,19 @@ from tabular.sweep.options import SweepOptions
     "Number of fits that run at a time; auto runs one for each core.",
 )
 @cli.option(
+    "budget",
+    cli.Duration(),
+    "none",
+    "Time after which the search (with repeats) ends with what it has, such as 30s, 10m or 1h30m; "
+    "reading the data before and the final fit after it come on top.",
+)
+@cli.option(
+    "repeats",
+    cli.Int(1),
+    1,
+    "k > 1: evaluate the best configuration on k other validation splits too, beside the defaults.",
+)
+@cli.option(
     "resume",
     None,
     "auto",

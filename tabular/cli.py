@@ -5,6 +5,7 @@ import atexit
 import gc
 import inspect
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -100,6 +101,21 @@ class Float(click.FloatRange):
     def _describe_range(self) -> str:
         bounded = self.min is not None or self.max is not None
         return super()._describe_range() if bounded else ""
+
+
+class Duration(click.ParamType):
+    """A time like 90, 30s, 10m or 1h30m, which gives seconds; ``none`` gives None."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float | None:
+        if value in ("none", "None", None):
+            return None
+        units = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?|(\d+)", value.strip(), re.ASCII)
+        hours, minutes, *seconds = (int(n or 0) for n in units.groups()) if units else (0,) * 4
+        if not (total := 3600 * hours + 60 * minutes + sum(seconds)):
+            self.fail(f"{value!r} is no time; expected one like 30s, 10m or 1h30m.", param, ctx)
+        return float(total)
 
 
 class CommaList(click.ParamType):

@@ -16,6 +16,7 @@ from tabular import cancel
 from tabular.data.census import CENSUS
 from tabular.errors import UserError, escape_markdown
 from tabular.model.hyperparameters import config_name, decisive_values
+from tabular.sweep.budget import Budget
 from tabular.sweep.space import Config
 from tabular.sweep.trials import PATIENCE_ROUNDS, SweepSpec, TrialResult
 from tabular.tracking import datasets, opening, orphans, runs, store
@@ -24,6 +25,7 @@ from tabular.tracking.orphans import PARENT
 RESULT_VERSION = 1  # to be raised when the code would give another result for the same config
 
 CONFIG, TRIAL, SIZE = "sweep.config", "sweep.trial", "sweep.points"
+REPEAT = "sweep.repeat"
 BEST, RESUMED_FROM = "sweep.best_run_id", "sweep.resumed_from"
 CONTEXT = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit")
 VALIDATION = "validation_"
@@ -62,6 +64,8 @@ def create(parent: Run, spec: SweepSpec, config: Config) -> str:
     else:
         tags[CONFIG] = config_digest(spec, config)
     name = spec.dataset.qualify(config_name(config))
+    if spec.repeat:
+        tags[REPEAT], name = str(spec.repeat), f"{name} seed={spec.seed}"
     return client.create_run(parent.info.experiment_id, tags=tags, run_name=name).info.run_id
 
 
@@ -119,15 +123,17 @@ def curve(run_id: str) -> np.ndarray:
 
 
 @contextmanager
-def ensure_children_ended(parent: Run) -> Iterator[None]:
+def ensure_children_ended(parent: Run, budget: Budget) -> Iterator[None]:
     """However the body ends, no child of ``parent`` reads RUNNING afterwards.
 
-    If the body succeeds, a child that still reads RUNNING was created twice, because the store's
-    first response was lost.
+    If the body succeeds, a child that still reads RUNNING was stopped because the budget was spent,
+    or it was created twice, because the store's first response was lost.
     """
     reason = "duplicate of a repeated request"
     try:
         yield
+        if budget.spent():
+            reason = "budget"
     except BaseException as error:
         number = cancel.received()
         reason = number.name if number else type(error).__name__
@@ -175,6 +181,8 @@ def find_finished(
     tag, digest = (TRIAL, trial_digest) if spec.tree_choices else (CONFIG, config_digest)
     found: dict[str, Run] = {}
     condition = f"attributes.status = 'FINISHED' and tags.`{tag}` != ''"
+    if spec.repeat:  # few of the results of an experiment have this seed
+        condition += f" and params.seed = '{spec.seed}'"
     experiment_id = source.info.experiment_id
     for child in [] if resume == "never" else store.search_runs(condition, experiment_id):
         if not allowed or child.data.tags.get(PARENT, "") in allowed:
@@ -188,7 +196,8 @@ def find_finished(
         sweep_id = child.data.tags.get(PARENT, "")
         if sweep_id not in earlier:
             earlier[sweep_id] = store.find_run(sweep_id)
-            used = ",".join(filter(None, earlier))[:5000]
+            before = client.get_run(parent.info.run_id).data.tags.get(RESUMED_FROM, "").split(",")
+            used = ",".join(dict.fromkeys(filter(None, [*before, sweep_id])))[:5000]
             client.set_tag(parent.info.run_id, RESUMED_FROM, used)
         sweep = earlier[sweep_id]
         unfinished = sweep is None or sweep.info.status in ("FAILED", "KILLED")

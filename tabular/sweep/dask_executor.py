@@ -4,7 +4,7 @@ import pickle
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +15,6 @@ import dask
 from distributed import CancelledError, Client, Future, KilledWorker, get_worker
 from mlflow.entities import Run
 
-from tabular import cancel
 from tabular.cluster.connection import (
     ANSWER_SECONDS,
     CONNECTION_LOST,
@@ -146,6 +145,7 @@ class DaskExecutor:
         self.max_in_flight = 2 * self.workers
         self._finished: SimpleQueue = SimpleQueue()
         self._in_flight: dict[Future, SharedFit] = {}
+        self._stopped = False
         dataset = spec.dataset
         none = {name: getattr(dataset.test, name)[:0] for name in ("X", "y", "groups")}
         test = replace(dataset.test, **none)  # is not needed
@@ -174,15 +174,17 @@ class DaskExecutor:
         self._in_flight[future] = SharedFit(configs, run_ids, when, address)
         future.add_done_callback(self._finished.put)
 
-    def next_results(self) -> list[TrialResult]:
+    def next_results(self, check: Callable[[], None]) -> list[TrialResult]:
         """Wait for one shared fit; returns its results, which a worker has logged."""
         while True:
-            future = self._next_future()
+            future = self._next_future(check)
             fit = self._in_flight[future]
             try:
                 results = future.result(timeout=ANSWER_SECONDS)
-            except CancelledError:  # the scheduler was restarted, or is lost
-                raise WorkFailed(CONNECTION_LOST) from None
+            except CancelledError:
+                if not self._stopped:  # the scheduler was restarted, or is lost
+                    raise WorkFailed(CONNECTION_LOST) from None
+                results = []
             except KilledWorker:
                 results = [
                     child_runs.result_of_lost_fit(
@@ -196,15 +198,15 @@ class DaskExecutor:
                 future.add_done_callback(self._finished.put)
                 continue
             del self._in_flight[future]
-            if results is not None:
-                return results
+            if results is not None or self._stopped:
+                return results or []
             self._send(fit.configs, fit.run_ids, fit.when)  # taken from its worker, and given back
 
-    def _next_future(self) -> Future:
+    def _next_future(self, check: Callable[[], None]) -> Future:
         """The next of the futures that is done, failed or cancelled."""
         last_seen = time.monotonic()
         while True:
-            cancel.check()
+            check()
             with suppress(Empty):
                 if (future := self._finished.get(timeout=0.5)) in self._in_flight:
                     return future
@@ -215,6 +217,12 @@ class DaskExecutor:
                 raise WorkFailed(
                     f"scheduler: for {NO_WORKER_SECONDS} seconds there has been no worker"
                 )
+
+    def stop(self) -> None:
+        """Cancel the fits that have not ended; their workers stop after the current rounds."""
+        if not self._stopped:
+            self._stopped = True
+            self.client.cancel([future for future in self._in_flight if not future.done()])
 
     def close(self) -> None:
         """Cancel the fits that still run."""

@@ -15,6 +15,7 @@ from mlflow.entities import Run
 
 from tabular import cancel
 from tabular.sweep import child_runs, trials
+from tabular.sweep.budget import Budget
 from tabular.sweep.options import SweepOptions
 from tabular.sweep.space import Config
 from tabular.sweep.trials import Matrices, SweepSpec, TrialResult
@@ -22,6 +23,16 @@ from tabular.tracking.transactions import in_one_transaction
 
 # A fit asks for Python's lock every round; it must not wait 5 ms for the thread that logs results.
 SWITCH_SECONDS = 0.0002
+
+
+class Search(Protocol):
+    """Proposes shared fits, and takes note of their results."""
+
+    def fits(self, max_in_flight: int) -> Iterator[list[Config] | None]:
+        """The next fit; None while it depends on a result that is not there yet."""
+
+    def tell(self, result: TrialResult) -> None:
+        """Take note of a result."""
 
 
 class Executor(Protocol):
@@ -40,14 +51,53 @@ class Executor(Protocol):
     def submit(self, configs: list[Config]) -> None:
         """Create the child runs of a shared fit, and queue it."""
 
-    def next_results(self) -> list[TrialResult]:
-        """Wait for one shared fit; returns its results, whose child runs have ended."""
+    def next_results(self, check: Callable[[], None]) -> list[TrialResult]:
+        """Wait for one shared fit; returns its results, whose child runs have ended.
+
+        Args:
+            check: is called before and, a few times a second, during the wait.
+        """
+
+    def stop(self) -> None:
+        """Stop all fits: ``next_results`` returns what each has completed."""
 
     def close(self) -> None:
         """Stop the fits that still run."""
 
 
 MakeExecutor = Callable[[Run, SweepSpec, int], Executor]  # of parent run, spec, number of fits
+
+
+def run_trials(search: Search, executor: Executor, budget: Budget) -> Iterator[TrialResult]:
+    """Submit the shared fits of a search, and pass their results on to it as they come.
+
+    When the budget is spent, no fit is submitted any more, and those in flight are stopped.
+    """
+    fits, in_flight = search.fits(executor.max_in_flight), 0
+
+    def check() -> None:
+        cancel.check()
+        if budget.spent():
+            executor.stop()
+
+    while True:
+        # None: there are no more, or the next one depends on a result that is not there yet
+        while (
+            in_flight < executor.max_in_flight
+            and not budget.spent()
+            and (configs := next(fits, None))
+        ):
+            budget.start()
+            executor.submit(configs)
+            in_flight += 1
+        if not in_flight:
+            return
+        results = executor.next_results(check)
+        in_flight -= 1
+        budget.tell()
+        for result in results:
+            search.tell(result)
+            yield result
 
 
 def allocate_cores(
@@ -120,10 +170,10 @@ class LocalExecutor:
             child_runs.log_lineage(self.spec, run_id)
         return run_ids
 
-    def next_results(self) -> list[TrialResult]:
+    def next_results(self, check: Callable[[], None]) -> list[TrialResult]:
         """Wait for the folds of one shared fit, and log its results."""
         while True:
-            cancel.check()
+            check()
             try:
                 configs, run_ids, futures = self._finished.get(timeout=0.2)
                 break
@@ -138,7 +188,11 @@ class LocalExecutor:
         for result in results:
             child_runs.finish(self.spec, result)
 
-    def close(self) -> None:
-        """Stop the fits after their current rounds."""
+    def stop(self) -> None:
+        """Stop the fits after their current rounds; the prefixes that are complete are results."""
         self._stopping.set()
+
+    def close(self) -> None:
+        """Stop the fits, and start no other."""
+        self.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -20,6 +20,8 @@ class SweepOptions(RunOptions):
         max_failures: the sweep fails if more configurations fail.
         workers: how many fits run at a time; None chooses by the number of cores.
         resume: whose results are reused: auto, never, or a sweep's run id.
+        budget: seconds that the search may take; None: no limit.
+        repeats: on how many other splits the best configuration is evaluated; 1: on none.
 
     Raises:
         UserError: the grid is too large or has a range.
@@ -34,6 +36,8 @@ class SweepOptions(RunOptions):
     max_failures: int
     workers: int | None
     resume: str
+    budget: float | None
+    repeats: int
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -57,6 +57,11 @@ class OptunaSearch:
         return f"{self.sampler:6} trials: {self.n_configs:,}, each of up to {trees} trees"
 
     @property
+    def n_open(self) -> int:
+        """Trials without a result, drawn or not."""
+        return self.total - self.done
+
+    @property
     def done(self) -> int:
         """Trials that have a result."""
         return len(self.results)

@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from tabular.evaluation.plots import GREY, ORANGE, STYLE, new_figure
+from tabular.evaluation.plots import BLUE, GREY, ORANGE, STYLE, new_figure
 from tabular.model.hyperparameters import HYPERPARAMETERS
 
 SEPARATOR = " · "
 MAX_ANNOTATED = 200  # cells with numbers in them
+EMPTY = "#dfe3ea"  # cells without a result
 LOG_SCALED = {p.name for p in HYPERPARAMETERS if p.log} | {"n_estimators"}
 
 
@@ -52,6 +53,7 @@ def heat_map(trials: pd.DataFrame, varied: list[str], metric: str, less_is_bette
     row, column = (axis.get_loc(text) for axis, text in zip(cells.axes, texts, strict=True))
     axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=ORANGE, linewidth=2.5))
     axes.tick_params(axis="y", rotation=0)
+    axes.set_facecolor(EMPTY)
     axes.set(xlabel=SEPARATOR.join(across), ylabel=SEPARATOR.join(down))
     axes.set_title(_title(trials, metric))
     return figure
@@ -106,6 +108,21 @@ def _scale_log(axes: Axes, values: pd.Series) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def importance_bars(table: pd.DataFrame, metric: str) -> Figure:
+    """A bar for each hyper-parameter, from ``importance.importance_table``."""
+    with STYLE:
+        figure, axes = new_figure(
+            f"Importance for a good {metric}", "share of the importance", "", 6.9, 1.9
+        )
+    bars = axes.barh(table["hyperparameter"], table["importance"], 0.6, color=BLUE)
+    axes.bar_label(bars, fmt="{:.0%}", padding=3, color="#555555", fontsize=9)
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.grid(axis="y", visible=False)
+    return figure
 
 
 def sweep_curves(best: list[tuple[str, np.ndarray]], others: list[np.ndarray]) -> Figure:

@@ -20,9 +20,11 @@ from tabular.model import boosting, constraints
 from tabular.model.hyperparameters import config_name
 from tabular.model.trainer import SharingTrainer, Trainer
 from tabular.options import SEARCH_METRICS
-from tabular.sweep import child_runs, diagnosis, space
+from tabular.sweep import child_runs, diagnosis, repeats, space
 from tabular.sweep import plots as sweep_plots
-from tabular.sweep.executors import Executor, MakeExecutor
+from tabular.sweep.budget import Budget
+from tabular.sweep.executors import MakeExecutor, run_trials
+from tabular.sweep.importance import importance_table
 from tabular.sweep.options import SweepOptions
 from tabular.sweep.optuna_search import OptunaSearch
 from tabular.sweep.results import (
@@ -58,7 +60,10 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
         size = {child_runs.SIZE: str(search.n_configs)}
         runs.log_setup(run, options.cli_args, dataset, options.device, size)
         gc.freeze()  # the rows and the store's packages stay: the collector need not look at them
-        results, seconds = run_search(run, spec, search, options, make_executor)
+        n_later = 2 * options.repeats if options.repeats > 1 else 0
+        budget = Budget(options.budget, n_later)
+        results, seconds = run_search(run, spec, search, options, make_executor, budget)
+        left = budget.rest()
         baseline = baseline_metrics(dataset.train.y, indices)
         table = log_table(run, results, baseline, options.metric)
         failed = [result.error for result in results if result.error]
@@ -68,15 +73,21 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
         too_many = len(failed) > options.max_failures
         read_curves(results)
         with ThreadPoolExecutor(1) as pool:  # the main thread fits, so that a signal reaches it
-            images = pool.submit(draw, results, table, options)
-            trainer = SharingTrainer(images.done)
+            drawn = pool.submit(draw, results, table, options)
+            trainer = SharingTrainer(drawn.done)
             fitted = refit_best(run, spec, results[0], baseline, options.metric, indices, trainer)
-        runs.log_artifacts(run, images.result(), {})
+        runs.log_artifacts(run, *drawn.result())
         fitted.metrics["search_seconds"] = seconds
         fitted.threshold = thresholds.decide(options.threshold, fitted.validation)
+        if options.budget:
+            fitted.metrics |= {"points_tried": len(results), "points_not_tried": search.n_open}
         best = results[0]
+        if options.repeats > 1:
+            fitted.metrics |= repeat_best(run, spec, best, options, make_executor, left)
         fitted.findings = diagnosis.diagnose(options.space, best.config, best.curve)
         note = leaderboard(run, spec, results, baseline, options.metric)
+        if search.n_open:
+            note += f"\n{search.n_open:,} more were not tried: the budget was spent.\n"
         register = "none" if too_many else options.register
         test_metrics = training.evaluate_and_log(run, fitted, dataset, register, note)
         reporting.report(run, dataset, test_metrics, fitted.findings, fitted.threshold_note)
@@ -87,19 +98,28 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
 def make_search(options: SweepOptions) -> Search:
     """The configurations to evaluate, and the order in which they are proposed."""
     if options.sampler == "grid":
-        return GridSearch(space.grid_configs(options.space, options.max_points))
+        seed = options.seed if options.budget else None
+        return GridSearch(space.grid_configs(options.space, options.max_points), seed)
     return OptunaSearch(
         options.space, options.sampler, options.metric, options.seed, options.trials
     )
 
 
 def run_search(
-    run: Run, spec: SweepSpec, search: Search, options: SweepOptions, make_executor: MakeExecutor
+    run: Run,
+    spec: SweepSpec,
+    search: Search,
+    options: SweepOptions,
+    make_executor: MakeExecutor,
+    budget: Budget,
 ) -> tuple[list[TrialResult], float]:
     """Evaluate every configuration that no earlier sweep has evaluated, each in a child run.
 
     Returns:
         All results, ranked, and the seconds from the first fit to the end of the last child run.
+
+    Raises:
+        WorkFailed: the budget was spent before there was any result.
     """
     orphaned, others = orphans.find_running(run.info.experiment_id)
     orphans.end_orphaned(orphaned)
@@ -117,11 +137,11 @@ def run_search(
     executor = make_executor(run, spec, search.start(cached))
     start = time.perf_counter()
     with (
-        child_runs.ensure_children_ended(run),
+        child_runs.ensure_children_ended(run, budget),
         closing(executor),
         progress(search, results, options.metric) as advance,
     ):
-        for result in keep_best_predictions(run_trials(search, executor), options.metric):
+        for result in keep_best_predictions(run_trials(search, executor, budget), options.metric):
             results.append(result)
             advance()
     seconds = time.perf_counter() - start
@@ -131,24 +151,15 @@ def run_search(
         f"search {seconds:.1f} s; fits at a time: {executor.workers}, "
         f"threads for each: {executor.n_jobs}"
     )
+    if budget.spent() and search.n_open:
+        spent = f"{options.cli_args['budget']} is spent, {search.n_open:,} {search.noun}s are"
+        if not results:
+            raise WorkFailed(f"budget: {spent} not tried, and none is finished; allow more time")
+        advice = "the same command goes on with them"
+        if n_cached == len(results):
+            advice = "no fit was finished: allow more time"
+        click.echo(f"budget {spent} not tried; {advice}")
     return rank(results, options.metric), seconds
-
-
-def run_trials(search: Search, executor: Executor) -> Iterator[TrialResult]:
-    """Submit the shared fits of a search, and pass their results on to it as they come."""
-    fits, in_flight = search.fits(executor.max_in_flight), 0
-    while True:
-        # None: there are no more, or the next one depends on a result that is not there yet
-        while in_flight < executor.max_in_flight and (configs := next(fits, None)):
-            executor.submit(configs)
-            in_flight += 1
-        if not in_flight:
-            return
-        results = executor.next_results()
-        in_flight -= 1
-        for result in results:
-            search.tell(result)
-            yield result
 
 
 @contextmanager
@@ -202,8 +213,12 @@ def read_curves(results: list[TrialResult]) -> None:
 
 def draw(
     results: list[TrialResult], table: pd.DataFrame, options: SweepOptions
-) -> dict[str, bytes]:
-    """Plots of the results, as PNG by the path of the artifact; at least one has not failed."""
+) -> tuple[dict[str, bytes], dict[str, pd.DataFrame]]:
+    """Plots, as PNG, and a table of the results, at least one of which has not failed.
+
+    Both are by the path of the artifact; those of the hyper-parameters' importance are missing
+    where there are too few results.
+    """
     done = [result for result in results if not result.error]
     named = [
         (shorten(config_name(result.config), 50, placeholder=" ..."), result.curve)
@@ -216,9 +231,16 @@ def draw(
     draw_metric = sweep_plots.heat_map if options.sampler == "grid" else sweep_plots.slices
     less_is_better = SEARCH_METRICS[options.metric] > 0
     figure = draw_metric(shown, varied, f"validation_{options.metric}", less_is_better)
-    return {
+    images = {
         "plots/sweep.png": plots.png(figure),
         "plots/sweep_curves.png": plots.png(sweep_plots.sweep_curves(named, others)),
+    }
+    ranking = importance_table(results, options)
+    if ranking.empty:
+        return images, {}
+    figure = sweep_plots.importance_bars(ranking, f"validation_{options.metric}")
+    return images | {"plots/sweep_importance.png": plots.png(figure)}, {
+        "sweep_importance.csv": ranking
     }
 
 
@@ -253,3 +275,18 @@ def refit_best(
         fitted.curves["validation_log_loss"] = dict(enumerate(best.curve.tolist(), start=1))
     fitted.metrics |= {f"validation_{k}": v for k, v in best.metrics.items() if k != "log_loss"}
     return fitted
+
+
+def repeat_best(
+    run: Run,
+    spec: SweepSpec,
+    best: TrialResult,
+    options: SweepOptions,
+    make_executor: MakeExecutor,
+    budget: Budget,
+) -> dict[str, float]:
+    """Evaluate the best configuration on other splits; returns metrics of the sweep's run."""
+    table = repeats.repeat(run, spec, best.config, options, make_executor, budget)
+    runs.log_artifacts(run, {}, {"repeats.csv": table})
+    click.echo(repeats.describe(table, options.metric, options.repeats, options.folds))
+    return repeats.summarize(table)

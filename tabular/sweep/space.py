@@ -1,6 +1,7 @@
 """The search space of a sweep: the configurations of a grid, and the fits that they share."""
 
 import math
+import random
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from typing import Any
@@ -80,16 +81,21 @@ def rank_key(config: Config, score: float, metric: str) -> tuple:
 class GridSearch:
     """All configurations of a grid.
 
+    Args:
+        seed: puts the fits into a random order, so that a search that ends early has looked
+            everywhere; None: the most costly fit comes first.
+
     Attributes:
         tree_choices: None: every configuration has its own number of trees.
         total, done: the cost of all fits, and of those that have results; in no unit.
+        n_open: configurations without a result.
     """
 
     tree_choices = None
     noun = "point"
 
-    def __init__(self, configs: list[Config]) -> None:
-        self.configs, self.n_configs = configs, len(configs)
+    def __init__(self, configs: list[Config], seed: int | None = None) -> None:
+        self.configs, self.n_configs, self.seed = configs, len(configs), seed
 
     def __str__(self) -> str:
         fits = f"{len(shared_fits(self.configs)):,}"
@@ -98,15 +104,19 @@ class GridSearch:
     def start(self, cached: Callable[[Config], Any]) -> int:
         """Leave out the configurations with a cached result; returns the number of fits left."""
         self.remaining = shared_fits(config for config in self.configs if not cached(config))
+        if self.seed is not None:
+            random.Random(self.seed).shuffle(self.remaining)
         self.cost = fit_cost(self.remaining)
         self.done: int | float = 0
+        self.n_open = len(self.cost)
         self.total = sum(self.cost.values())
         return len(self.remaining)
 
     def fits(self, max_in_flight: int) -> Iterator[list[Config]]:
-        """One shared fit after the other, the most costly first."""
+        """One shared fit after the other."""
         return iter(self.remaining)
 
     def tell(self, result: Any) -> None:
         """Take note of a ``trials.TrialResult``."""
         self.done += self.cost[config_key(result.config)]
+        self.n_open -= 1

@@ -35,7 +35,7 @@ class Scores(NamedTuple):
 
 
 class Stopped(Exception):
-    """Nobody wants the result of a fit any more."""
+    """A fit was stopped before it was complete."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class SweepSpec:
         folds: 1 for one hold-out split, k for k-fold cross-validation.
         tree_choices: each trial is evaluated at the best of these numbers of trees; None: at its
             own ``n_estimators``.
+        repeat: 0: trials of the search; n: the n-th repetition of its best configuration.
     """
 
     dataset: Dataset
@@ -53,6 +54,7 @@ class SweepSpec:
     seed: int
     folds: int
     tree_choices: Sequence[int] | None = None
+    repeat: int = 0
 
     def matrices(self, max_bin: int) -> list[Matrices]:
         """The binned rows to train on and the rows to validate on, of each fold."""
@@ -105,7 +107,7 @@ class FoldResult:
         scores: by number of trees.
         grown: the booster, its curve and the validation rows, where the number of trees is yet to
             be chosen.
-        error: why some scores are missing.
+        error: why some scores are missing; ``Stopped`` if nothing failed.
     """
 
     scores: dict[int, Scores] = field(default_factory=dict)
@@ -134,6 +136,8 @@ def run_shared_fit(
         Stopped: ``should_stop`` returned True.
     """
     fitted = [fit_fold(spec, matrices, configs, n_jobs, should_stop) for matrices in folds]
+    if should_stop():
+        raise Stopped
     return combine_folds(spec, configs, run_ids, fitted)
 
 
@@ -144,9 +148,15 @@ def fit_fold(
     n_jobs: int | None,
     should_stop: Callable[[], bool],
 ) -> FoldResult:
-    """Fit the configuration with the most trees on one fold; arguments as of ``run_shared_fit``."""
+    """Fit the configuration with the most trees on one fold; arguments as of ``run_shared_fit``.
+
+    A fit that is stopped keeps the scores of the prefixes that it has completed.
+    """
     train, validation = matrices
     result = FoldResult()
+    if should_stop():  # while the fit was queued
+        result.error = Stopped()
+        return result
     if spec.tree_choices:
         callback = _stop_without_gain(min(spec.tree_choices), should_stop)
     else:
@@ -167,7 +177,7 @@ def fit_fold(
     except Exception as error:  # one configuration that fails must not end the sweep
         result.error = error
     if should_stop():
-        raise Stopped
+        result.grown, result.error = None, result.error or Stopped()
     return result
 
 
@@ -219,16 +229,24 @@ def _stop_without_gain(fewest: int, should_stop: Callable) -> Callable:
 def combine_folds(
     spec: SweepSpec, configs: list[Config], run_ids: list[str], folds: list[FoldResult]
 ) -> list[TrialResult]:
-    """One result for each configuration of a shared fit, from its results on all folds."""
-    return [
+    """The results of the configurations of a shared fit, from its results on all folds.
+
+    A configuration whose fit was stopped too early has none.
+    """
+    results = [
         _combine(spec, config, run_id, folds)
         for config, run_id in zip(configs, run_ids, strict=True)
     ]
+    return [result for result in results if result]
 
 
-def _combine(spec: SweepSpec, config: Config, run_id: str, folds: list[FoldResult]) -> TrialResult:
+def _combine(
+    spec: SweepSpec, config: Config, run_id: str, folds: list[FoldResult]
+) -> TrialResult | None:
     for fold in folds:
         if fold.error and config["n_estimators"] not in fold.scores:
+            if isinstance(fold.error, Stopped):
+                return None
             line = " ".join(f"{type(fold.error).__name__}: {fold.error}".split())
             return TrialResult(config, error=line, run_id=run_id)
     if spec.tree_choices:

@@ -148,7 +148,7 @@ class Sandbox:
             "train": [*training, "--n_estimators", "8", "--max_depth", "2"],
             "sweep": [
                 *training, "--max_depth", "2,3", "--learning_rate", "0.1,0.3",
-                "--n_estimators", "4,8",
+                "--n_estimators", "4,8", "--budget", "1h",
             ],
             "score": [
                 "--model", champion, "--input", str(self.reference.input),

@@ -180,6 +180,10 @@ def test_a_mistake_is_reported_in_one_line_without_a_run(run_script, no_store, a
         (["--sampler=tpe", "--max_depth", "2.."], "error: Invalid value for '--max_depth': '' is"),
         (["--sampler=tpe", "--gamma", "-1..2"], "error: Invalid value for '--gamma': -1.0 is not"),
         (["--sampler=tpe", "--trials", "0"], "error: Invalid value for '--trials': 0 is not in th"),
+        (["--budget", "0"], "error: Invalid value for '--budget': '0' is no time; expected one li"),
+        (["--budget", "1h30"], "error: Invalid value for '--budget': '1h30' is no time; expected "),
+        (["--budget", "-5m"], "error: Invalid value for '--budget': '-5m' is no time; expected o"),
+        (["--budget", ""], "error: Invalid value for '--budget': '' is no time; expected one like"),
         (["--sampler=bayes"], "error: Invalid value for '--sampler': 'bayes' is not one of 'grid'"),
         (["--data", "synthetic:100", "--folds", "90"], "error: data: 90 folds need at least 90 t"),
     ],
@@ -188,6 +192,14 @@ def test_a_mistake_in_a_sweep_is_reported_in_one_line_without_a_run(
     run_script, no_store, arguments, message
 ):
     require_one_line(run_script(sweep.main, *arguments), message)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [
+    ("none", None), ("None", None), ("90", 90), ("30s", 30), ("10m", 600), ("1h30m", 5400),
+    ("2h5s", 7205), (" 1h ", 3600),
+])  # fmt: skip
+def test_a_time_is_read_as_seconds(text, seconds):
+    assert cli.Duration().convert(text, None, None) == seconds
 
 
 @pytest.mark.parametrize(("script", "arguments", "message"), [

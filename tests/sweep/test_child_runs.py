@@ -13,6 +13,7 @@ from tabular.data.census import CENSUS
 from tabular.errors import UserError
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.sweep import child_runs
+from tabular.sweep.budget import Budget
 from tabular.sweep.trials import SweepSpec, TrialResult
 from tabular.tracking import orphans, process, runs
 from tests.helpers import PROJECT
@@ -232,7 +233,7 @@ def test_no_child_is_left_running_however_a_sweep_goes_on(spec, parent, error):
     lost, foreign = (child(r, spec, CONFIGS[0], finished=False) for r in (run, other))
     done = child(run, spec, CONFIGS[1])
     try:
-        with child_runs.ensure_children_ended(run):
+        with child_runs.ensure_children_ended(run, Budget(None)):
             if error:
                 raise error
     except RuntimeError:

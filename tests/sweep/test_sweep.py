@@ -247,10 +247,13 @@ def test_a_sweep_continues_after_failures_and_fails_with_more_than_max_failures(
         assert "The best of 8 points" in run.data.tags[runs.DESCRIPTION]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_children_in_flight_within_seconds(number, tmp_path, synthetic_folder):
+@pytest.mark.parametrize(("number", "budget"), [(signal.SIGINT, "none"), (signal.SIGTERM, "1h")])
+def test_a_signal_ends_the_children_in_flight_within_seconds(
+    number, budget, tmp_path, synthetic_folder
+):
     mlflow.search_runs()
     endless = ["--max_depth", "2,3", "--learning_rate", "0.1", "--n_estimators", "50000"]
+    endless += ["--budget", budget]
     log = tmp_path / "log"
     with started([*endless, "--data", synthetic_folder], log) as process:
         wait_for(lambda: sweeps() and len(children_of(sweeps()[0], "RUNNING")) == 2)
@@ -269,7 +272,11 @@ def test_a_signal_ends_the_children_in_flight_within_seconds(number, tmp_path, s
 
 @pytest.mark.parametrize(
     "points",
-    [pytest.param(LONG, id="grid"), pytest.param(TRIALS, id="tpe", marks=pytest.mark.slow)],
+    [
+        pytest.param(LONG, id="grid"),
+        pytest.param([*LONG, "--budget", "1h"], id="budget", marks=pytest.mark.slow),
+        pytest.param(TRIALS, id="tpe", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_again_and_again_a_sweep_ends_as_if_nothing_had_happened(

@@ -13,7 +13,8 @@ from tabular.model.hyperparameters import DEFAULTS
 from tabular.model.served import Encoder
 from tabular.options import SEARCH_METRICS
 from tabular.sweep import executors, results, space, trials
-from tabular.sweep.runner import run_trials
+from tabular.sweep.budget import Budget
+from tabular.sweep.executors import run_trials
 from tabular.sweep.space import GridSearch
 from tabular.sweep.trials import SweepSpec
 
@@ -50,7 +51,7 @@ def run_all(dataset, configs, folds=1, workers=2, seed=0):
         Parent(None), spec, search.start(lambda config: None), workers
     )
     try:
-        return list(run_trials(search, executor))
+        return list(run_trials(search, executor, Budget(None)))
     finally:
         executor.close()
 
