@@ -6,6 +6,7 @@ python score.py --model models:/census-income@champion --input in.parquet --outp
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,12 +31,18 @@ from tabular import cli
     0.5,
     "Probability from which on a row gets the positive label.",
 )
+@cli.option(
+    "explain",
+    cli.Int(0, word="all"),
+    "0",
+    "Number of features whose SHAP values are added to each row, the largest first; all: of all.",
+)
 @click.pass_context
-def main(ctx: click.Context, model: str, input: str, output: str, threshold: float) -> None:
+def main(ctx: click.Context, **options: Any) -> None:
     with cli.importing():
         from tabular import scoring
 
-    scoring.score(model, input, output, threshold, ctx.meta["cli_args"])
+    scoring.score(**options, cli_args=ctx.meta["cli_args"])
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from tabular.data.readers import Chunk, RowSource
 from tabular.data.table import Table
 from tabular.errors import UserError, WorkFailed, one_line
 from tabular.evaluation import metrics
+from tabular.explanation import Explainer
 from tabular.model import served
 from tabular.options import HEADLINE_METRICS
 from tabular.tracking import opening, process, registry, runs, store
@@ -72,8 +73,15 @@ class ScoredChunk:
     recognized: set[str]
 
 
-def score(model: str, input: str, output: str, threshold: float, cli_args: dict[str, str]) -> None:
-    """Do all of ``score.py``: arguments are its options.
+def score(
+    model: str,
+    input: str,
+    output: str,
+    threshold: float,
+    cli_args: dict[str, str],
+    explain: int | None = 0,
+) -> None:
+    """Do all of ``score.py``: arguments are its options, ``explain`` None for all features.
 
     Raises:
         UserError: model, input or output cannot be used.
@@ -92,7 +100,10 @@ def score(model: str, input: str, output: str, threshold: float, cli_args: dict[
         table = replace(predictor.table, non_features={})  # the model does not need them
         columns.require_columns(source.schema, table.schema, named)
         columns.require_categories(source.schema, table.schema, predictor.categories, named)
-        job = ScoringJob(source, target, table, predictor.predict, threshold, predictor.categories)
+        explainer = None if explain == 0 else Explainer(predictor, explain, source.schema.names)
+        job = ScoringJob(
+            source, target, table, predictor.predict, threshold, predictor.categories, explainer
+        )
         with runs.start_run(f"score {source_path.name}") as run:
             runs.log_params(run, cli_args)
             runs.log_tags(run, {"score.model": found.uri, "score.model_run_id": found.run_id})
@@ -144,6 +155,7 @@ class ScoringJob:
         table: of the model.
         threshold: rows of at least this probability get the positive label.
         categories: that the model knows, by column.
+        explainer: of the predictions; None: they are not explained.
         names: the table's own name of each column of the input, by its name in the file.
         parsed: columns of the input that are text there and are written as numbers.
         probability: the name of the column of probabilities.
@@ -159,6 +171,7 @@ class ScoringJob:
     predict: Predictor
     threshold: float
     categories: dict[str, list[str]] = field(default_factory=dict)
+    explainer: Explainer | None = None
     names: dict[str, str] = field(init=False)
     parsed: list[str] = field(init=False)
     probability: str = field(init=False)
@@ -191,7 +204,8 @@ class ScoringJob:
             for name in found.names
         ]
         added = [(table.label, pa.string()), (self.probability, pa.float64())]
-        self.schema = pa.schema([*fields, *added])
+        explained = self.explainer.schema if self.explainer else []
+        self.schema = pa.schema([*fields, *added, *explained])
 
 
 def _is_text(schema: pa.Schema, name: str) -> bool:
@@ -253,6 +267,7 @@ def _scored_chunks(job: ScoringJob) -> Iterator[ScoredChunk]:
             *values.values(),
             labels.take(pa.array(positive.astype(np.int8))),
             pa.array(probability),
+            *(job.explainer.columns(X) if job.explainer else ()),
         ]
         scored = pa.Table.from_arrays(written, schema=job.schema)
         found = {name: X[name].cat.categories for name in known}
