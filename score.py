@@ -37,12 +37,26 @@ from tabular import cli
     "0",
     "Number of features whose SHAP values are added to each row, the largest first; all: of all.",
 )
+@cli.option(
+    "drift",
+    click.BOOL,
+    "true",
+    "Whether to compare the rows with those that the model was trained on.",
+)
 @click.pass_context
 def main(ctx: click.Context, **options: Any) -> None:
     with cli.importing():
         from tabular import scoring
 
-    scoring.score(**options, cli_args=ctx.meta["cli_args"])
+    scoring.score(**options, cli_args=ctx.meta["cli_args"], draw=draw)
+
+
+def draw(drift: Any) -> bytes:
+    """Draw a table of drift; where there is none, the import would take longer than the work."""
+    with cli.importing():
+        from tabular.evaluation import drift_plots, plots
+
+    return plots.png(drift_plots.drift_bars(drift))
 
 
 if __name__ == "__main__":

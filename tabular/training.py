@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from tabular import cancel, reporting
 from tabular.data import sources
 from tabular.data.dataset import Dataset
-from tabular.evaluation import bootstrap, diagnosis, fairness, metrics, plots, shap
+from tabular.evaluation import bootstrap, diagnosis, drift, fairness, metrics, plots, shap
 from tabular.model import boosting
 from tabular.model.hyperparameters import config_name
 from tabular.model.served import Encoder
@@ -36,6 +36,7 @@ class Fitted:
         validation: labels of the validation rows and the probabilities predicted for them by a
             booster that was fitted without them, each (n_samples,); None without a validation set.
         findings: of the checks; ``evaluate_and_log`` adds those of the model and of the data.
+        columns: the distribution of each feature in the training rows.
     """
 
     booster: xgboost.Booster
@@ -44,6 +45,7 @@ class Fitted:
     curves: dict[str, dict[int, float]] = field(default_factory=dict)
     validation: tuple[np.ndarray, np.ndarray] | None = None
     findings: list[diagnosis.Finding] = field(default_factory=list)
+    columns: list[drift.ColumnProfile] = field(default_factory=list)
 
 
 @dataclass
@@ -149,6 +151,9 @@ def fit(
     boosting.move_to_cpu(booster, device)
     boosting.set_labels(booster, dataset.table)
     fitted = Fitted(booster, config, values, curves)
+    step = drift.sample_step(split.n_rows, len(dataset.table.features))
+    rows = trainer.encode_sample(booster, split, step)
+    fitted.columns = drift.profile_columns(rows, Encoder(booster))
     if validation:
         y_true, probability = zip(*validation, strict=True)
         fitted.validation = np.concatenate(y_true), np.concatenate(probability)
@@ -192,7 +197,8 @@ def evaluate_and_log(
         images = _draw(fitted, dataset, evaluation)
         params = {name: str(value) for name, value in fitted.config.items()}
         examples = logged_model.to_client_frame(test.X.head(5))
-        info = logged_model.log_model(booster, examples, params, dataset.table)
+        profile = drift.Profile(fitted.columns, drift.count_steps(evaluation.probability).tolist())
+        info = logged_model.log_model(booster, examples, params, dataset.table, profile)
     values = explanation.values()
     table = evaluation.tables["shap.csv"] = shap.shap_table([*X], values)
     *_, train_log_loss = fitted.curves["train_log_loss"].values()
