@@ -37,12 +37,12 @@ def make_scorer(X: pd.DataFrame, y: np.ndarray, test: Split) -> Scorer:
         return booster.inplace_predict(encode(rows))
 
     columns = drift.profile_columns(encode(X), encode)
-    profile = drift.Profile(columns, drift.count_steps(predict(test.X)).tolist())
+    profile = drift.Profile.make(columns, predict(test.X))
 
     def score(rows: pd.DataFrame) -> pd.DataFrame:
         counter = drift.Counter(profile, categories)
         counter.add(counter.count(rows, predict(rows)))
-        return drift.drift_table(counter, "probability").set_index("column")
+        return drift.drift_table(counter).set_index("column")
 
     return score
 

@@ -9,7 +9,6 @@ from mlflow.entities import Run
 
 from tabular.errors import one_line
 from tabular.evaluation import drift
-from tabular.model import served
 from tabular.tracking import runs
 
 SHOWN_COLUMNS = 5  # on the console
@@ -18,46 +17,35 @@ UNKNOWN = "unknown: the model has no profile of its training rows; train it agai
 Draw = Callable[[pd.DataFrame], bytes]  # a table of drift as a PNG file
 
 
-def log(run: Run, counter: drift.Counter, threshold: float, draw: Draw | None) -> str:
+def log(
+    run: Run, counter: drift.Counter, values: dict[str, Any], threshold: float, draw: Draw | None
+) -> str:
     """Compare the scored rows with those that the model was trained on, and log the result.
 
     Args:
         counter: of all scored rows.
+        values: metrics of the scored rows, by name.
         threshold: rows of at least this probability have got the positive label.
         draw: draws the plot, which is logged if there is drift; None: there is no plot.
 
     Returns:
         Which columns have drifted, as one line.
     """
-    names = [column.name for column in counter.profile.columns]
-    table = drift.drift_table(counter, served.probability_name(names))
-    found = table[table["drift"].isin(["moderate", "large"])]
+    profile, table = counter.profile, drift.drift_table(counter)
+    columns, found = table.iloc[:-1], table[table["drift"].isin(["moderate", "large"])]
     images = {"plots/drift.png": draw(table)} if draw and len(found) else {}
     runs.log_artifacts(run, images, {"drift.csv": table})
-    columns = table.iloc[:-1]
-    values = {
+    rate = np.interp(threshold, drift.THRESHOLDS, profile.selection_rates)
+    shifts = {
         "drift_columns": float(columns.index.isin(found.index).sum()),
         "drift_max_psi": columns["psi"].max(),
         "drift_prediction_psi": table["psi"].iloc[-1],
+        "drift_mean_probability": values.get("mean_probability", np.nan) - profile.mean_probability,
+        "drift_selection_rate": values.get("selection_rate", np.nan) - rate,
     }
-    runs.log_metrics(run, values | _prediction_shifts(counter, threshold))
+    runs.log_metrics(run, shifts)
     runs.log_tags(run, {FINDING: ", ".join(found["column"])[:5000] or "none"})
-    return _summarize(found, len(columns), int(counter.counts[-1].sum()))
-
-
-def _prediction_shifts(counter: drift.Counter, threshold: float) -> dict[str, float]:
-    """Scored minus test rows: the mean probability, and the share of the positive label."""
-    middles = (np.arange(drift.STEPS) + 0.5) / drift.STEPS
-    first = int(np.ceil(threshold * drift.STEPS))
-    means, rates = [], []
-    for counts in (np.array(counter.profile.probability), counter.counts[-1]):
-        n_rows = counts.sum() or np.nan
-        means.append(counts @ middles / n_rows)
-        rates.append(counts[first:].sum() / n_rows)
-    return {
-        "drift_mean_probability": means[1] - means[0],
-        "drift_selection_rate": rates[1] - rates[0],
-    }
+    return _summarize(found, len(columns), values["rows_scored"])
 
 
 def _summarize(found: pd.DataFrame, n_columns: int, n_rows: int) -> str:

@@ -123,7 +123,7 @@ def score(
             runs.log_metrics(run, values | {"peak_memory_mb": process.peak_memory_mb()})
             finding = drift_report.UNKNOWN if drift else ""
             if counter:
-                finding = drift_report.log(run, counter, threshold, draw)
+                finding = drift_report.log(run, counter, values, threshold, draw)
             report(run, job, values, finding)
             if n_bad := values["rows_bad"]:
                 bad_path = writers.bad_rows_path(target)

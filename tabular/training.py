@@ -197,7 +197,7 @@ def evaluate_and_log(
         images = _draw(fitted, dataset, evaluation)
         params = {name: str(value) for name, value in fitted.config.items()}
         examples = logged_model.to_client_frame(test.X.head(5))
-        profile = drift.Profile(fitted.columns, drift.count_steps(evaluation.probability).tolist())
+        profile = drift.Profile.make(fitted.columns, evaluation.probability)
         info = logged_model.log_model(booster, examples, params, dataset.table, profile)
     values = explanation.values()
     table = evaluation.tables["shap.csv"] = shap.shap_table([*X], values)

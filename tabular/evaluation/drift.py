@@ -10,7 +10,7 @@ Statistical properties of the population stability index, 2020, for its expectat
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,17 @@ import pandas as pd
 from scipy import special
 
 from tabular.data.table import CATEGORICAL, NUMERIC
-from tabular.evaluation.metrics import step_index
-from tabular.model.served import Categories, Encoder
+from tabular.model.served import Categories, Encoder, probability_name
 
 MODERATE, LARGE = 0.1, 0.25  # bounds of PSI
 ALPHA = 0.05  # probability of a false alarm in any column of a file
-MAX_VALUES = 5_000_000  # of training rows, from which a profile is computed
-MAX_ROWS = 100_000
+MAX_VALUES, MAX_ROWS = 5_000_000, 100_000  # of training rows, from which a profile is computed
 MAX_BINS = 10
 MAX_CATEGORIES = 20  # the most frequent ones have cells of their own
 TESTED_ROWS = 5  # expected in a cell: below, the test does not hold, so that cells are merged
 MEASURED_ROWS = 1  # likewise for PSI, which would otherwise hide categories that are new
-STEPS = 1000  # of the probabilities of a profile
-PREDICTION = "prediction"  # the kind of the last row of a table of drift
+THRESHOLDS = np.arange(101) / 100
+PREDICTION = "prediction"  # the kind of the predicted probabilities, which are the last column
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class ColumnProfile:
     """The distribution of a column in training rows.
 
     Attributes:
-        kind: NUMERIC or CATEGORICAL.
+        kind: NUMERIC, CATEGORICAL or PREDICTION.
         values: the inner bounds of the bins, or the most frequent categories.
         counts: rows by cell. Of numbers: at most the first bound, ..., above the last, missing. Of
             text: the categories, all others that the model knows, those that it does not know, and
@@ -63,14 +61,26 @@ class ColumnProfile:
 class Profile:
     """What a model keeps of its rows.
 
+    The predictions are those for test rows: for training rows, they are more extreme than for rows
+    that the model has not seen.
+
     Attributes:
-        columns: of the training rows, in the order of the features.
-        probability: the number of test rows by the probability predicted for them, in ``STEPS``
-            equal steps. The predictions for training rows are more extreme than those for others.
+        columns: the features in the training rows, and last the predicted probability.
+        mean_probability: of the predictions.
+        selection_rates: shares of the predictions of at least each of ``THRESHOLDS``.
     """
 
     columns: list[ColumnProfile]
-    probability: list[int]
+    mean_probability: float
+    selection_rates: list[float]
+
+    @classmethod
+    def make(cls, columns: list[ColumnProfile], probability: np.ndarray) -> "Profile":
+        """A profile of features, as ``profile_columns`` returns them, and of predictions."""
+        name = probability_name([column.name for column in columns])
+        predictions = replace(_profile_numbers(name, probability), kind=PREDICTION)
+        rates = [float((probability >= threshold).mean()) for threshold in THRESHOLDS]
+        return cls([*columns, predictions], float(probability.mean()), rates)
 
     def to_json(self) -> str:
         """The profile as the text of a JSON file."""
@@ -80,7 +90,9 @@ class Profile:
     def from_json(cls, path: str | Path) -> "Profile":
         """The profile in a file that has the text of ``to_json``."""
         values = json.loads(Path(path).read_text("utf-8"))
-        return cls([ColumnProfile(**column) for column in values["columns"]], values["probability"])
+        return cls(
+            **values | {"columns": [ColumnProfile(**column) for column in values["columns"]]}
+        )
 
 
 def sample_step(n_rows: int, n_features: int) -> int:
@@ -119,11 +131,6 @@ def _profile_categories(name: str, values: np.ndarray, categories: list[str]) ->
     return ColumnProfile(name, CATEGORICAL, [categories[code] for code in order], cells)
 
 
-def count_steps(probability: np.ndarray) -> np.ndarray:
-    """The number of rows by predicted probability, (STEPS,)."""
-    return np.bincount(step_index(probability, STEPS), minlength=STEPS)
-
-
 def _count_numbers(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """Rows by cell; comparing with each bound is faster than searching the bin of each value."""
     n_missing = np.count_nonzero(np.isnan(values))
@@ -135,8 +142,7 @@ class Counter:
     """Counts rows by the cells of a profile.
 
     Attributes:
-        counts: of all rows so far, one array for each column, and last the number of rows by
-            predicted probability, (STEPS,).
+        counts: of all rows so far, one array for each column of the profile.
     """
 
     def __init__(self, profile: Profile, categories: dict[str, list[str]]) -> None:
@@ -146,8 +152,7 @@ class Counter:
             categories: that the model knows, by column.
         """
         self.profile = profile
-        sizes = [len(column.counts) for column in profile.columns]
-        self.counts = [np.zeros(size, np.int64) for size in [*sizes, STEPS]]
+        self.counts = [np.zeros(len(column.counts), np.int64) for column in profile.columns]
         self._cells: dict[str, Categories] = {}
         for column in profile.columns:
             if column.kind == CATEGORICAL:
@@ -165,13 +170,13 @@ class Counter:
         """
         found = []
         for column in self.profile.columns:
-            values = X[column.name]
+            values = probability if column.kind == PREDICTION else X[column.name]
             if column.kind == CATEGORICAL:
                 found.append(self._count_categories(values, len(column.counts)))
             else:
                 bounds = np.array(column.values, np.float32)
-                found.append(_count_numbers(values.to_numpy(np.float32), bounds))
-        return [*found, count_steps(probability)]
+                found.append(_count_numbers(np.asarray(values, np.float32), bounds))
+        return found
 
     def _count_categories(self, values: pd.Series, n_cells: int) -> np.ndarray:
         cells = np.array(self._cells[values.name].encode(values.cat.categories))
@@ -186,44 +191,25 @@ class Counter:
             total += more
 
 
-def drift_table(counter: Counter, prediction: str) -> pd.DataFrame:
-    """How far the counted rows are from those of the profile, by column, the largest PSI first.
-
-    Args:
-        prediction: the name of the row for the predicted probabilities, which is the last one.
+def drift_table(counter: Counter) -> pd.DataFrame:
+    """How far the counted rows are from those of the profile.
 
     Returns:
-        ``column``; ``kind``; ``psi``, less its expectation without drift; ``p_value``, corrected
-        for the number of rows of the table; ``drift`` (none, slight, moderate or large);
-        ``missing_train``, ``missing_scored`` and ``unseen_scored``, shares of the rows; ``cell``,
-        whose share has changed most, with its shares ``cell_train`` and ``cell_scored``.
+        One row for each column, the largest PSI first, and last the predictions. ``column``;
+        ``kind``; ``psi``, less its expectation without drift; ``p_value``, corrected for the number
+        of rows of the table; ``drift`` (none, slight, moderate or large); ``cell``, whose share has
+        changed most, with its shares ``cell_train`` and ``cell_scored``; ``missing_train``,
+        ``missing_scored`` and ``unseen_scored``, shares of the rows.
     """
-    columns = counter.profile.columns
-    compared = [
-        {"column": column.name, "kind": column.kind}
-        | _compare(np.array(column.counts), counts, column.labels)
-        | _shares(column, counts)
-        for column, counts in zip(columns, counter.counts, strict=False)
-    ]
-    compared.sort(key=lambda row: -row["psi"])
-    reference = np.array(counter.profile.probability)
-    starts = _group_steps(reference)
-    of_rows, scored = (np.add.reduceat(c, starts) for c in (reference, counter.counts[-1]))
-    labels = _range_labels([start / STEPS for start in starts[1:]])
-    compared.append({"column": prediction, "kind": PREDICTION} | _compare(of_rows, scored, labels))
-    table = pd.DataFrame(compared)
+    pairs = zip(counter.profile.columns, counter.counts, strict=True)
+    table = pd.DataFrame([_compare(column, counts) for column, counts in pairs])
+    features = table.iloc[:-1].sort_values("psi", ascending=False, kind="stable")
+    table = pd.concat([features, table.tail(1)], ignore_index=True)
     table["p_value"] = (table["p_value"] * len(table)).clip(upper=1)
     names = np.array(["slight", "moderate", "large"], object)
     found = names[np.searchsorted([MODERATE, LARGE], table["psi"], side="right")]
     table.insert(4, "drift", np.where(table["p_value"] < ALPHA, found, "none"))
     return table
-
-
-def _group_steps(counts: np.ndarray) -> np.ndarray:
-    """The first steps of at most ``MAX_BINS`` groups of about as many rows each."""
-    shares = np.arange(1, MAX_BINS) / MAX_BINS
-    ends = np.searchsorted(counts.cumsum(), shares * counts.sum()) + 1
-    return np.unique([0, *ends[ends < len(counts)]])
 
 
 def _range_labels(bounds: list[float]) -> list[str]:
@@ -234,27 +220,27 @@ def _range_labels(bounds: list[float]) -> list[str]:
     return [f"up to {bounds[0]:g}", *between, f"above {bounds[-1]:g}"]
 
 
-def _shares(column: ColumnProfile, counts: np.ndarray) -> dict[str, float]:
-    """The shares of missing values and of unseen categories."""
-    n_train, n_scored = max(sum(column.counts), 1), max(counts.sum(), 1)
-    unseen = counts[-2] / n_scored if column.kind == CATEGORICAL else np.nan
-    of_train, of_scored = column.counts[-1] / n_train, counts[-1] / n_scored
-    return {"missing_train": of_train, "missing_scored": of_scored, "unseen_scored": unseen}
-
-
-def _compare(train: np.ndarray, scored: np.ndarray, labels: list[str]) -> dict[str, Any]:
-    """PSI, the p-value of the chi-squared test, and the cell whose share has changed most."""
-    shares = np.array([train / max(train.sum(), 1), scored / max(scored.sum(), 1)])
-    most = int(np.abs(shares[1] - shares[0]).argmax())
-    cell = {"cell": labels[most], "cell_train": shares[0, most], "cell_scored": shares[1, most]}
-    counts = np.array([train, scored])
-    if not counts.sum(axis=1).all():
-        return {"psi": 0.0, "p_value": 1.0} | cell
-    psi, p_value = (
-        measure(_merge_rare(counts, n_rows))
-        for measure, n_rows in ((_stability_index, MEASURED_ROWS), (_test, TESTED_ROWS))
-    )
-    return {"psi": psi, "p_value": p_value} | cell
+def _compare(column: ColumnProfile, scored: np.ndarray) -> dict[str, Any]:
+    """A row of a table of drift, but for ``drift``."""
+    counts = np.array([column.counts, scored])
+    psi, p_value = 0.0, 1.0
+    if counts.any(axis=1).all():
+        psi = _stability_index(_merge_rare(counts, MEASURED_ROWS))
+        p_value = _test(_merge_rare(counts, TESTED_ROWS))
+    train, now = shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    most = int(np.abs(np.diff(shares, axis=0)).argmax())
+    return {
+        "column": column.name,
+        "kind": column.kind,
+        "psi": psi,
+        "p_value": p_value,
+        "cell": column.labels[most],
+        "cell_train": train[most],
+        "cell_scored": now[most],
+        "missing_train": train[-1],
+        "missing_scored": now[-1],
+        "unseen_scored": now[-2] if column.kind == CATEGORICAL else np.nan,
+    }
 
 
 def _merge_rare(counts: np.ndarray, least: int) -> np.ndarray:

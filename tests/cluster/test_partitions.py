@@ -181,4 +181,4 @@ def test_a_table_that_is_inferred_is_the_same_on_a_cluster(form, tmp_path, run_c
         )
         for run in (dask, local)
     ]
-    assert profiles[0].columns == profiles[1].columns
+    assert profiles[0].columns[:-1] == profiles[1].columns[:-1]
