@@ -11,6 +11,7 @@ Statistical properties of the population stability index, 2020, for its expectat
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class ColumnProfile:
         """The name of each cell."""
         if self.kind == CATEGORICAL:
             return [*self.values, "other known categories", "unseen categories", "missing"]
-        return [*_range_labels(self.values), "missing"]
+        return [*_range_labels(self.values, 3 if self.kind == PREDICTION else 6), "missing"]
 
 
 @dataclass(frozen=True)
@@ -212,12 +213,13 @@ def drift_table(counter: Counter) -> pd.DataFrame:
     return table
 
 
-def _range_labels(bounds: list[float]) -> list[str]:
+def _range_labels(bounds: list[float], digits: int) -> list[str]:
     """The names of the bins between bounds, and beyond the first and the last."""
-    if not bounds:
+    texts = [f"{bound:.{digits}g}" for bound in bounds]
+    if not texts:
         return ["any number"]
-    between = [f"{low:g} to {high:g}" for low, high in zip(bounds, bounds[1:], strict=False)]
-    return [f"up to {bounds[0]:g}", *between, f"above {bounds[-1]:g}"]
+    between = [f"{low} to {high}" for low, high in pairwise(texts)]
+    return [f"up to {texts[0]}", *between, f"above {texts[-1]}"]
 
 
 def _compare(column: ColumnProfile, scored: np.ndarray) -> dict[str, Any]:
