@@ -87,9 +87,10 @@ def score(
     drift: bool = True,
     draw: Draw | None = None,
 ) -> None:
-    """Do all of ``score.py``: arguments are its options, ``explain`` None for all features.
+    """Do all of ``score.py``: arguments are its options.
 
     Args:
+        explain: the number of features to show; None: all.
         draw: draws the plot of drift; None: there is none.
 
     Raises:
@@ -121,10 +122,8 @@ def score(
             announce(found)
             values = score_source(job)
             runs.log_metrics(run, values | {"peak_memory_mb": process.peak_memory_mb()})
-            finding = drift_report.UNKNOWN if drift else ""
-            if counter:
-                finding = drift_report.log(run, counter, values, threshold, draw)
-            report(run, job, values, finding)
+            finding = drift_report.log(run, counter, values, threshold, draw) if counter else ""
+            report(run, job, values, finding or (drift_report.UNKNOWN if drift else ""))
             if n_bad := values["rows_bad"]:
                 bad_path = writers.bad_rows_path(target)
                 raise WorkFailed(f"{n_bad:,} bad rows were not scored: {bad_path} has each and why")
