@@ -6,6 +6,7 @@ python score.py --model models:/census-income@champion --input in.parquet --outp
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,12 +31,32 @@ from tabular import cli
     "model",
     "Probability from which on a row gets the positive label; model takes the model's own.",
 )
+@cli.option(
+    "explain",
+    cli.Int(0, word="all"),
+    "0",
+    "Number of features whose SHAP values are added to each row, the largest first; all: of all.",
+)
+@cli.option(
+    "drift",
+    click.BOOL,
+    "true",
+    "Whether to compare the rows with those that the model was trained on.",
+)
 @click.pass_context
-def main(ctx: click.Context, model: str, input: str, output: str, threshold: float | None) -> None:
+def main(ctx: click.Context, **options: Any) -> None:
     with cli.importing():
         from tabular import scoring
 
-    scoring.score(model, input, output, threshold, ctx.meta["cli_args"])
+    scoring.score(**options, cli_args=ctx.meta["cli_args"], draw=draw)
+
+
+def draw(drift: Any) -> bytes:
+    """Draw a table of drift; where there is none, the import would take longer than the work."""
+    with cli.importing():
+        from tabular.evaluation import drift_plots, plots
+
+    return plots.png(drift_plots.drift_bars(drift))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ those of the whole process, with its start, the model's loading and its end, are
 
     python -m benchmarks.score --rows 10000000
     python -m benchmarks.score --folder kept     # writes model and files there, or uses those
+    python -m benchmarks.score --rows 100000 --explain 3    # the cost of SHAP values instead
 """
 
 import json
@@ -130,9 +131,9 @@ def theirs(model: str, source: Path, target: Path) -> dict[str, float]:
     return {**json.loads(printed), "whole": whole}
 
 
-def ours(model: str, source: Path, target: Path) -> dict[str, float]:
+def ours(model: str, source: Path, target: Path, *others: str) -> dict[str, float]:
     """Seconds and MB of ``score.py``, as its run records them, and seconds of the command."""
-    options = ["--model", model, "--input", source, "--output", target]
+    options = ["--model", model, "--input", source, "--output", target, *others]
     _, whole = run([sys.executable, PROJECT / "score.py", *options], source.parent)
     code = "import mlflow, json; runs = mlflow.search_runs(order_by=['start_time DESC']); "
     code += "print(json.dumps(runs.filter(like='metrics.').iloc[0].to_dict()))"
@@ -186,12 +187,26 @@ def compare(model: str, source: Path, rows: int, rounds: int) -> None:
     other.unlink()
 
 
+def explain_cost(model: str, source: Path, rows: int, rounds: int, explain: str) -> None:
+    """Run ``score.py`` with and without SHAP values, alternately, and print throughput and MB."""
+    target = source.with_name(f"mine{source.suffix}")
+    found = {"0": [], explain: []}
+    for _ in range(rounds):
+        for number, figures in found.items():
+            figures.append(ours(model, source, target, "--explain", number))
+    for number, figures in found.items():
+        seconds, memory = (median(row[key] for row in figures) for key in ("seconds", "memory"))
+        print(f"{source.suffix}, explain={number}: {rows / seconds:,.0f} rows/s, {memory:,.0f} MB")
+    target.unlink()
+
+
 @click.command(help=__doc__)
 @click.option("--rows", default=1_000_000, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--kinds", default=",".join(KINDS), show_default=True)
 @click.option("--folder", "kept", type=click.Path(file_okay=False, path_type=Path))
-def main(rows: int, rounds: int, kinds: str, kept: Path | None) -> None:
+@click.option("--explain", default="0", show_default=True)
+def main(rows: int, rounds: int, kinds: str, kept: Path | None, explain: str) -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["PYTHONPATH"] = str(PROJECT)
@@ -206,7 +221,10 @@ def main(rows: int, rounds: int, kinds: str, kept: Path | None) -> None:
         model = (folder / "model").read_text()
         print(f"{rows:,} rows, {rounds} rounds on {joblib.cpu_count()} cores, {platform.machine()}")
         for kind in kinds.split(","):
-            compare(model, folder / f"rows{kind}", rows, rounds)
+            if explain != "0":
+                explain_cost(model, folder / f"rows{kind}", rows, rounds, explain)
+            else:
+                compare(model, folder / f"rows{kind}", rows, rounds)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,15 @@ import pyarrow as pa
 from mlflow.entities import Run
 from tqdm import tqdm
 
+from tabular import drift_report
 from tabular.data import columns, readers, sources, writers
 from tabular.data.readers import Chunk, RowSource
 from tabular.data.table import Table
+from tabular.drift_report import Draw
 from tabular.errors import UserError, WorkFailed, one_line
 from tabular.evaluation import metrics
+from tabular.evaluation.drift import Counter
+from tabular.explanation import Explainer
 from tabular.model import served
 from tabular.options import HEADLINE_METRICS
 from tabular.tracking import opening, process, registry, runs, store
@@ -70,12 +74,24 @@ class ScoredChunk:
     n_positive: int
     filled: set[str]
     recognized: set[str]
+    counts: list[np.ndarray]
 
 
 def score(
-    model: str, input: str, output: str, threshold: float | None, cli_args: dict[str, str]
+    model: str,
+    input: str,
+    output: str,
+    threshold: float | None,
+    cli_args: dict[str, str],
+    explain: int | None = 0,
+    drift: bool = True,
+    draw: Draw | None = None,
 ) -> None:
     """Do all of ``score.py``: arguments are its options; None takes the model's own threshold.
+
+    Args:
+        explain: the number of features to show; None: all.
+        draw: draws the plot of drift; None: there is none.
 
     Raises:
         UserError: model, input or output cannot be used.
@@ -94,15 +110,21 @@ def score(
         table = replace(predictor.table, non_features={})  # the model does not need them
         columns.require_columns(source.schema, table.schema, named)
         columns.require_categories(source.schema, table.schema, predictor.categories, named)
+        explainer = None if explain == 0 else Explainer(predictor, explain, source.schema.names)
+        profile, categories = predictor.profile, predictor.categories
+        counter = Counter(profile, categories) if drift and profile else None
         used = found.threshold if threshold is None else threshold
-        job = ScoringJob(source, target, table, predictor.predict, used, predictor.categories)
+        job = ScoringJob(
+            source, target, table, predictor.predict, used, categories, explainer, counter
+        )
         with runs.start_run(f"score {source_path.name}") as run:
             runs.log_params(run, cli_args)
             runs.log_tags(run, {"score.model": found.uri, "score.model_run_id": found.run_id})
             announce(found)
             values = score_source(job)
             runs.log_metrics(run, values | {"peak_memory_mb": process.peak_memory_mb()})
-            report(run, job, values)
+            finding = drift_report.log(run, counter, values, used, draw) if counter else ""
+            report(run, job, values, finding or (drift_report.UNKNOWN if drift else ""))
             if n_bad := values["rows_bad"]:
                 bad_path = writers.bad_rows_path(target)
                 raise WorkFailed(f"{n_bad:,} bad rows were not scored: {bad_path} has each and why")
@@ -147,6 +169,8 @@ class ScoringJob:
         table: of the model.
         threshold: rows of at least this probability get the positive label.
         categories: that the model knows, by column.
+        explainer: of the predictions; None: they are not explained.
+        counter: of the rows by their values, for drift; None: they are not counted.
         names: the table's own name of each column of the input, by its name in the file.
         parsed: columns of the input that are text there and are written as numbers.
         probability: the name of the column of probabilities.
@@ -162,6 +186,8 @@ class ScoringJob:
     predict: Predictor
     threshold: float
     categories: dict[str, list[str]] = field(default_factory=dict)
+    explainer: Explainer | None = None
+    counter: Counter | None = None
     names: dict[str, str] = field(init=False)
     parsed: list[str] = field(init=False)
     probability: str = field(init=False)
@@ -194,7 +220,8 @@ class ScoringJob:
             for name in found.names
         ]
         added = [(table.label, pa.string()), (self.probability, pa.float64())]
-        self.schema = pa.schema([*fields, *added])
+        explained = self.explainer.schema if self.explainer else []
+        self.schema = pa.schema([*fields, *added, *explained])
 
 
 def _is_text(schema: pa.Schema, name: str) -> bool:
@@ -225,6 +252,8 @@ def score_source(job: ScoringJob) -> dict[str, int | float]:
                 write(scored.table)
                 write_bad(pa.Table.from_pylist(bad, writers.BAD_ROWS_SCHEMA))
                 _add(totals, scored)
+                if job.counter:
+                    job.counter.add(scored.counts)
                 progress.update(scored.chunk.size)
         _warn_of_unknown(totals)
         if not totals.n_bad:
@@ -256,6 +285,7 @@ def _scored_chunks(job: ScoringJob) -> Iterator[ScoredChunk]:
             *values.values(),
             labels.take(pa.array(positive.astype(np.int8))),
             pa.array(probability),
+            *(job.explainer.columns(X) if job.explainer else ()),
         ]
         scored = pa.Table.from_arrays(written, schema=job.schema)
         found = {name: X[name].cat.categories for name in known}
@@ -267,6 +297,7 @@ def _scored_chunks(job: ScoringJob) -> Iterator[ScoredChunk]:
             int(positive.sum()),
             {name for name in found if len(found[name])},
             {name for name in found if not np.isnan(known[name].encode(found[name])).all()},
+            job.counter.count(X, probability) if job.counter else [],
         )
 
     return readers.map_in_order(work, job.source.blocks)
@@ -294,8 +325,8 @@ def _warn_of_unknown(totals: Totals) -> None:
         )
 
 
-def report(run: Run, job: ScoringJob, values: dict[str, int | float]) -> None:
-    """Print what was scored."""
+def report(run: Run, job: ScoringJob, values: dict[str, int | float], drift: str) -> None:
+    """Print what was scored, and which columns have drifted."""
     n_rows, n_bad, n_labelled = (
         f"{values[f'rows_{name}']:,}" for name in ("scored", "bad", "labelled")
     )
@@ -307,5 +338,7 @@ def report(run: Run, job: ScoringJob, values: dict[str, int | float]) -> None:
     if "score_accuracy" in values:
         shown = ", ".join(f"{name} {values[f'score_{name}']:.4f}" for name in HEADLINE_METRICS)
         click.echo(f"       {shown} on {n_labelled} rows that have a label")
+    if drift:
+        click.echo(f"drift  {drift}")
     click.echo(f"wrote  {job.target}")
     click.echo(f"run    {run.info.run_id}")

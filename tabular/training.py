@@ -16,7 +16,16 @@ from mlflow.entities import Run
 from tabular import cancel, reporting
 from tabular.data import sources
 from tabular.data.dataset import Dataset
-from tabular.evaluation import bootstrap, diagnosis, fairness, metrics, plots, shap, thresholds
+from tabular.evaluation import (
+    bootstrap,
+    diagnosis,
+    drift,
+    fairness,
+    metrics,
+    plots,
+    shap,
+    thresholds,
+)
 from tabular.evaluation.thresholds import Threshold
 from tabular.model import boosting, constraints
 from tabular.model.hyperparameters import Config, config_name
@@ -39,6 +48,7 @@ class Fitted:
         findings: of the checks; ``evaluate_and_log`` adds those of the model and of the data.
         threshold: of the model.
         threshold_note: what it costs and gains; ``evaluate_and_log`` fills it in.
+        columns: the distribution of each feature in the training rows.
     """
 
     booster: xgboost.Booster
@@ -49,6 +59,7 @@ class Fitted:
     findings: list[diagnosis.Finding] = field(default_factory=list)
     threshold: Threshold = thresholds.DEFAULT
     threshold_note: str = ""
+    columns: list[drift.ColumnProfile] = field(default_factory=list)
 
 
 @dataclass
@@ -159,6 +170,9 @@ def fit(
     boosting.move_to_cpu(booster, device)
     boosting.set_labels(booster, dataset.table)
     fitted = Fitted(booster, config, values, curves)
+    step = drift.sample_step(split.n_rows, len(dataset.table.features))
+    rows = trainer.encode_sample(booster, split, step)
+    fitted.columns = drift.profile_columns(rows, Encoder(booster))
     if validation:
         y_true, probability = zip(*validation, strict=True)
         fitted.validation = np.concatenate(y_true), np.concatenate(probability)
@@ -208,8 +222,9 @@ def evaluate_and_log(
         images = _draw(fitted, dataset, evaluation)
         params = {name: str(value) for name, value in fitted.config.items()}
         examples = logged_model.to_client_frame(test.X.head(5))
+        profile = drift.Profile.make(fitted.columns, evaluation.probability)
         info = logged_model.log_model(
-            booster, examples, params, dataset.table, fitted.threshold.value
+            booster, examples, params, dataset.table, fitted.threshold.value, profile
         )
     values = explanation.values()
     table = evaluation.tables["shap.csv"] = shap.shap_table([*X], values)

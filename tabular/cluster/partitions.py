@@ -215,6 +215,13 @@ class DaskTrainer:
         y_true, probability = zip(*self.client.gather(found), strict=True)
         return np.concatenate(y_true), np.concatenate(probability)
 
+    def encode_sample(
+        self, booster: xgboost.Booster, split: PartitionedSplit, step: int
+    ) -> np.ndarray:
+        """Every ``step``-th row of each partition, encoded by its worker."""
+        found = [self.client.submit(on_worker(_encode), frame, step) for frame in split.frames]
+        return np.concatenate(self.client.gather(found))
+
     def metrics(self) -> dict[str, float]:
         """The most memory that any worker has held."""
         return {"worker_peak_memory_mb": connection.peak_memory_mb(self.client)}
@@ -309,3 +316,10 @@ def _predict(frame: pd.DataFrame, booster: xgboost.Booster, n_trees: int) -> tup
     matrix = xgboost.DMatrix(frame.iloc[:, :-1], enable_categorical=True)
     y_true = frame.iloc[:, -1].to_numpy()
     return y_true, booster.predict(matrix, iteration_range=(0, n_trees))
+
+
+def _encode(frame: pd.DataFrame, step: int) -> np.ndarray:
+    """Every ``step``-th row as ``served.Encoder`` encodes it: partitions have all categories."""
+    columns = [column for _, column in frame.iloc[::step, :-1].items()]
+    values = [c.cat.codes.where(c.notna()) if c.dtype == "category" else c for c in columns]
+    return np.column_stack([column.to_numpy(np.float32) for column in values])

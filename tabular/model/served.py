@@ -261,6 +261,7 @@ class TableModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         path = context.artifacts["booster"]
         self.table = context.artifacts.get("table")  # of models that recorded it
+        self.profile = context.artifacts.get("profile")  # likewise
         self.booster = xgboost.Booster(model_file=path)
         self.single_threaded = xgboost.Booster({"nthread": 1}, model_file=path)
         record = json.loads(Path(self.table).read_text("utf-8")) if self.table else {}

@@ -14,6 +14,7 @@ from tabular.data.resolution import Draft
 from tabular.data.table import Table
 from tabular.model import boosting
 from tabular.model.hyperparameters import Config
+from tabular.model.served import Encoder
 from tabular.options import TrainOptions
 
 
@@ -53,6 +54,9 @@ class Trainer(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Labels and predicted probabilities, each (n_samples,), by the first ``n_trees``."""
 
+    def encode_sample(self, booster: xgboost.Booster, split: Any, step: int) -> np.ndarray:
+        """Every ``step``-th row as ``served.Encoder`` encodes it, float32, (n_rows, n_features)."""
+
     def metrics(self) -> dict[str, float]:
         """Metrics of the training itself, by name."""
 
@@ -69,6 +73,10 @@ class LocalTrainer:
     def validation_splits(self, split: Split, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Indices as ``boosting.validation_splits`` draws them."""
         return boosting.validation_splits(split.y, seed)
+
+    def encode_sample(self, booster: xgboost.Booster, split: Split, step: int) -> np.ndarray:
+        """Every ``step``-th row, encoded."""
+        return Encoder(booster)(split.X.iloc[::step])
 
     def metrics(self) -> dict[str, float]:
         """No metrics: the run itself records its time and memory."""

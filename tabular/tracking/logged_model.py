@@ -20,12 +20,14 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from tabular.data.table import CATEGORICAL, NUMERIC, RECORD, Table
 from tabular.errors import escape_markdown
+from tabular.evaluation.drift import Profile
 from tabular.model import served
 from tabular.model.boosting import has_cuda
 from tabular.options import DEFAULT_THRESHOLD
 
 DIGEST = "model.digest"  # the tag of a run with ``model_digest`` of its model
 BOOSTER = "booster.ubj"  # the native file, in the model's folder ``artifacts``
+PROFILE = "profile.json"  # beside it: the distribution of the training rows
 MODEL_NAME = "model"  # the logged model's name: runs:/<run id>/model
 # what tabular/model/served.py imports; the package that installs xgboost may have another name
 VERSIONS = {module.__name__: module.__version__ for module in (mlflow, np, pd, xgboost)}
@@ -134,6 +136,7 @@ def log_model(
     params: dict[str, str],
     table: Table,
     threshold: float = DEFAULT_THRESHOLD,
+    profile: Profile | None = None,
 ) -> ModelInfo:
     """Log the model: code, native booster file, two flavors, signature, example, requirements.
 
@@ -142,19 +145,24 @@ def log_model(
         params: hyper-parameters, shown on the model's page.
         table: recorded in the model.
         threshold: the default of the inference parameter.
+        profile: of the training rows, likewise; None: there is none.
     """
     with tempfile.TemporaryDirectory() as folder, no_bytecode():
         path = str(Path(folder) / BOOSTER)
         booster.save_model(path)
         record = Path(folder) / RECORD
         record.write_text(table.to_json(), encoding="utf-8")
+        artifacts = {"booster": path, "table": str(record)}
+        if profile:
+            artifacts["profile"] = str(Path(folder) / PROFILE)
+            Path(artifacts["profile"]).write_text(profile.to_json(), encoding="utf-8")
         return Model.log(
             artifact_path=None,
             name=MODEL_NAME,
             flavor=Flavors,
             flavor_name="pyfunc.ModelFromCode",
             python_model=served.__file__,
-            artifacts={"booster": path, "table": str(record)},
+            artifacts=artifacts,
             signature=logged_signature(table, threshold),
             metadata={INPUTS: signature(table).inputs.to_json()},
             tags={NOTE: describe_columns(table, threshold)},

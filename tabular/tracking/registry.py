@@ -20,6 +20,7 @@ from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset, Split
 from tabular.data.table import Table
 from tabular.errors import UserError, WorkFailed, one_line
+from tabular.evaluation.drift import Profile
 from tabular.model import boosting
 from tabular.options import DEFAULT_THRESHOLD
 from tabular.tracking import artifacts, logged_model, opening, store
@@ -198,6 +199,7 @@ class Predictor:
     Attributes:
         table: that the model was trained on.
         categories: of each categorical feature, by name.
+        profile: of the rows that it was trained on; None: the model is older than the profiles.
 
     Raises:
         UserError: the model cannot be loaded, or is none of this project.
@@ -217,6 +219,8 @@ class Predictor:
         self._decisive = boosting.decisive_features(self.booster)
         record = getattr(served, "table", None)  # None: the model is older than the record
         self.table = Table.from_json(Path(record).read_text("utf-8")) if record else CENSUS
+        profile = getattr(served, "profile", None)
+        self.profile = Profile.from_json(profile) if profile else None
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         """Probabilities of the positive label for features, (n_samples, n_features).

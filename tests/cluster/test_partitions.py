@@ -9,6 +9,8 @@ import pytest
 
 from tabular.data import census, reading, sources
 from tabular.data.census import CENSUS
+from tabular.evaluation import drift
+from tabular.tracking import logged_model
 from tests.helpers import PROJECT
 from tests.tables import churn
 
@@ -171,3 +173,12 @@ def test_a_table_that_is_inferred_is_the_same_on_a_cluster(form, tmp_path, run_c
         assert recorded[0] == recorded[1]
     for name in ("accuracy", "roc_auc", "log_loss"):
         assert dask.data.metrics[name] == pytest.approx(local.data.metrics[name], abs=0.03), name
+    profiles = [
+        drift.Profile.from_json(
+            mlflow.artifacts.download_artifacts(
+                f"runs:/{run.info.run_id}/model/artifacts/{logged_model.PROFILE}"
+            )
+        )
+        for run in (dask, local)
+    ]
+    assert profiles[0].columns[:-1] == profiles[1].columns[:-1]

@@ -17,6 +17,7 @@ LAYERS = [  # a module imports from its own layer and from those above it in thi
     {"cluster"},
     {"reporting", "training"},
     {"sweep"},
+    {"explanation", "drift_report"},
     {"scoring", "comparison", "comparison_report", "promotion", "reproduction", "checks"},
     {"cli"},
 ]

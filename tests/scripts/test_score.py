@@ -119,6 +119,7 @@ def test_the_answers_are_those_of_the_served_model(
     assert run.info.run_name == f"score {source}"
     assert run.data.params == {
         "model": address, "input": source, "output": target, "threshold": "0.3",
+        "explain": "0", "drift": "true",
     }  # fmt: skip
     logged = run.data.metrics
     assert [logged[f"rows_{name}"] for name in ("scored", "bad", "labelled")] == [200, 0, 200]
