@@ -2,6 +2,8 @@
 
 import shlex
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -68,6 +70,22 @@ def missing_folder(location: str) -> Path | None:
     """The folder of an artifact location that is of this machine and does not exist, else None."""
     folder = local_folder(location)
     return folder if folder and not folder.exists() else None
+
+
+@contextmanager
+def open_folder(location: str) -> Iterator[Path]:
+    """The folder at an artifact location: of this machine, or a temporary copy.
+
+    Raises:
+        UserError: the folder is gone.
+    """
+    folder = local_folder(location)
+    if folder and not folder.exists():
+        raise UserError(explain_missing(folder, "its files"))
+    with tempfile.TemporaryDirectory() as copy:
+        if not folder:
+            mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=copy)
+        yield folder or Path(copy)
 
 
 def locate_model(uri: str) -> str:

@@ -22,6 +22,7 @@ from tabular.data.table import CATEGORICAL, NUMERIC, RECORD, Table
 from tabular.errors import escape_markdown
 from tabular.model import served
 from tabular.model.boosting import has_cuda
+from tabular.tracking import model_files
 
 DIGEST = "model.digest"  # the tag of a run with ``model_digest`` of its model
 BOOSTER = "booster.ubj"  # the native file, in the model's folder ``artifacts``
@@ -105,10 +106,15 @@ def to_client_frame(X: pd.DataFrame) -> pd.DataFrame:
 
 
 class Flavors:
-    """The two flavors of the model: pyfunc, which is served, and the same booster for XGBoost."""
+    """The two flavors of the model: pyfunc, which is served, and the same booster for XGBoost.
 
-    @staticmethod
-    def save_model(path: str, mlflow_model: Model, **options: Any) -> None:
+    Attributes:
+        digests: of the files that ``save_model`` has written.
+    """
+
+    digests = ""
+
+    def save_model(self, path: str, mlflow_model: Model, **options: Any) -> None:
         """Save the model in a folder, as ``Model.log`` asks a flavor to."""
         mlflow_model.add_flavor(
             "xgboost",
@@ -119,6 +125,7 @@ class Flavors:
         )
         config = {served.RETURNS: None}
         mlflow.pyfunc.save_model(path, mlflow_model=mlflow_model, model_config=config, **options)
+        self.digests = model_files.list_digests(Path(path))
 
 
 def log_model(
@@ -136,10 +143,11 @@ def log_model(
         booster.save_model(path)
         record = Path(folder) / RECORD
         record.write_text(table.to_json(), encoding="utf-8")
-        return Model.log(
+        flavors = Flavors()
+        info = Model.log(
             artifact_path=None,
             name=MODEL_NAME,
-            flavor=Flavors,
+            flavor=flavors,
             flavor_name="pyfunc.ModelFromCode",
             python_model=served.__file__,
             artifacts={"booster": path, "table": str(record)},
@@ -150,6 +158,8 @@ def log_model(
             conda_env=_environment(),
             params=params,
         )
+    model_files.record(info.model_id, flavors.digests)
+    return info
 
 
 def requirements() -> list[str]:

@@ -1,6 +1,7 @@
 """Registered models in the MLflow store: their versions, and the aliases of those in use."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,14 @@ def version_by_alias(name: str, alias: str) -> ModelVersion | None:
         if store.is_permission_denied(error):  # a server with accounts: the name is unknown
             return None
         raise
+
+
+def versions_in_use() -> Iterator[ModelVersion]:
+    """The champion and the previous version of every registered model that has one."""
+    for model in mlflow.search_registered_models():
+        for alias in (CHAMPION, PREVIOUS):
+            if alias in model.aliases and (version := version_by_alias(model.name, alias)):
+                yield version
 
 
 def predict(model: LoggedModel, split: Split) -> np.ndarray:
