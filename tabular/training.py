@@ -13,7 +13,7 @@ import pandas as pd
 import xgboost
 from mlflow.entities import Run
 
-from tabular import cancel, reporting
+from tabular import cancel, model_card, reporting
 from tabular.data import sources
 from tabular.data.dataset import Dataset
 from tabular.evaluation import bootstrap, diagnosis, fairness, metrics, plots, shap
@@ -22,7 +22,7 @@ from tabular.model.hyperparameters import config_name
 from tabular.model.served import Encoder
 from tabular.model.trainer import LocalTrainer, Trainer
 from tabular.options import RunOptions, TrainOptions
-from tabular.tracking import logged_model, opening, process, registry, runs
+from tabular.tracking import logged_model, model_files, opening, process, registry, runs
 
 
 @dataclass
@@ -173,13 +173,13 @@ def evaluate(booster: xgboost.Booster, dataset: Dataset) -> Evaluation:
 
 
 def evaluate_and_log(
-    run: Run, fitted: Fitted, dataset: Dataset, register: str = "none", note: str = ""
+    run: Run, fitted: Fitted, dataset: Dataset, register: str = "none", chosen: str = ""
 ) -> dict[str, float]:
-    """Evaluate on the test set, once, and log model, plots, tables and metrics.
+    """Evaluate on the test set, once, and log model, plots, tables, metrics and the model's card.
 
     Args:
         register: registered model that gets a new version.
-        note: Markdown to append to the run's description.
+        chosen: Markdown that says how a search chose the configuration, for run and card.
 
     Returns:
         The test metrics by name.
@@ -203,15 +203,18 @@ def evaluate_and_log(
     figure = plots.shap(X, values, table, dataset.table.positive, dataset.qualify(test.name))
     images["plots/shap.png"] = plots.png(figure)
     cancel.check()
-    runs.log_artifacts(run, images, evaluation.tables)
+    summary = reporting.summarize(dataset, evaluation.metrics, fitted.findings)
+    parts = evaluation.metrics, evaluation.tables, summary, chosen
+    card = model_card.write(info.model_uri, dataset, booster, fitted.config, *parts)
+    model_files.add(info.model_id, logged_model.CARD, card)
+    runs.log_artifacts(run, images | {logged_model.CARD: card.encode()}, evaluation.tables)
     other = fitted.metrics | {"peak_memory_mb": process.peak_memory_mb()}
     runs.log_results(run, info.model_id, evaluation.metrics, dataset, other, fitted.curves)
-    description = reporting.describe(run, dataset, evaluation.metrics, fitted.findings)
     tags = {logged_model.DIGEST: logged_model.model_digest(booster), runs.DIAGNOSIS: codes}
-    runs.log_tags(run, tags | {runs.DESCRIPTION: description + note})
+    runs.log_tags(run, tags | {runs.DESCRIPTION: reporting.describe(run, summary) + chosen})
     cancel.check()
     if register != "none":  # last: a version stands for a run that is complete
-        registry.register(info.model_uri, register, description)
+        registry.register(info.model_uri, register, card)
     return evaluation.metrics
 
 

@@ -107,6 +107,14 @@ def locate_model(uri: str) -> str:
     return uri
 
 
+def read_text(uri: str, name: str) -> str:
+    """The text of a file of a model; empty if the model, which may be an older one, has none."""
+    try:
+        return mlflow.artifacts.load_text(f"{locate_model(uri)}/{name}")
+    except Exception:  # whatever the library of an artifact store raises
+        return ""
+
+
 def explain_missing(folder: Path, what: str) -> str:
     """What to do about a folder that is gone, which was perhaps moved together with others."""
     gone = next(path for path in (*reversed(folder.parents), folder) if not path.exists())

@@ -26,6 +26,7 @@ from tabular.tracking import model_files
 
 DIGEST = "model.digest"  # the tag of a run with ``model_digest`` of its model
 BOOSTER = "booster.ubj"  # the native file, in the model's folder ``artifacts``
+CARD = "model_card.md"  # the artifact of a run, and a file in the model's folder
 MODEL_NAME = "model"  # the logged model's name: runs:/<run id>/model
 # what tabular/model/served.py imports; the package that installs xgboost may have another name
 VERSIONS = {module.__name__: module.__version__ for module in (mlflow, np, pd, xgboost)}

@@ -15,7 +15,7 @@ LAYERS = [  # a module imports from its own layer and from those above it in thi
     {"evaluation"},
     {"tracking"},
     {"cluster"},
-    {"reporting", "training"},
+    {"reporting", "model_card", "training"},
     {"sweep"},
     {"scoring", "comparison", "comparison_report", "promotion", "reproduction", "checks"},
     {"cli"},
