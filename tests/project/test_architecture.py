@@ -17,7 +17,15 @@ LAYERS = [  # a module imports from its own layer and from those above it in thi
     {"cluster"},
     {"reporting", "model_card", "training"},
     {"sweep"},
-    {"scoring", "comparison", "comparison_report", "promotion", "reproduction", "checks"},
+    {
+        "scoring",
+        "comparison",
+        "comparison_report",
+        "champions",
+        "promotion",
+        "reproduction",
+        "checks",
+    },
     {"cli"},
 ]
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}

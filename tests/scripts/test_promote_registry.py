@@ -69,6 +69,8 @@ def test_a_rollback_needs_the_model_and_not_its_run(uris):
     delete_run(uris[0])
     call(name="x", rollback="true")
     assert champion() == 1
+    tags = newest().data.tags
+    assert (tags[registry.NAME], tags[registry.VERSION]) == ("x", "1")
     with pytest.raises(UserError, match=f"version 1, the champion: run {run_id(uris[0])}") as error:
         call(model=uris[1], **ANY)
     exec(shlex.split(error.value.message)[-1])  # the way out that the message names
