@@ -14,8 +14,9 @@ from tabular.data.census import CENSUS
 from tabular.errors import UserError, one_line
 from tabular.options import AUTO
 from tabular.tracking import registry, store
-from tabular.tracking.registry import CANDIDATE, NAME, VERSION
 
+CANDIDATE, NAME = "promote.candidate", "promote.name"  # tags of a run of promote
+VERSION = "promote.version"  # a tag, too: the version that a FINISHED run made champion
 SHOWN_NAMES = 5  # of registered models, in an error message
 
 

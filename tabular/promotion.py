@@ -10,6 +10,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from tabular import cancel, champions, reporting
+from tabular.champions import CANDIDATE, NAME, VERSION
 from tabular.data import sources
 from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset
@@ -19,7 +20,7 @@ from tabular.evaluation import diagnosis, paired
 from tabular.evaluation.metrics import search_metrics
 from tabular.options import AUTO, SEARCH_METRICS
 from tabular.tracking import datasets, logged_model, opening, registry, runs, store
-from tabular.tracking.registry import CANDIDATE, NAME, VERSION, LoggedModel
+from tabular.tracking.registry import LoggedModel
 
 
 @dataclass(frozen=True)

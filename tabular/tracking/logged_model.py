@@ -22,7 +22,7 @@ from tabular.data.table import CATEGORICAL, NUMERIC, RECORD, Table
 from tabular.errors import escape_markdown
 from tabular.model import served
 from tabular.model.boosting import has_cuda
-from tabular.tracking import model_files
+from tabular.tracking import model_files, sbom
 
 DIGEST = "model.digest"  # the tag of a run with ``model_digest`` of its model
 BOOSTER = "booster.ubj"  # the native file, in the model's folder ``artifacts``
@@ -110,10 +110,12 @@ class Flavors:
     """The two flavors of the model: pyfunc, which is served, and the same booster for XGBoost.
 
     Attributes:
+        name: of the model, in the bill of materials of its environment.
         digests: of the files that ``save_model`` has written.
     """
 
-    digests = ""
+    def __init__(self, name: str) -> None:
+        self.name, self.digests = name, ""
 
     def save_model(self, path: str, mlflow_model: Model, **options: Any) -> None:
         """Save the model in a folder, as ``Model.log`` asks a flavor to."""
@@ -126,6 +128,8 @@ class Flavors:
         )
         config = {served.RETURNS: None}
         mlflow.pyfunc.save_model(path, mlflow_model=mlflow_model, model_config=config, **options)
+        bill = sbom.write(self.name, model_files.sha256(Path(path, "artifacts", BOOSTER)))
+        Path(path, sbom.NAME).write_text(bill, encoding="utf-8")
         self.digests = model_files.list_digests(Path(path))
 
 
@@ -144,7 +148,7 @@ def log_model(
         booster.save_model(path)
         record = Path(folder) / RECORD
         record.write_text(table.to_json(), encoding="utf-8")
-        flavors = Flavors()
+        flavors = Flavors(table.name)
         info = Model.log(
             artifact_path=None,
             name=MODEL_NAME,

@@ -15,11 +15,12 @@ def list_digests(folder: Path) -> str:
     """SHA-256 and path of each file below a folder, by path, in the format of ``sha256sum``."""
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
     return "".join(
-        f"{_sha256(path)}  {name}\n" for name, path in sorted(files.items()) if path.is_file()
+        f"{sha256(path)}  {name}\n" for name, path in sorted(files.items()) if path.is_file()
     )
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -51,6 +52,6 @@ def find_changed(digests: str, folder: Path) -> list[str]:
         path = folder / name
         if not path.is_file():
             changed.append(f"{name} is missing")
-        elif _sha256(path) != digest:
+        elif sha256(path) != digest:
             changed.append(f"{name} differs")
     return changed

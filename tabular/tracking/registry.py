@@ -25,8 +25,6 @@ from tabular.model import boosting
 from tabular.tracking import artifacts, logged_model, opening, store
 
 CHAMPION, PREVIOUS = "champion", "previous"
-CANDIDATE, NAME = "promote.candidate", "promote.name"  # tags of a run
-VERSION = "promote.version"  # a tag, too: the version that a FINISHED run made champion
 LOGGED_MODEL = re.compile(r"models:/+m-[0-9a-f]{32}(/.*)?")
 MAX_DESCRIPTION = 5000  # characters of a version, which MLflow's databases have room for
 REST = f"The rest is in {logged_model.CARD}, in the folder of the model."

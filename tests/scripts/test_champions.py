@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import promote
+from tabular import champions
 from tabular.tracking import registry, runs
 
 START = 1_700_000_000_000  # 2023-11-14 22:13:20 UTC, in milliseconds
@@ -33,8 +34,8 @@ def record():
 
 
 def passed(candidate, version=None, name="it's"):
-    tags = {registry.CANDIDATE: candidate, registry.NAME: name, "verdict": "passed"}
-    return tags | ({registry.VERSION: version} if version else {})
+    tags = {champions.CANDIDATE: candidate, champions.NAME: name, "verdict": "passed"}
+    return tags | ({champions.VERSION: version} if version else {})
 
 
 def make_versions():
@@ -58,14 +59,14 @@ def test_promotions_refusals_and_rollbacks_are_listed_with_their_times(run_scrip
     ids = [
         record(passed("models:/m-1", "1")),
         record(
-            {registry.CANDIDATE: "models:/m-2", registry.NAME: "it's", "verdict": "refused",
+            {champions.CANDIDATE: "models:/m-2", champions.NAME: "it's", "verdict": "refused",
              "error": "refused, nothing is changed: improvement, group_drop"},
             "FAILED",
         ),
         record(passed("models:/m-9", "7", name="another")),
         record(passed("models:/m-3", "2"), figure="log_loss +0.1 [+0.0, +0.2]"),
         record(passed("models:/m-4", "3"), "FAILED"),  # it passed, and the alias did not move
-        record({registry.NAME: "it's", registry.VERSION: "1"}, params={"rollback": "true"}),
+        record({champions.NAME: "it's", champions.VERSION: "1"}, params={"rollback": "true"}),
     ]  # fmt: skip
     client.set_registered_model_alias("it's", registry.CHAMPION, 1)
     assert history(run_script) == [

@@ -1,5 +1,6 @@
 """What is logged as the model."""
 
+import json
 import sys
 
 import mlflow
@@ -12,7 +13,7 @@ from tabular.data import sources
 from tabular.data.census import CENSUS
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
-from tabular.tracking import artifacts, logged_model, model_files, registry, runs
+from tabular.tracking import artifacts, logged_model, model_files, registry, runs, sbom
 
 
 @pytest.mark.parametrize(("cuda", "platform", "expected"), [
@@ -84,7 +85,10 @@ def test_every_file_of_a_model_is_recorded_and_no_bytecode_is_written_beside_it(
     with artifacts.open_folder(model.artifact_location) as folder:
         recorded = model.tags[model_files.FILES]
         assert model_files.find_changed(recorded, folder) == []
-        assert {"MLmodel", "served.py", "artifacts/booster.ubj"} <= {*recorded.split()}
+        assert {"MLmodel", "served.py", "artifacts/booster.ubj", sbom.NAME} <= {*recorded.split()}
+        bill = json.loads((folder / sbom.NAME).read_text())
+    (digest,) = bill["metadata"]["component"]["hashes"]
+    assert digest["content"] == logged_model.model_digest(booster)
 
 
 def test_a_model_with_the_signature_of_earlier_versions_is_read_and_compared_as_a_new_one(
