@@ -3,6 +3,7 @@
 mlflow run . -e promote -P model=runs:/786c010b249d46629aa38544c6ef8904/model
 python promote.py --model models:/census-income/3 --metric accuracy --min_improvement 0.001
 python promote.py --rollback true
+python promote.py --history true --name census-income
 """
 
 import sys
@@ -41,6 +42,7 @@ from tabular.options import SEARCH_METRICS
     "Largest loss of accuracy that any group of people may have.",
 )
 @cli.option("rollback", click.BOOL, "false", "true makes the previous version champion again.")
+@cli.option("history", click.BOOL, "false", "true prints which versions were champion, and when.")
 @click.pass_context
 def main(ctx: click.Context, **options: Any) -> None:
     with cli.importing():

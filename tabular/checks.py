@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import click
 import mlflow
+from mlflow.entities.model_registry import ModelVersion
 from packaging.requirements import Requirement
 
 from tabular import cancel
@@ -16,7 +17,7 @@ from tabular.data import sources
 from tabular.data.requests import TableRequest
 from tabular.errors import UserError, WorkFailed, one_line
 from tabular.model import boosting
-from tabular.tracking import artifacts, opening, orphans, server, store
+from tabular.tracking import artifacts, model_files, opening, orphans, registry, server, store
 
 PROJECT = Path(__file__).resolve().parents[1]
 BUILDS = ("xgboost", "xgboost-cpu")  # packages that install the same module
@@ -34,8 +35,9 @@ def run_checks(data: str, request: TableRequest, device: str, fix: bool) -> None
         passed.append(_report("experiment", check_experiment))
         if passed[-1]:  # a folder that is gone would be made again
             passed += [_report("artifacts", check_artifacts), _report("runs", check_runs, fix)]
-        if mlflow.get_registry_uri() != store.tracking_uri():
-            passed.append(_report("registry", check_registry))
+        apart = mlflow.get_registry_uri() != store.tracking_uri()
+        usable = _report("registry", check_registry) if apart else True
+        passed += [usable, usable and _report("models", check_models)]
     if not all(passed):
         raise WorkFailed("a run would not succeed, or its results would not be found again")
 
@@ -153,6 +155,40 @@ def check_runs(fix: bool) -> str:
     orphans.end_orphaned(orphaned)
     ended = f"{len(orphaned)} ended whose process was gone; " if orphaned else ""
     return f"{ended}{len(others)} read RUNNING and may be alive"
+
+
+def check_models() -> str:
+    """Check that the files of champions, and of the versions before them, are as they were logged.
+
+    Raises:
+        UserError: a file differs or is missing, or the folder of a model is gone.
+    """
+    found = {registry.address(one): _changed_files(one) for one in registry.versions_in_use()}
+    problems = [f"{name}: {what}" for name, changed in found.items() for what in changed or ()]
+    if problems:
+        raise UserError(
+            f"{'; '.join(problems[:3])}{'; ...' * (len(problems) > 3)}: put back the files that "
+            "were logged, or promote another model"
+        )
+    if not found:
+        return "no model is champion"
+    n_unknown = sum(changed is None for changed in found.values())
+    unknown = f"; {n_unknown} older than the record of files" if n_unknown else ""
+    return f"{len(found) - n_unknown} in use, whose files are as they were logged{unknown}"
+
+
+def _changed_files(version: ModelVersion) -> list[str] | None:
+    """Which files of a version are not as they were logged; None if there is no record."""
+    location = artifacts.locate_model(registry.address(version))
+    model_id = re.search(r"m-[0-9a-f]{32}", location)
+    model = store.find(mlflow.get_logged_model, model_id[0]) if model_id else None
+    if not model or not (digests := model.tags.get(model_files.FILES)):
+        return None
+    try:
+        with artifacts.open_folder(location) as folder:
+            return model_files.find_changed(digests, folder)
+    except UserError as error:  # the folder is gone
+        return [error.format_message()]
 
 
 def _describe(error: Exception) -> str:

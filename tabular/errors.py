@@ -16,6 +16,20 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"[<>&\[\]|`*\\]", lambda match: f"&#{ord(match[0])};", one_line(text))
 
 
+def shorten_markdown(text: str, length: int, rest: str) -> str:
+    """Markdown of at most so many characters: the last sections are left out, or the last lines.
+
+    Args:
+        rest: where the rest is; appended if something is left out.
+    """
+    if len(text) <= length:
+        return text
+    kept = text[: length - len(rest) - 2]
+    end = kept.rfind("\n\n## ")
+    end = end if end >= 0 else kept.rfind("\n")
+    return f"{kept[:end]}\n\n{rest}"
+
+
 class UserError(ClickException):
     """A mistake of the user: the text names what was found and what to do; exit status 2."""
 

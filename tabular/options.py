@@ -8,6 +8,7 @@ from tabular.data.requests import TableRequest
 from tabular.data.table import SEARCH_METRICS as SEARCH_METRICS
 from tabular.errors import UserError
 
+AUTO = "auto"  # a name in promote: that of the candidate's table
 HEADLINE_METRICS = ("accuracy", "roc_auc", "log_loss")  # in the order in which they are printed
 DEFAULT_THRESHOLD = 0.5
 MAXIMIZED = ("accuracy", "f1", "balanced_accuracy")  # by a threshold that is chosen

@@ -9,7 +9,8 @@ import pandas as pd
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
-from tabular import cancel, reporting
+from tabular import cancel, champions, reporting
+from tabular.champions import CANDIDATE, NAME, VERSION
 from tabular.data import sources
 from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset
@@ -18,13 +19,9 @@ from tabular.errors import UserError, WorkFailed, escape_markdown, one_line
 from tabular.evaluation import diagnosis, paired
 from tabular.evaluation.bootstrap import Thresholds
 from tabular.evaluation.metrics import is_positive, search_metrics
-from tabular.options import SEARCH_METRICS
+from tabular.options import AUTO, SEARCH_METRICS
 from tabular.tracking import datasets, logged_model, opening, registry, runs, store
 from tabular.tracking.registry import LoggedModel
-
-AUTO = "auto"  # the name of the candidate's table
-CANDIDATE, NAME = "promote.candidate", "promote.name"  # tags of a run
-VERSION = "promote.version"  # a tag, too: the version that a FINISHED run made champion
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,7 @@ class PromoteOptions:
         min_improvement: what the 95 % interval of the improvement must lie above.
         max_group_drop: how much accuracy any group may lose.
         rollback: make the previous version champion again instead.
+        history: print which versions were champion instead; nothing is recorded.
         cli_args: every option as it was typed, by name.
     """
 
@@ -47,6 +45,7 @@ class PromoteOptions:
     min_improvement: float
     max_group_drop: float
     rollback: bool
+    history: bool
     cli_args: dict[str, str]
 
 
@@ -59,10 +58,16 @@ def promote(options: PromoteOptions) -> None:
     """
     if options.name != AUTO:
         registry.require_name("name", options.name)
+    if options.history and options.rollback:
+        raise UserError("history: expected false with rollback=true, got true: it changes nothing")
     opening.require_usable()
-    opening.require_registry()
+    opening.require_registry(writes=not options.history)
+    known = CENSUS.name if options.name == AUTO else options.name
+    if options.history:
+        champions.show_history(known)
+        return
     if options.rollback:
-        roll_back(CENSUS.name if options.name == AUTO else options.name, options.cli_args)
+        roll_back(known, options.cli_args)
         return
     candidate, run_of_candidate, table = _find_candidate(options)
     name = table.name if options.name == AUTO else options.name
@@ -184,6 +189,7 @@ def roll_back(name: str, cli_args: dict[str, str]) -> None:
     registry.require_loads(registry.address(previous), "rollback")
     with runs.start_run(f"roll back {name}") as run:
         runs.log_params(run, cli_args)
+        runs.log_tags(run, {NAME: name, VERSION: str(previous.version)})
         cancel.check()
         registry.roll_back(previous)
         if champion:

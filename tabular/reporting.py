@@ -7,7 +7,7 @@ from mlflow.entities import Run
 
 from tabular.data import inference
 from tabular.data.census import CENSUS
-from tabular.data.dataset import Dataset
+from tabular.data.dataset import Dataset, Split
 from tabular.data.table import Table
 from tabular.data.text import DELIMITERS
 from tabular.errors import escape_markdown, one_line
@@ -44,24 +44,31 @@ def announce_table(dataset: Dataset) -> None:
     click.echo(f"label  {label}: {positive} is positive, {share}")
     kinds = {"numeric": table.numeric, "categorical": table.categorical}
     shown = " and ".join(f"{len(names):,} {kind}" for kind, names in kinds.items() if names)
-    by = f", by group of {_list_names(table.groups)}" if table.groups else ""
+    by = f", by group of {list_names(table.groups)}" if table.groups else ""
     click.echo(f"table  {one_line(table.name)}: {shown} features{by}")
     for kind, names in kinds.items():
         if names:
-            click.echo(f"       {kind}: {_list_names(names)}")
+            click.echo(f"       {kind}: {list_names(names)}")
     for reason, left_out in _left_out(table).items():
-        click.echo(f"       left out, {reason}: {_list_names(left_out)}")
+        click.echo(f"       left out, {reason}: {list_names(left_out)}")
     if codes := inference.likely_codes(dataset.test.X):
         click.echo(
-            f"note   {_list_names(codes)}: of these numbers seven digits are used; if they are "
+            f"note   {list_names(codes)}: of these numbers seven digits are used; if they are "
             'codes, set their kind to "categorical" under [columns] in table.toml'
         )
-    n_rare = min(n_positive, n_rows - n_positive)
-    rare = f"note   only {n_rare:,} of {n_rows:,} training rows have the rarer label"
-    if n_rare < RARE_SHARE * n_rows:
-        click.echo(f"{rare}: accuracy says little, look at average_precision and log_loss")
-    elif n_rare < RARE_ROWS:
-        click.echo(f"{rare}: the results are uncertain, look at their intervals")
+    if note := rare_note(dataset.train):
+        click.echo(f"note   {note}")
+
+
+def rare_note(train: Split) -> str:
+    """What a rare label or few rows mean for the metrics; empty where neither is the case."""
+    n_rare = min(train.n_positive, train.n_rows - train.n_positive)
+    rare = f"only {n_rare:,} of {train.n_rows:,} training rows have the rarer label"
+    if n_rare < RARE_SHARE * train.n_rows:
+        return f"{rare}: accuracy says little, look at average_precision and log_loss"
+    return (
+        f"{rare}: the results are uncertain, look at their intervals" if n_rare < RARE_ROWS else ""
+    )
 
 
 def _left_out(table: Table) -> dict[str, list[str]]:
@@ -72,7 +79,7 @@ def _left_out(table: Table) -> dict[str, list[str]]:
     return reasons
 
 
-def _list_names(names: Iterable[str]) -> str:
+def list_names(names: Iterable[str]) -> str:
     """Names of columns in a line, at most ``MAX_NAMES`` of them."""
     shown = [one_line(name) for name in names]
     more = f" and {len(shown) - MAX_NAMES:,} more" if len(shown) > MAX_NAMES else ""
@@ -90,20 +97,19 @@ def headline(dataset: Dataset, test_metrics: dict[str, float]) -> str:
     return f"{', '.join(shown)} on {test.n_rows:,} rows of {dataset.qualify(test.name)}"
 
 
-def describe(
-    run: Run,
+def summarize(
     dataset: Dataset,
     test_metrics: dict[str, float],
     findings: Iterable[Finding] = (),
     threshold_note: str = "",
 ) -> str:
-    """The run in Markdown, in the few lines that MLflow's page shows unfolded.
+    """The result and what the checks found in Markdown, as run and model are described.
 
     Args:
         threshold_note: what a threshold other than the default costs and gains.
     """
     warning, table = "**Synthetic rows: no real people, no conclusions.** ", dataset.table
-    left_out = "; ".join(f"{_list_names(n)} ({why})" for why, n in _left_out(table).items())
+    left_out = "; ".join(f"{list_names(n)} ({why})" for why, n in _left_out(table).items())
     left_out = f"Columns left out: {escape_markdown(left_out)}.\n\n" if left_out else ""
     no_positive = NO_POSITIVE.format(test_metrics.get("threshold", DEFAULT_THRESHOLD))
     undefined = "" if "precision_low" in test_metrics else f"Note: {no_positive}.\n\n"
@@ -119,8 +125,13 @@ def describe(
         f"{escape_markdown(table.positive)}, trained on "
         f"{dataset.train.n_rows:,} rows ({dataset.origin}): "
         f"**{headline(dataset, test_metrics)}** (in brackets 95 % bootstrap intervals).\n\n"
-        f"{threshold}{undefined}{left_out}{checks}Serve it: `{runs.serve_command(run)}`\n"
+        f"{threshold}{undefined}{left_out}{checks}"
     )
+
+
+def describe(run: Run, summary: str) -> str:
+    """The run in Markdown, in the few lines that MLflow's page shows unfolded."""
+    return f"{summary}Serve it: `{runs.serve_command(run)}`\n"
 
 
 def report(

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import xgboost
 from mlflow.entities import Run
+from mlflow.models.model import ModelInfo
 
-from tabular import cancel, reporting
+from tabular import cancel, model_card, reporting
 from tabular.data import sources
 from tabular.data.dataset import Dataset
 from tabular.evaluation import (
@@ -32,7 +33,7 @@ from tabular.model.hyperparameters import Config, config_name
 from tabular.model.served import Encoder
 from tabular.model.trainer import LocalTrainer, Trainer
 from tabular.options import RunOptions, TrainOptions
-from tabular.tracking import logged_model, opening, process, registry, runs
+from tabular.tracking import logged_model, model_files, opening, process, registry, runs
 
 
 @dataclass
@@ -203,13 +204,13 @@ def evaluate(
 
 
 def evaluate_and_log(
-    run: Run, fitted: Fitted, dataset: Dataset, register: str = "none", note: str = ""
+    run: Run, fitted: Fitted, dataset: Dataset, register: str = "none", chosen: str = ""
 ) -> dict[str, float]:
-    """Evaluate on the test set, once, and log model, plots, tables and metrics.
+    """Evaluate on the test set, once, and log model, plots, tables, metrics and the model's card.
 
     Args:
         register: registered model that gets a new version.
-        note: Markdown to append to the run's description.
+        chosen: Markdown that says how a search chose the configuration, for run and card.
 
     Returns:
         The test metrics by name.
@@ -220,14 +221,48 @@ def evaluate_and_log(
         evaluation = evaluate(booster, dataset, fitted.threshold)
         evaluation.tables["thresholds.csv"] = _threshold_table(fitted, test.y, evaluation)
         images = _draw(fitted, dataset, evaluation)
-        params = {name: str(value) for name, value in fitted.config.items()}
-        examples = logged_model.to_client_frame(test.X.head(5))
-        profile = drift.Profile.make(fitted.columns, evaluation.probability)
-        info = logged_model.log_model(
-            booster, examples, params, dataset.table, fitted.threshold.value, profile
-        )
+        info = _log_model(fitted, dataset, evaluation)
     values = explanation.values()
     table = evaluation.tables["shap.csv"] = shap.shap_table([*X], values)
+    figure = plots.shap(X, values, table, dataset.table.positive, dataset.qualify(test.name))
+    images["plots/shap.png"] = plots.png(figure)
+    cancel.check()
+    codes = _diagnose(fitted, dataset, evaluation)
+    evaluation.metrics |= evaluation.intervals()
+    if fitted.threshold.reason:
+        costs = evaluation.tables["threshold.csv"]
+        fitted.threshold_note = thresholds.describe(fitted.threshold, costs)
+    summary = reporting.summarize(
+        dataset, evaluation.metrics, fitted.findings, fitted.threshold_note
+    )
+    parts = evaluation.metrics, evaluation.tables, summary, chosen
+    card = model_card.write(info.model_uri, dataset, booster, fitted.config, *parts)
+    model_files.add(info.model_id, logged_model.CARD, card)
+    runs.log_artifacts(run, images | {logged_model.CARD: card.encode()}, evaluation.tables)
+    other = fitted.metrics | {"peak_memory_mb": process.peak_memory_mb()}
+    runs.log_results(run, info.model_id, evaluation.metrics, dataset, other, fitted.curves)
+    tags = {logged_model.DIGEST: logged_model.model_digest(booster), runs.DIAGNOSIS: codes}
+    runs.log_tags(run, tags | {runs.DESCRIPTION: reporting.describe(run, summary) + chosen})
+    cancel.check()
+    if register != "none":  # last: a version stands for a run that is complete
+        registry.register(info.model_uri, register, card)
+    return evaluation.metrics
+
+
+def _log_model(fitted: Fitted, dataset: Dataset, evaluation: Evaluation) -> ModelInfo:
+    """Log the model with all that travels in it but its card."""
+    return logged_model.log_model(
+        fitted.booster,
+        logged_model.to_client_frame(dataset.test.X.head(5)),
+        {name: str(value) for name, value in fitted.config.items()},
+        dataset.table,
+        fitted.threshold.value,
+        drift.Profile.make(fitted.columns, evaluation.probability),
+    )
+
+
+def _diagnose(fitted: Fitted, dataset: Dataset, evaluation: Evaluation) -> str:
+    """Add what the checks of model and data find; returns the codes of all findings."""
     *_, train_log_loss = fitted.curves["train_log_loss"].values()
     fitted.findings[:0] = diagnosis.diagnose(
         dataset,
@@ -237,26 +272,8 @@ def evaluate_and_log(
         train_log_loss,
         fitted.validation,
     )
-    evaluation.metrics |= evaluation.intervals()
     codes, evaluation.tables["diagnosis.csv"] = diagnosis.summarize(fitted.findings)
-    figure = plots.shap(X, values, table, dataset.table.positive, dataset.qualify(test.name))
-    images["plots/shap.png"] = plots.png(figure)
-    cancel.check()
-    runs.log_artifacts(run, images, evaluation.tables)
-    other = fitted.metrics | {"peak_memory_mb": process.peak_memory_mb()}
-    runs.log_results(run, info.model_id, evaluation.metrics, dataset, other, fitted.curves)
-    if fitted.threshold.reason:
-        costs = evaluation.tables["threshold.csv"]
-        fitted.threshold_note = thresholds.describe(fitted.threshold, costs)
-    description = reporting.describe(
-        run, dataset, evaluation.metrics, fitted.findings, fitted.threshold_note
-    )
-    tags = {logged_model.DIGEST: logged_model.model_digest(booster), runs.DIAGNOSIS: codes}
-    runs.log_tags(run, tags | {runs.DESCRIPTION: description + note})
-    cancel.check()
-    if register != "none":  # last: a version stands for a run that is complete
-        registry.register(info.model_uri, register, description)
-    return evaluation.metrics
+    return codes
 
 
 @contextmanager

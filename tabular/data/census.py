@@ -7,6 +7,15 @@ No other module names a column, a label, a file, a digest or an address of the d
 
 from tabular.data.table import CATEGORICAL, NUMERIC, Table
 
+ABOUT = (
+    "Rows of the 1994 US census, one for each adult person: Barry Becker and Ron Kohavi, UCI "
+    "Machine Learning Repository, 1996, https://doi.org/10.24432/C5XW20, licence CC BY 4.0."
+)
+LIMITS = (
+    "The rows are a sample of one country in one year, 1994, in the categories and the dollars of "
+    "its census; they say nothing about other people or times."
+)
+
 # `fnlwgt` is a survey weight, the number of people whom a row represents. It is kept as a feature
 # because raw rows have it and published results include it; without it, the cross-validated log
 # loss changes by less than its standard error (docs/measurements.md).

@@ -73,6 +73,22 @@ def _search_metrics(
     }
 
 
+def constant_metrics(probability: float, share: float) -> dict[str, float]:
+    """The metrics, as far as they are defined, of one probability that is predicted for every row.
+
+    Args:
+        probability: above 0 and below 1.
+        share: of the rows that have label 1.
+    """
+    return {
+        "accuracy": share if probability >= 0.5 else 1 - share,
+        "roc_auc": 0.5,
+        "log_loss": float(-share * np.log(probability) - (1 - share) * np.log1p(-probability)),
+        "average_precision": share,
+        "brier_score": share * (1 - probability) ** 2 + (1 - share) * probability**2,
+    }
+
+
 def row_log_losses(y_true: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """-log of the probability of each row's label, (n_samples,), in the dtype of ``probability``.
 

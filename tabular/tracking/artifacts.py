@@ -2,6 +2,8 @@
 
 import shlex
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -70,6 +72,22 @@ def missing_folder(location: str) -> Path | None:
     return folder if folder and not folder.exists() else None
 
 
+@contextmanager
+def open_folder(location: str) -> Iterator[Path]:
+    """The folder at an artifact location: of this machine, or a temporary copy.
+
+    Raises:
+        UserError: the folder is gone.
+    """
+    folder = local_folder(location)
+    if folder and not folder.exists():
+        raise UserError(explain_missing(folder, "its files"))
+    with tempfile.TemporaryDirectory() as copy:
+        if not folder:
+            mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=copy)
+        yield folder or Path(copy)
+
+
 def locate_model(uri: str) -> str:
     """The location of a model's artifacts, as the store knows it; else the address itself.
 
@@ -87,6 +105,14 @@ def locate_model(uri: str) -> str:
         if model.name == name:
             return model.artifact_location
     return uri
+
+
+def read_text(uri: str, name: str) -> str:
+    """The text of a file of a model; empty if the model, which may be an older one, has none."""
+    try:
+        return mlflow.artifacts.load_text(f"{locate_model(uri)}/{name}")
+    except Exception:  # whatever the library of an artifact store raises
+        return ""
 
 
 def explain_missing(folder: Path, what: str) -> str:

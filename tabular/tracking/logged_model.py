@@ -24,10 +24,12 @@ from tabular.evaluation.drift import Profile
 from tabular.model import served
 from tabular.model.boosting import has_cuda
 from tabular.options import DEFAULT_THRESHOLD
+from tabular.tracking import model_files, sbom
 
 DIGEST = "model.digest"  # the tag of a run with ``model_digest`` of its model
 BOOSTER = "booster.ubj"  # the native file, in the model's folder ``artifacts``
 PROFILE = "profile.json"  # beside it: the distribution of the training rows
+CARD = "model_card.md"  # the artifact of a run, and a file in the model's folder
 MODEL_NAME = "model"  # the logged model's name: runs:/<run id>/model
 # what tabular/model/served.py imports; the package that installs xgboost may have another name
 VERSIONS = {module.__name__: module.__version__ for module in (mlflow, np, pd, xgboost)}
@@ -114,10 +116,17 @@ def to_client_frame(X: pd.DataFrame) -> pd.DataFrame:
 
 
 class Flavors:
-    """The two flavors of the model: pyfunc, which is served, and the same booster for XGBoost."""
+    """The two flavors of the model: pyfunc, which is served, and the same booster for XGBoost.
 
-    @staticmethod
-    def save_model(path: str, mlflow_model: Model, **options: Any) -> None:
+    Attributes:
+        name: of the model, in the bill of materials of its environment.
+        digests: of the files that ``save_model`` has written.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name, self.digests = name, ""
+
+    def save_model(self, path: str, mlflow_model: Model, **options: Any) -> None:
         """Save the model in a folder, as ``Model.log`` asks a flavor to."""
         mlflow_model.add_flavor(
             "xgboost",
@@ -128,6 +137,9 @@ class Flavors:
         )
         config = {served.RETURNS: None}
         mlflow.pyfunc.save_model(path, mlflow_model=mlflow_model, model_config=config, **options)
+        bill = sbom.write(self.name, model_files.sha256(Path(path, "artifacts", BOOSTER)))
+        Path(path, sbom.NAME).write_text(bill, encoding="utf-8")
+        self.digests = model_files.list_digests(Path(path))
 
 
 def log_model(
@@ -156,10 +168,11 @@ def log_model(
         if profile:
             artifacts["profile"] = str(Path(folder) / PROFILE)
             Path(artifacts["profile"]).write_text(profile.to_json(), encoding="utf-8")
-        return Model.log(
+        flavors = Flavors(table.name)
+        info = Model.log(
             artifact_path=None,
             name=MODEL_NAME,
-            flavor=Flavors,
+            flavor=flavors,
             flavor_name="pyfunc.ModelFromCode",
             python_model=served.__file__,
             artifacts=artifacts,
@@ -170,6 +183,8 @@ def log_model(
             conda_env=_environment(),
             params=params,
         )
+    model_files.record(info.model_id, flavors.digests)
+    return info
 
 
 def requirements() -> list[str]:

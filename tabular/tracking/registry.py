@@ -1,6 +1,7 @@
 """Registered models in the MLflow store: their versions, and the aliases of those in use."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tabular import cancel
 from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset, Split
 from tabular.data.table import Table
-from tabular.errors import UserError, WorkFailed, one_line
+from tabular.errors import UserError, WorkFailed, one_line, shorten_markdown
 from tabular.evaluation.drift import Profile
 from tabular.model import boosting
 from tabular.options import DEFAULT_THRESHOLD
@@ -27,6 +28,8 @@ from tabular.tracking import artifacts, logged_model, opening, store
 
 CHAMPION, PREVIOUS = "champion", "previous"
 LOGGED_MODEL = re.compile(r"models:/+m-[0-9a-f]{32}(/.*)?")
+MAX_DESCRIPTION = 5000  # characters of a version, which MLflow's databases have room for
+REST = f"The rest is in {logged_model.CARD}, in the folder of the model."
 RULE = "\n\n---\n\n"  # in a version's description: below the verdict, above the earlier text
 
 
@@ -87,9 +90,15 @@ def is_of_store(uri: str) -> bool:
     return uri.startswith("runs:/") or (uri.startswith("models:/") and not apart)
 
 
-def register(uri: str, name: str, description: str = "") -> ModelVersion:
-    """Make the model a new version of the registered model ``name``."""
+def register(uri: str, name: str, card: str | None = None) -> ModelVersion:
+    """Make the model a new version of the registered model ``name``.
+
+    Args:
+        card: the version's description; None: the card in the model's folder, if there is one.
+    """
     version = mlflow.register_model(uri, name)
+    card = artifacts.read_text(uri, logged_model.CARD) if card is None else card
+    description = shorten_markdown(card, MAX_DESCRIPTION, REST)
     mlflow.MlflowClient().update_model_version(name, version.version, description)
     return version
 
@@ -181,6 +190,14 @@ def version_by_alias(name: str, alias: str) -> ModelVersion | None:
         if store.is_permission_denied(error):  # a server with accounts: the name is unknown
             return None
         raise
+
+
+def versions_in_use() -> Iterator[ModelVersion]:
+    """The champion and the previous version of every registered model that has one."""
+    for model in mlflow.search_registered_models():
+        for alias in (CHAMPION, PREVIOUS):
+            if alias in model.aliases and (version := version_by_alias(model.name, alias)):
+                yield version
 
 
 def predict(model: LoggedModel, split: Split) -> np.ndarray:
@@ -284,6 +301,7 @@ def log_verdict(version: ModelVersion, tags: dict[str, str], note: str) -> None:
     for key, value in tags.items():
         client.set_model_version_tag(name, number, key, value)
     description = (client.get_model_version(name, number).description or "").rpartition(RULE)[2]
+    description = shorten_markdown(description, MAX_DESCRIPTION - len(note + RULE), REST)
     client.update_model_version(name, number, note + RULE + description)
 
 

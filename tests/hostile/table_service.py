@@ -10,13 +10,13 @@ import pandas as pd
 from mlflow.pyfunc import scoring_server
 from mlflow.utils.validation import _validate_metric_name
 
-from tabular import reporting, scoring, training
+from tabular import model_card, reporting, scoring, training
 from tabular.data import sources
 from tabular.data.dataset import Dataset
 from tabular.evaluation import fairness, plots, shap
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.model.served import Encoder
-from tabular.tracking import logged_model, runs
+from tabular.tracking import logged_model, model_files, runs
 from tests.hostile import table_files
 from tests.hostile.tables import Table
 
@@ -45,7 +45,15 @@ def require_alike(table: Table, folder: Path, rng: random.Random) -> None:
         info = logged_model.log_model(fitted.booster, examples, {}, dataset.table)
         other = {"train_log_loss": {1: 0.5}}
         runs.log_results(run, info.model_id, evaluation.metrics, dataset, {}, other)
-        runs.log_tags(run, {runs.DESCRIPTION: reporting.describe(run, dataset, evaluation.metrics)})
+        summary = reporting.summarize(dataset, evaluation.metrics)
+        runs.log_tags(run, {runs.DESCRIPTION: reporting.describe(run, summary)})
+        tables = evaluation.tables | {"diagnosis.csv": pd.DataFrame()}
+        parts = fitted.booster, fitted.config, evaluation.metrics, tables, summary, ""
+        model_files.add(
+            info.model_id,
+            logged_model.CARD,
+            model_card.write(info.model_uri, dataset, *parts),
+        )
     assert runs.recorded_table(run) == dataset.table
     probability = evaluation.probability.astype(float).tolist()
     labels = [dataset.table.positive if p >= 0.5 else dataset.table.negative for p in probability]

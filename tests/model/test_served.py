@@ -307,6 +307,7 @@ def test_the_logged_model_has_signature_files_and_pinned_requirements(logged):
         "input_example.json",
         "python_env.yaml",
         "requirements.txt",
+        "sbom.cdx.json",
         "served.py",
         "table.json",
         "serving_input_example.json",

@@ -15,10 +15,18 @@ LAYERS = [  # a module imports from its own layer and from those above it in thi
     {"evaluation"},
     {"tracking"},
     {"cluster"},
-    {"reporting", "training"},
+    {"reporting", "model_card", "training"},
     {"sweep"},
     {"explanation", "drift_report"},
-    {"scoring", "comparison", "comparison_report", "promotion", "reproduction", "checks"},
+    {
+        "scoring",
+        "comparison",
+        "comparison_report",
+        "champions",
+        "promotion",
+        "reproduction",
+        "checks",
+    },
     {"cli"},
 ]
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}

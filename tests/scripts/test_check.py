@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 import check
 from tabular import checks
 from tabular.errors import UserError
-from tabular.tracking import orphans, process, runs
+from tabular.tracking import artifacts, model_files, orphans, process, registry, runs
 from tests.helpers import PROJECT
 
 
@@ -20,7 +20,7 @@ def test_every_check_prints_ok(run_script, synthetic_folder):
     done = run_script(check.main, "--data", synthetic_folder)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    names = ["versions", "data", "device", "store", "experiment", "artifacts", "runs"]
+    names = ["versions", "data", "device", "store", "experiment", "artifacts", "runs", "models"]
     assert [line.split(":")[0] for line in lines] == [f"ok     {name}" for name in names]
 
 
@@ -143,4 +143,32 @@ def test_a_registry_apart_is_named(
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", uri)
     done = run_script(check.main, "--data", synthetic_folder)
     assert done.returncode == 0
-    assert done.stdout.splitlines()[-1] == f"ok     registry: sqlite {uri}"
+    assert f"ok     registry: sqlite {uri}" in done.stdout.splitlines()
+
+
+def register_champion(folder):
+    """Register a folder as a logged model and make it the champion of the name people."""
+    client = mlflow.MlflowClient()
+    model = client.create_logged_model("0", "model")
+    client.log_model_artifacts(model.model_id, folder)
+    client.create_registered_model("people")
+    version = client.create_model_version("people", f"models:/{model.model_id}")
+    client.set_registered_model_alias("people", registry.CHAMPION, version.version)
+    return mlflow.get_logged_model(model.model_id)
+
+
+def test_a_changed_file_of_a_champion_is_a_problem_that_names_it(tmp_path):
+    assert checks.check_models() == "no model is champion"
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "MLmodel").write_text("as it was logged")
+    model = register_champion(tmp_path / "model")
+    assert checks.check_models().endswith("; 1 older than the record of files")
+    model_files.record(model.model_id, model_files.list_digests(tmp_path / "model"))
+    assert checks.check_models() == "1 in use, whose files are as they were logged"
+    with artifacts.open_folder(model.artifact_location) as folder:
+        (folder / "MLmodel").write_text("changed since")
+        with pytest.raises(UserError, match="^models:/people/1: MLmodel differs: put back"):
+            checks.check_models()
+        shutil.rmtree(folder)
+        with pytest.raises(UserError, match="^models:/people/1: its files were in .* is gone"):
+            checks.check_models()

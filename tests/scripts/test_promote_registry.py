@@ -8,6 +8,7 @@ import mlflow
 import pytest
 
 import score
+from tabular import champions
 from tabular.data.census import CENSUS
 from tabular.errors import UserError
 from tabular.tracking import artifacts, registry, runs
@@ -69,6 +70,8 @@ def test_a_rollback_needs_the_model_and_not_its_run(uris):
     delete_run(uris[0])
     call(name="x", rollback="true")
     assert champion() == 1
+    tags = newest().data.tags
+    assert (tags[champions.NAME], tags[champions.VERSION]) == ("x", "1")
     with pytest.raises(UserError, match=f"version 1, the champion: run {run_id(uris[0])}") as error:
         call(model=uris[1], **ANY)
     exec(shlex.split(error.value.message)[-1])  # the way out that the message names

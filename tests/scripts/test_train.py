@@ -53,7 +53,7 @@ def test_a_run_records_parameters_metrics_tags_artifacts_and_a_model(run_script,
     assert tags["data.origin"] == "synthetic"
     assert tags["device"] == "cpu"
     assert tags["version.xgboost"] == "3.2.0"
-    assert artifacts(run) == {"importance.png", "plots", "table.json", *TABLES} | {
+    assert artifacts(run) == {"importance.png", "model_card.md", "plots", "table.json", *TABLES} | {
         f"plots/{name}.png" for name in PLOTS
     }
     thresholds = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/thresholds.csv")
@@ -92,7 +92,9 @@ def test_the_real_files_give_the_published_accuracy(run_script, monkeypatch, max
     assert "SYNTHETIC" not in done.stdout + done.stderr
     version = mlflow.MlflowClient().get_model_version("census", "1")
     assert version.run_id == run.info.run_id
-    assert version.description == run.data.tags[runs.DESCRIPTION]
+    card = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/model_card.md")
+    assert version.description == card
+    assert len(card) < 5000
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

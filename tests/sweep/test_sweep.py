@@ -70,8 +70,9 @@ def test_a_sweep_leaves_children_a_table_and_a_model(run_script, synthetic_folde
     }  # fmt: skip
     assert run.data.metrics["validation_log_loss"] == best.data.metrics["validation_log_loss"]
     assert artifacts(run) == {
-        "importance.png", *TABLES, "table.json", "sweep.csv", "sweep.json", "plots",
-        "plots/sweep.png", "plots/sweep_curves.png", *(f"plots/{name}.png" for name in PLOTS),
+        "importance.png", *TABLES, "model_card.md", "table.json", "sweep.csv", "sweep.json",
+        "plots", "plots/sweep.png", "plots/sweep_curves.png",
+        *(f"plots/{name}.png" for name in PLOTS),
     }  # fmt: skip
     lines = board(run)
     assert lines["validation_log_loss"].is_monotonic_increasing

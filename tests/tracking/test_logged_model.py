@@ -1,5 +1,6 @@
 """What is logged as the model."""
 
+import json
 import sys
 
 import mlflow
@@ -12,7 +13,7 @@ from tabular.data import sources
 from tabular.data.census import CENSUS
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
-from tabular.tracking import logged_model, registry, runs
+from tabular.tracking import artifacts, logged_model, model_files, registry, runs, sbom
 
 
 @pytest.mark.parametrize(("cuda", "platform", "expected"), [
@@ -65,7 +66,9 @@ def test_bytecode_is_written_as_before_after_an_import_without_it(monkeypatch, b
     assert sys.dont_write_bytecode is before
 
 
-def test_no_bytecode_is_written_beside_a_model(synthetic_folder, tmp_path, monkeypatch):
+def test_every_file_of_a_model_is_recorded_and_no_bytecode_is_written_beside_it(
+    synthetic_folder, tmp_path, monkeypatch
+):
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     dataset = sources.load(str(synthetic_folder))
     matrix = boosting.bin_rows(dataset.train.X, dataset.train.y)
@@ -78,6 +81,14 @@ def test_no_bytecode_is_written_beside_a_model(synthetic_folder, tmp_path, monke
     assert probability.shape == dataset.test.y.shape
     assert not [*tmp_path.rglob("__pycache__")]
     assert not sys.dont_write_bytecode
+    model = mlflow.MlflowClient().search_logged_models(["0"])[0]
+    with artifacts.open_folder(model.artifact_location) as folder:
+        recorded = model.tags[model_files.FILES]
+        assert model_files.find_changed(recorded, folder) == []
+        assert {"MLmodel", "served.py", "artifacts/booster.ubj", sbom.NAME} <= {*recorded.split()}
+        bill = json.loads((folder / sbom.NAME).read_text())
+    (digest,) = bill["metadata"]["component"]["hashes"]
+    assert digest["content"] == logged_model.model_digest(booster)
 
 
 def test_a_model_with_the_signature_of_earlier_versions_is_read_and_compared_as_a_new_one(
