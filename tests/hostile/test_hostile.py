@@ -20,6 +20,7 @@ from tabular.data import census
 from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset, Split
 from tabular.errors import one_line
+from tabular.evaluation import bootstrap
 from tabular.tracking import runs
 from tests.helpers import PROJECT
 from tests.hostile import bodies, files, oracle, parameters
@@ -168,7 +169,7 @@ def test_markup_in_the_name_of_a_group_is_not_rendered_in_the_checks(text):
     groups = pd.DataFrame(groups).astype({"sex": "category", "race": "category"})
     split = Split(groups, y, groups, "test", "", False)
     dataset = Dataset(CENSUS, split, split, "directory", "/folder")
-    drop = promotion._check_groups(dataset, y * 1.0, np.full(n_rows, 0.1), 0.02)
+    drop = promotion._check_groups(dataset, y * 1.0, np.full(n_rows, 0.1), bootstrap.AT_HALF, 0.02)
     assert text[:60] in drop[1]
     checks = pd.DataFrame([drop], columns=["check", "figure", "bound", "passed"])
     with mlflow.start_run() as run:

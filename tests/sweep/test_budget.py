@@ -199,7 +199,8 @@ def test_a_budget_that_is_too_short_for_any_point_ends_as_failed(
             clock.now = 1e9
 
     monkeypatch.setattr(runner, "Budget", partial(Expired, clock=clock))
-    done = run_script(sweep.main, *SMALL, "--data", synthetic_folder, "--budget", "30s")
+    options = [*SMALL[:-1], "50000,100000", "--data", synthetic_folder]
+    done = run_script(sweep.main, *options, "--budget", "30s")
     assert done.returncode == 1
     line = "budget: 30s is spent, 8 points are not tried, and none is finished; allow more time"
     assert done.stderr.rstrip().endswith(f"error: {line}")
