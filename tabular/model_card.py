@@ -53,7 +53,8 @@ def write(
         "Data": _describe_data(dataset),
         "Model": f"{n_trees:,} trees of XGBoost; hyper-parameters: {hyperparameters}.\n\n"
         f"{logged_model.describe_columns(table)}",
-        "How it was chosen": chosen.strip() or _describe_choice(config, n_trees),
+        "How it was chosen": chosen.strip()
+        or _describe_choice(config, n_trees, "threshold" in test_metrics),
     }
     title = f"# {escape_markdown(table.label)} ({escape_markdown(table.name)})"
     text = f"{title}\n\n{summary.strip()}"
@@ -168,10 +169,14 @@ def _describe_use(uri: str) -> str:
     )
 
 
-def _describe_choice(config: Mapping[str, int | float], n_trees: int) -> str:
-    """How a single run arrived at its configuration."""
+def _describe_choice(config: Mapping[str, int | float], n_trees: int, has_threshold: bool) -> str:
+    """How a single run arrived at its configuration.
+
+    Args:
+        has_threshold: the summary says where the threshold comes from.
+    """
     if n_trees == config["n_estimators"]:
-        return "The configuration was given; nothing was chosen on data."
+        return f"The configuration was given{'; nothing was chosen on data' * (not has_threshold)}."
     return (
         f"The configuration was given, and early stopping chose {n_trees:,} trees by the log loss "
         "on a fifth of the training rows, which was held out for this."
