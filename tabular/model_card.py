@@ -129,6 +129,8 @@ def _describe_limits(dataset: Dataset, groups: pd.DataFrame | None) -> str:
     limits = [census.LIMITS] if dataset.origin == "uci" else []
     if note := reporting.rare_note(dataset.train):
         limits.append(f"{note[0].upper()}{note[1:]}.")
+    if dataset.train.name == dataset.test.name:
+        limits.append("The test rows are a part of the same file as the training rows.")
     limits.append(
         "The intervals are for rows drawn as the test rows were; they do not cover other "
         "populations, or changes since."
@@ -141,8 +143,8 @@ def _describe_limits(dataset: Dataset, groups: pd.DataFrame | None) -> str:
     small = groups[groups["rows"] < SMALL_GROUP]
     if len(small):
         limits.append(
-            f"{len(small):,} of {len(groups):,} groups have fewer than {SMALL_GROUP} test rows, so "
-            "that their rates are uncertain."
+            f"Groups of fewer than {SMALL_GROUP} test rows, whose rates are uncertain: "
+            f"{len(small):,} of {len(groups):,}."
         )
     return "\n".join(f"- {escape_markdown(limit)}" for limit in limits)
 

@@ -83,9 +83,9 @@ def open_folder(location: str) -> Iterator[Path]:
     if folder and not folder.exists():
         raise UserError(explain_missing(folder, "its files"))
     with tempfile.TemporaryDirectory() as copy:
-        if not folder:
+        yield folder or Path(
             mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=copy)
-        yield folder or Path(copy)
+        )
 
 
 def locate_model(uri: str) -> str:

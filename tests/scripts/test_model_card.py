@@ -61,6 +61,7 @@ def test_run_model_and_version_have_the_same_card(run_script, own_rows):
     assert "| <" not in card
     assert html.unescape(parts["Groups"]).count("| städte| (2) |") == 2
     assert f"mlflow models serve -m {model.model_uri} " in parts["Use"]
+    assert "- The test rows are a part of the same file" in parts["Limits"]
     assert "CC BY" not in card
     assert "licence is not known" in parts["Data"]
     assert parts["How it was chosen"].startswith("The configuration was given; nothing was chosen")

@@ -49,3 +49,11 @@ def test_a_file_that_is_added_to_a_model_is_recorded_with_the_others():
     with artifacts.open_folder(model.artifact_location) as folder:
         assert (folder / "card.md").read_bytes() == "größer\n".encode()
         assert model.tags[model_files.FILES].endswith(f"\n{model_files.list_digests(folder)}")
+
+
+def test_files_of_another_machine_are_downloaded_and_the_copy_is_deleted(folder, monkeypatch):
+    monkeypatch.setattr(artifacts, "local_folder", lambda location: None)
+    with artifacts.open_folder(str(folder)) as copy:
+        assert copy != folder
+        assert model_files.find_changed(model_files.list_digests(folder), copy) == []
+    assert not copy.exists()
