@@ -82,8 +82,7 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
         if options.budget:
             fitted.metrics |= {"points_tried": len(results), "points_not_tried": search.n_open}
         best = results[0]
-        if options.repeats > 1:
-            fitted.metrics |= repeat_best(run, spec, best, options, make_executor, left)
+        fitted.metrics |= repeat_best(run, spec, best, options, make_executor, left)
         fitted.findings = diagnosis.diagnose(options.space, best.config, best.curve)
         note = leaderboard(run, spec, results, baseline, options.metric)
         if search.n_open:
@@ -121,11 +120,7 @@ def run_search(
     Raises:
         WorkFailed: the budget was spent before there was any result.
     """
-    orphaned, others = orphans.find_running(run.info.experiment_id)
-    orphans.end_orphaned(orphaned)
-    for other in others:
-        if other.info.run_id != run.info.run_id:
-            click.echo(f"note   run {other.info.run_id} reads RUNNING and may be alive: left alone")
+    end_orphaned(run)
     look_up = child_runs.find_finished(run, spec, options.resume)
     results: list[TrialResult] = []
 
@@ -139,7 +134,7 @@ def run_search(
     with (
         child_runs.ensure_children_ended(run, budget),
         closing(executor),
-        progress(search, results, options.metric) as advance,
+        progress(search, results, options) as advance,
     ):
         for result in keep_best_predictions(run_trials(search, executor, budget), options.metric):
             results.append(result)
@@ -151,22 +146,41 @@ def run_search(
         f"search {seconds:.1f} s; fits at a time: {executor.workers}, "
         f"threads for each: {executor.n_jobs}"
     )
-    if budget.spent() and search.n_open:
-        spent = f"{options.cli_args['budget']} is spent, {search.n_open:,} {search.noun}s are"
-        if not results:
-            raise WorkFailed(f"budget: {spent} not tried, and none is finished; allow more time")
-        advice = "the same command goes on with them"
-        if n_cached == len(results):
-            advice = "no fit was finished: allow more time"
-        click.echo(f"budget {spent} not tried; {advice}")
+    if search.n_open:
+        announce_rest(search, results, options)
     return rank(results, options.metric), seconds
+
+
+def end_orphaned(run: Run) -> None:
+    """End the runs of the experiment whose process is gone, and list the others."""
+    orphaned, others = orphans.find_running(run.info.experiment_id)
+    orphans.end_orphaned(orphaned)
+    for other in others:
+        if other.info.run_id != run.info.run_id:
+            click.echo(f"note   run {other.info.run_id} reads RUNNING and may be alive: left alone")
+
+
+def announce_rest(search: Search, results: list[TrialResult], options: SweepOptions) -> None:
+    """Print what was not tried because the budget was spent.
+
+    Raises:
+        WorkFailed: there is no result at all.
+    """
+    kept = " but for what repeats need" if options.repeats > 1 else ""
+    line = f"{options.cli_args['budget']} is spent{kept}, {search.n_open:,} {search.noun}s are not"
+    if not results:
+        raise WorkFailed(f"budget: {line} tried, and none is finished; allow more time")
+    go_on = any(result.source == "computed" for result in results)
+    advice = "the same command goes on with them" if go_on else "allow more time: no fit ended"
+    click.echo(f"budget {line} tried; {advice}")
 
 
 @contextmanager
 def progress(
-    search: Search, results: list[TrialResult], metric: str
+    search: Search, results: list[TrialResult], options: SweepOptions
 ) -> Iterator[Callable[[], None]]:
     """A progress bar in a terminal, elsewhere a line for each tenth of the work."""
+    metric, limit = options.metric, f" within {options.cli_args['budget']}" * bool(options.budget)
     start, n_ranked = time.monotonic(), 0
     before: int | float = 0
     best: list[TrialResult] = []
@@ -176,7 +190,7 @@ def progress(
         nonlocal before, n_ranked, best
         best = rank([*best, *results[n_ranked:]], metric)[:1]
         last, before, n_ranked = before, search.done, len(results)
-        line = f"{n_ranked:,} of {search.n_configs:,} points"
+        line = f"{n_ranked:,} of {search.n_configs:,} points{limit}"
         if not best[0].error:
             line += f", best {metric} {best[0].metrics[metric]:.4f}"
         bar.set_description_str(line, refresh=False)
@@ -285,7 +299,9 @@ def repeat_best(
     make_executor: MakeExecutor,
     budget: Budget,
 ) -> dict[str, float]:
-    """Evaluate the best configuration on other splits; returns metrics of the sweep's run."""
+    """Evaluate the best configuration on other splits, if asked; returns the sweep's metrics."""
+    if options.repeats == 1:
+        return {}
     table = repeats.repeat(run, spec, best.config, options, make_executor, budget)
     runs.log_artifacts(run, {}, {"repeats.csv": table})
     click.echo(repeats.describe(table, options.metric, options.repeats, options.folds))
