@@ -8,6 +8,7 @@ significant difference; drift is one with a PSI of at least 0.1, too.
     python -m benchmarks.drift --rounds 10
 """
 
+import time
 from collections.abc import Callable, Iterator
 
 import click
@@ -23,6 +24,7 @@ from tabular.model.served import Encoder
 
 SIZES = 100, 1_000, 16_280  # scored rows
 DRIFT = ["moderate", "large"]
+SECONDS: dict[str, list[float]] = {"profile": [], "a row": []}  # of processor time
 Scorer = Callable[[pd.DataFrame], pd.DataFrame]
 
 
@@ -36,12 +38,15 @@ def make_scorer(X: pd.DataFrame, y: np.ndarray, test: Split) -> Scorer:
     def predict(rows: pd.DataFrame) -> np.ndarray:
         return booster.inplace_predict(encode(rows))
 
-    columns = drift.profile_columns(encode(X), encode)
-    profile = drift.Profile.make(columns, predict(test.X))
+    predicted, start = predict(test.X), time.process_time()
+    profile = drift.Profile.make(drift.profile_columns(encode(X), encode), predicted)
+    SECONDS["profile"].append(time.process_time() - start)
 
     def score(rows: pd.DataFrame) -> pd.DataFrame:
-        counter = drift.Counter(profile, categories)
-        counter.add(counter.count(rows, predict(rows)))
+        predicted, counter = predict(rows), drift.Counter(profile, categories)
+        start = time.process_time()
+        counter.add(counter.count(rows, predicted))
+        SECONDS["a row"].append((time.process_time() - start) / len(rows))
         return drift.drift_table(counter).set_index("column")
 
     return score
@@ -88,9 +93,13 @@ def main(rounds: int, data: str) -> None:
     print("changed by hand, every fifth round: mean PSI, and share of the files where it is found")
     table = pd.DataFrame(found, columns=["change", "rows", "psi", "found"])
     print(table.pivot_table(["psi", "found"], "change", "rows", sort=False).round(2).to_string())
-    whole = make_scorer(train.X, train.y, dataset.test)(dataset.test.X)
+    score = make_scorer(train.X, train.y, dataset.test)
+    whole = score(dataset.test.X)
+    score(pd.concat([dataset.test.X] * 4, ignore_index=True))  # as many rows as a block of Parquet
     print("test rows against training rows: smallest corrected p-value, largest PSI")
     print(f"{whole['p_value'].min():.3f} {whole['psi'].max():.4f}")
+    print("processor time of the profile of all training rows, and of counting a row of a block")
+    print(f"{SECONDS['profile'][-1]:.3f} s, {SECONDS['a row'][-1] * 1e9:.0f} ns")
 
 
 if __name__ == "__main__":

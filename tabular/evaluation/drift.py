@@ -91,9 +91,8 @@ class Profile:
     def from_json(cls, path: str | Path) -> "Profile":
         """The profile in a file that has the text of ``to_json``."""
         values = json.loads(Path(path).read_text("utf-8"))
-        return cls(
-            **values | {"columns": [ColumnProfile(**column) for column in values["columns"]]}
-        )
+        columns = [ColumnProfile(**column) for column in values["columns"]]
+        return cls(columns, values["mean_probability"], values["selection_rates"])
 
 
 def sample_step(n_rows: int, n_features: int) -> int:
