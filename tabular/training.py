@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xgboost
 from mlflow.entities import Run
+from mlflow.models.model import ModelInfo
 
 from tabular import cancel, reporting
 from tabular.data import sources
@@ -202,11 +203,7 @@ def evaluate_and_log(
         evaluation = evaluate(booster, dataset, fitted.threshold)
         evaluation.tables["thresholds.csv"] = _threshold_table(fitted, test.y, evaluation)
         images = _draw(fitted, dataset, evaluation)
-        params = {name: str(value) for name, value in fitted.config.items()}
-        examples = logged_model.to_client_frame(test.X.head(5))
-        info = logged_model.log_model(
-            booster, examples, params, dataset.table, fitted.threshold.value
-        )
+        info = _log_model(fitted, dataset)
     values = explanation.values()
     table = evaluation.tables["shap.csv"] = shap.shap_table([*X], values)
     *_, train_log_loss = fitted.curves["train_log_loss"].values()
@@ -220,9 +217,8 @@ def evaluate_and_log(
     runs.log_artifacts(run, images, evaluation.tables)
     other = fitted.metrics | {"peak_memory_mb": process.peak_memory_mb()}
     runs.log_results(run, info.model_id, evaluation.metrics, dataset, other, fitted.curves)
-    if fitted.threshold.reason:
-        costs = evaluation.tables["threshold.csv"]
-        fitted.threshold_note = thresholds.describe(fitted.threshold, costs)
+    costs = evaluation.tables.get("threshold.csv")
+    fitted.threshold_note = thresholds.describe(fitted.threshold, costs)
     description = reporting.describe(
         run, dataset, evaluation.metrics, fitted.findings, fitted.threshold_note
     )
@@ -232,6 +228,15 @@ def evaluate_and_log(
     if register != "none":  # last: a version stands for a run that is complete
         registry.register(info.model_uri, register, description)
     return evaluation.metrics
+
+
+def _log_model(fitted: Fitted, dataset: Dataset) -> ModelInfo:
+    """Log the model with what it was fitted with and a few rows as an example."""
+    params = {name: str(value) for name, value in fitted.config.items()}
+    examples = logged_model.to_client_frame(dataset.test.X.head(5))
+    return logged_model.log_model(
+        fitted.booster, examples, params, dataset.table, fitted.threshold.value
+    )
 
 
 @contextmanager
