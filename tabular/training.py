@@ -229,9 +229,8 @@ def evaluate_and_log(
     cancel.check()
     codes = _diagnose(fitted, dataset, evaluation)
     evaluation.metrics |= evaluation.intervals()
-    if fitted.threshold.reason:
-        costs = evaluation.tables["threshold.csv"]
-        fitted.threshold_note = thresholds.describe(fitted.threshold, costs)
+    costs = evaluation.tables.get("threshold.csv")
+    fitted.threshold_note = thresholds.describe(fitted.threshold, costs)
     summary = reporting.summarize(
         dataset, evaluation.metrics, fitted.findings, fitted.threshold_note
     )

@@ -159,12 +159,14 @@ def compare_with_default(
     return pd.DataFrame(rows, columns=columns)
 
 
-def describe(threshold: Threshold, costs: pd.DataFrame) -> str:
-    """The threshold, and in a second line what it costs and gains.
+def describe(threshold: Threshold, costs: pd.DataFrame | None) -> str:
+    """The threshold, and in a second line what it costs and gains; empty if it is the default.
 
     Args:
-        costs: as ``compare_with_default`` returns them, of the test rows.
+        costs: as ``compare_with_default`` returns them, of the test rows; None: of the default.
     """
+    if costs is None:
+        return ""
     changes = ", ".join(
         f"{row.metric} {row.at_threshold:.4f} ({row.difference:+.4f} "
         f"[{row.low:+.4f}, {row.high:+.4f}])"
