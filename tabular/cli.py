@@ -152,14 +152,14 @@ class Text(click.ParamType):
 
 
 class Constraint(Text):
-    """A text that ``parse`` takes."""
+    """A text that ``parse`` takes; one that constrains nothing is the default."""
 
     def __init__(self, parse: Callable[[str], Any]) -> None:
         self.parse = parse
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        self.parse(text := super().convert(value, param, ctx))
-        return text
+        text = super().convert(value, param, ctx)
+        return text if self.parse(text) else param.default
 
 
 def option(name: str, kind: click.ParamType | None, default: Any, meaning: str) -> Callable:

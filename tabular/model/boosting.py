@@ -215,9 +215,10 @@ def xgboost_params(hyperparameters: Config, seed: int, device: str) -> tuple[dic
     """XGBoost's parameters, and the number of boosting rounds."""
     params = decisive_values(hyperparameters)
     n_rounds = params.pop("n_estimators")
-    if signs := constraints.parse_monotone(hyperparameters[constraints.MONOTONE]):
+    texts = [params.pop(name, constraints.NONE) for name in constraints.PARSERS]
+    if signs := constraints.parse_monotone(texts[0]):
         params[constraints.MONOTONE] = {escape_name(name): sign for name, sign in signs.items()}
-    if groups := constraints.parse_interaction(hyperparameters[constraints.INTERACTION]):
+    if groups := constraints.parse_interaction(texts[1]):
         named = [[escape_name(name) for name in group] for group in groups]
         params[constraints.INTERACTION] = named
     params |= {

@@ -1,11 +1,12 @@
 """The hyper-parameters of a run, under XGBoost's names: defaults, bounds and search grids."""
 
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any, NamedTuple
 
 from tabular.errors import UserError
 
-MAX_SHOWN = 60  # characters of a constraint in a name
+MAX_NAME = 230  # characters; with what is put before it, MLflow stores a name of 250
 
 Config = dict[str, Any]  # a number or a text for each hyper-parameter, by name
 
@@ -185,4 +186,5 @@ def config_name(config: Config) -> str:
     for name, default in DEFAULTS.items():
         if config[name] != default:
             labels.setdefault(name, name)
-    return " ".join(f"{label}={str(config[name])[:MAX_SHOWN]}" for name, label in labels.items())
+    name = " ".join(f"{label}={config[name]}" for name, label in labels.items())
+    return shorten(name, MAX_NAME, placeholder=" ...")

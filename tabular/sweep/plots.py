@@ -89,6 +89,8 @@ def slices(trials: pd.DataFrame, varied: list[str], metric: str, less_is_better:
         axes.plot(values.iloc[0], trials[metric].iloc[0], "o", color=ORANGE)
         if name in LOG_SCALED and values.min() > 0:
             _scale_log(axes, values)
+        elif not pd.api.types.is_numeric_dtype(values):
+            axes.margins(x=0.3)  # its texts are wide
         axes.set(xlabel=name)
     for axes in figure.axes[len(varied) :]:
         axes.set_visible(False)

@@ -69,7 +69,7 @@ def test_every_hyperparameter_reaches_xgboost(dataset, matrix):
 def test_what_was_added_later_is_passed_to_xgboost_only_if_it_is_not_default():
     added = {p.name for p in HYPERPARAMETERS if p.optional}
     assert not added & {*boosting.xgboost_params(DEFAULTS, 0, "cpu")[0]}
-    config = DEFAULTS | {"max_bin": 64}
+    config = DEFAULTS | {"max_bin": 64, "monotone_constraints": " none "}
     assert added & {*boosting.xgboost_params(config, 0, "cpu")[0]} == {"max_bin"}
 
 

@@ -49,3 +49,11 @@ def test_trees_without_a_bound_are_refused(max_depth, max_leaves):
 ])  # fmt: skip
 def test_one_bound_is_enough(max_depth, max_leaves):
     require_bounded_trees({"max_depth": max_depth, "max_leaves": max_leaves})
+
+
+def test_a_long_name_is_one_that_mlflow_stores():
+    texts = dict.fromkeys(("monotone_constraints", "interaction_constraints"), "age:1," * 500)
+    other = {name: 12345 for name in DEFAULTS if name not in texts}
+    name = config_name(DEFAULTS | other | texts)
+    assert name.endswith(" ...")
+    assert len(f"reproduce synthetic {name}") <= 250

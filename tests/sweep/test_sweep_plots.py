@@ -34,6 +34,12 @@ def test_slices_have_a_panel_for_each_hyperparameter_with_every_trial():
         assert axes.collections[0].get_offsets()[:, 0].tolist() == trials[name].tolist()
 
 
+def test_a_slice_of_a_text_has_the_texts_on_its_axis():
+    trials = pd.DataFrame({"grow_policy": ["lossguide", "depthwise"], "loss": [0.3, 0.4]})
+    (axes,) = plots.slices(trials, ["grow_policy"], "loss", True).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["lossguide", "depthwise"]
+
+
 def test_slices_can_be_drawn_without_varied_hyperparameters():
     trials = pd.DataFrame({"max_depth": [3], "validation_log_loss": [0.3]})
     assert png(plots.slices(trials, [], "validation_log_loss", True))
