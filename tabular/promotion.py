@@ -17,7 +17,7 @@ from tabular.data.dataset import Dataset
 from tabular.data.table import Table
 from tabular.errors import UserError, WorkFailed, escape_markdown, one_line
 from tabular.evaluation import diagnosis, paired
-from tabular.evaluation.bootstrap import Thresholds
+from tabular.evaluation.bootstrap import AT_HALF, Thresholds
 from tabular.evaluation.metrics import is_positive, search_metrics
 from tabular.options import AUTO, SEARCH_METRICS
 from tabular.tracking import datasets, logged_model, opening, registry, runs, store
@@ -236,7 +236,7 @@ def check_candidate(
             checks.append(_check_improvement(test.y, old, new, thresholds, options))
             if dataset.table.groups:
                 drop = options.max_group_drop
-                checks.append(_check_groups(dataset, old, new, thresholds, drop))
+                checks.append(_check_groups(dataset, old, new, drop, thresholds))
             if champion.threshold != candidate.threshold:
                 checks.append(_report_thresholds(old, new, thresholds))
     return pd.DataFrame(checks, columns=["check", "figure", "bound", "passed"])
@@ -282,7 +282,11 @@ def _check_improvement(
 
 
 def _check_groups(
-    dataset: Dataset, old: np.ndarray, new: np.ndarray, thresholds: Thresholds, max_drop: float
+    dataset: Dataset,
+    old: np.ndarray,
+    new: np.ndarray,
+    max_drop: float,
+    thresholds: Thresholds = AT_HALF,
 ) -> tuple:
     """Whether no group loses more accuracy than allowed."""
     test = dataset.test
