@@ -103,7 +103,9 @@ def require_whole(run, n_points, expected=None):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [SMALL, [*SMALL, "--folds", "2"], [*TRIALS, "--workers", "2"]])
+@pytest.mark.parametrize("options", [
+    SMALL, [*SMALL, "--folds", "2", "--max_bin", "16,64"], [*TRIALS, "--workers", "2"],
+])  # fmt: skip
 def test_a_cluster_of_this_machine_gives_the_same_bytes(synthetic_folder, run_command, options):
     data = ["--data", synthetic_folder, "--resume", "never"]
     for executor in ("local", "dask"):
