@@ -57,10 +57,12 @@ def test_the_tables_of_parameters_are_complete_and_have_the_defaults(section, co
 
 
 def test_the_tree_lists_every_file_that_a_reader_opens():
-    tree = README.split("## The tree")[1]
-    for path in [*PROJECT.glob("*.py"), *PROJECT.glob("tabular/**/*.py")]:
-        if path.name != "__init__.py":
-            assert re.search(rf"^ *{re.escape(path.name)} ", tree, re.M), path.name
+    package = (PROJECT / "docs" / "architecture.md").read_text().split("## The package")[1]
+    trees = {"*.py": README.split("## The tree")[1], "tabular/**/*.py": package}
+    for pattern, tree in trees.items():
+        for path in PROJECT.glob(pattern):
+            if path.name != "__init__.py":
+                assert re.search(rf"^ *{re.escape(path.name)} ", tree, re.M), path.name
 
 
 def test_every_file_that_the_page_on_architecture_names_exists():
