@@ -42,6 +42,8 @@ def write(
         chosen: how a search chose the configuration, in Markdown; empty: there was none.
     """
     table, groups, n_trees = dataset.table, tables.get("groups.csv"), booster.num_boosted_rounds()
+    n_averaged = config["num_parallel_tree"]
+    rounds = "trees" if n_averaged == 1 else f"rounds, each of {n_averaged:,} averaged trees,"
     hyperparameters = ", ".join(f"`{name}={value}`" for name, value in config.items())
     if tables["diagnosis.csv"].empty:
         summary += "The checks of the model and of its data found nothing.\n"
@@ -51,7 +53,7 @@ def write(
         "Limits": _describe_limits(dataset, groups),
         "Use": _describe_use(uri),
         "Data": _describe_data(dataset),
-        "Model": f"{n_trees:,} trees of XGBoost; hyper-parameters: {hyperparameters}.\n\n"
+        "Model": f"{n_trees:,} {rounds} of XGBoost; hyper-parameters: {hyperparameters}.\n\n"
         f"{logged_model.describe_columns(table)}",
         "How it was chosen": chosen.strip()
         or _describe_choice(config, n_trees, "threshold" in test_metrics),

@@ -125,6 +125,15 @@ HYPERPARAMETERS = (
         "max_bin", 256, "number of bins of a numeric column", 2, 65_536, log=True, optional=True
     ),
     Hyperparameter(
+        "num_parallel_tree",
+        1,
+        "trees that each boosting round averages, which differ where rows or columns are sampled",
+        1,
+        1000,
+        log=True,
+        optional=True,
+    ),
+    Hyperparameter(
         "monotone_constraints",
         "none",
         "numeric columns in which the probability never falls (1) or never rises (-1), like "

@@ -62,19 +62,21 @@ def shared_fits(configs: Iterable[Config]) -> list[list[Config]]:
 def fit_cost(fits: Iterable[list[Config]]) -> dict[tuple, int | float]:
     """What each configuration adds to the time of its shared fit, by its key, in no unit.
 
-    As measured, the time of a round is linear in the depth and has a constant part. The depth is
+    As measured, the time of a tree is linear in the depth and has a constant part. The depth is
     that of a balanced tree with as many leaves as a tree can have.
     """
     return {
-        config_key(config): (config["n_estimators"] - trees) * (3 + math.log2(tree_leaves(config)))
+        config_key(config): (config["n_estimators"] - rounds)
+        * config["num_parallel_tree"]
+        * (3 + math.log2(tree_leaves(config)))
         for fit in fits
-        for config, trees in zip(fit, [0] + [c["n_estimators"] for c in fit[:-1]], strict=True)
+        for config, rounds in zip(fit, [0] + [c["n_estimators"] for c in fit[:-1]], strict=True)
     }
 
 
 def rank_key(config: Config, score: float, metric: str) -> tuple:
     """A key that sorts the best first; of equal scores, the config that allows fewer leaves."""
-    leaves = config["n_estimators"] * tree_leaves(config)
+    leaves = config["n_estimators"] * config["num_parallel_tree"] * tree_leaves(config)
     return SEARCH_METRICS[metric] * score, leaves, config_key(config)
 
 

@@ -56,7 +56,7 @@ def test_every_hyperparameter_reaches_xgboost(dataset, matrix):
         "reg_lambda": 5.0, "scale_pos_weight": 4.0, "colsample_bylevel": 0.5,
         "colsample_bynode": 0.5, "max_leaves": 4, "grow_policy": "lossguide",
         "max_cat_to_onehot": 20, "max_bin": 16, "monotone_constraints": "age:-1",
-        "interaction_constraints": "age+sex",
+        "interaction_constraints": "age+sex", "num_parallel_tree": 2,
     }  # fmt: skip
     assert set(values) == set(DEFAULTS)
     config = DEFAULTS | {"n_estimators": 10, "max_leaves": 6}
@@ -71,6 +71,17 @@ def test_what_was_added_later_is_passed_to_xgboost_only_if_it_is_not_default():
     assert not added & {*boosting.xgboost_params(DEFAULTS, 0, "cpu")[0]}
     config = DEFAULTS | {"max_bin": 64, "monotone_constraints": " none "}
     assert added & {*boosting.xgboost_params(config, 0, "cpu")[0]} == {"max_bin"}
+
+
+def test_a_round_averages_parallel_trees(matrix):
+    """Trees that see the same rows and columns are equal, and their average is each of them."""
+    one, three = (
+        boosting.fit(DEFAULTS | {"n_estimators": 4, "num_parallel_tree": n}, matrix)[0]
+        for n in (1, 3)
+    )
+    assert three.num_boosted_rounds() == one.num_boosted_rounds() == 4
+    assert len(three.get_dump()) == 3 * len(one.get_dump())
+    assert np.allclose(one.predict(matrix), three.predict(matrix), atol=1e-6)
 
 
 def test_curve_is_the_log_loss_after_each_round(dataset, matrix):

@@ -60,6 +60,12 @@ def test_trees_of_few_leaves_cost_less_and_rank_before_deep_ones():
     assert space.rank_key(few, 0.5, "accuracy") < space.rank_key(deep, 0.5, "accuracy")
 
 
+def test_averaged_trees_cost_as_much_as_so_many_rounds():
+    averaged, long = config(num_parallel_tree=3), config(n_estimators=300)
+    one, other = (sum(space.fit_cost([[fit]]).values()) for fit in (averaged, long))
+    assert one == other
+
+
 @pytest.mark.parametrize(("metric", "better", "worse"), [
     ("log_loss", 0.2, 0.3), ("accuracy", 0.9, 0.8), ("roc_auc", 0.9, 0.8),
 ])  # fmt: skip

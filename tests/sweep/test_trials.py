@@ -24,7 +24,7 @@ SPACE = {name: (default,) for name, default in DEFAULTS.items()} | {
 }
 SAMPLED = {
     "subsample": (0.6,), "colsample_bytree": (0.7,), "colsample_bylevel": (0.8,),
-    "colsample_bynode": (0.8,),
+    "colsample_bynode": (0.8,), "num_parallel_tree": (2,),
 }  # fmt: skip
 LOSSGUIDE = {
     "grow_policy": ("lossguide",), "max_leaves": (6,), "max_bin": (16,), "max_depth": (0, 2),
