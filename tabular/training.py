@@ -35,6 +35,8 @@ from tabular.model.trainer import LocalTrainer, Trainer
 from tabular.options import RunOptions, TrainOptions
 from tabular.tracking import logged_model, model_files, opening, process, registry, runs
 
+CHUNK_ROWS = 1 << 18  # test rows that are encoded at a time
+
 
 @dataclass
 class Fitted:
@@ -185,7 +187,7 @@ def evaluate(
 ) -> Evaluation:
     """Predict the test set and compute metrics, intervals and tables."""
     X, y = dataset.test.X, dataset.test.y
-    probability = booster.inplace_predict(Encoder(booster)(X))
+    probability = _predict(booster, X)
     intervals = bootstrap.start_intervals(y, probability, threshold.value)
     tables = {
         "importance.csv": shap.importance_table(booster),
@@ -201,6 +203,15 @@ def evaluate(
         tables["threshold.csv"] = thresholds.compare_with_default(y, probability, threshold.value)
         values["threshold"] = threshold.value
     return Evaluation(probability, values | fairness.disparities(groups), tables, intervals)
+
+
+def _predict(booster: xgboost.Booster, X: pd.DataFrame) -> np.ndarray:
+    """The predicted probabilities of raw rows, (n_samples,), which are encoded in chunks."""
+    encode, found = Encoder(booster), []
+    for start in range(0, len(X), CHUNK_ROWS):
+        cancel.check()
+        found.append(booster.inplace_predict(encode(X.iloc[start : start + CHUNK_ROWS])))
+    return np.concatenate(found)
 
 
 def evaluate_and_log(

@@ -186,7 +186,8 @@ def confusion_matrix(
     threshold: float = 0.5,
 ) -> Figure:
     """True against predicted labels at a threshold: counts, and shares of the true label."""
-    counts = metrics.confusion_matrix(y_true, is_positive(probability, threshold))
+    cells = 2 * (y_true == 1) + is_positive(probability, threshold)
+    counts = np.bincount(cells, minlength=4).reshape(2, 2)
     shares = counts / counts.sum(axis=1, keepdims=True)
     texts = [f"{n:,}\n{p:.1%}" for n, p in zip(counts.flat, shares.flat, strict=True)]
     title = "Confusion matrix" + (f" at threshold {threshold}" if threshold != 0.5 else "")
