@@ -2,7 +2,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: help setup test test-slow lint types format bench requirements
+.PHONY: help setup test test-slow lint types format bench requirements audit
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -32,3 +32,6 @@ requirements: ## compile the pinned requirements; UPGRADE=--upgrade takes newer 
 	$(COMPILE) $(UPGRADE) -o requirements.txt requirements.in
 	$(COMPILE) $(UPGRADE) -o requirements-gpu.txt requirements-gpu.in
 	$(COMPILE) $(UPGRADE) -o requirements-dev.txt requirements-dev.in
+
+audit: ## list known vulnerabilities of the pinned packages; needs a network
+	uvx -q pip-audit==2.10.1 -r requirements.txt --require-hashes --disable-pip --strict --progress-spinner off

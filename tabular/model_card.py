@@ -27,7 +27,7 @@ def write(
     dataset: Dataset,
     booster: xgboost.Booster,
     config: Mapping[str, int | float],
-    test_metrics: Mapping[str, float],
+    metrics: Mapping[str, float],
     tables: Mapping[str, pd.DataFrame],
     summary: str,
     chosen: str,
@@ -37,6 +37,7 @@ def write(
     Args:
         uri: address of the model, for the commands.
         config: the hyper-parameters, as they were asked for.
+        metrics: of the test rows, and what was measured while the model was made.
         tables: the findings and, where there are some, the groups, by the name of the file.
         summary: the result and the findings in Markdown, as ``reporting.summarize`` returns them.
         chosen: how a search chose the configuration, in Markdown; empty: there was none.
@@ -48,7 +49,7 @@ def write(
     if tables["diagnosis.csv"].empty:
         summary += "The checks of the model and of its data found nothing.\n"
     sections = {
-        "Results on test rows": _describe_results(dataset, test_metrics),
+        "Results on test rows": _describe_results(dataset, metrics),
         "Groups": "" if groups is None else _describe_groups(groups),
         "Limits": _describe_limits(dataset, groups),
         "Use": _describe_use(uri),
@@ -56,7 +57,7 @@ def write(
         "Model": f"{n_trees:,} {rounds} of XGBoost; hyper-parameters: {hyperparameters}.\n\n"
         f"{logged_model.describe_columns(table)}",
         "How it was chosen": chosen.strip()
-        or _describe_choice(config, n_trees, "threshold" in test_metrics),
+        or _describe_choice(metrics),
     }
     title = f"# {escape_markdown(table.label)} ({escape_markdown(table.name)})"
     text = f"{title}\n\n{summary.strip()}"
@@ -173,15 +174,14 @@ def _describe_use(uri: str) -> str:
     )
 
 
-def _describe_choice(config: Mapping[str, int | float], n_trees: int, has_threshold: bool) -> str:
-    """How a single run arrived at its configuration.
-
-    Args:
-        has_threshold: the summary says where the threshold comes from.
-    """
-    if n_trees == config["n_estimators"]:
-        return f"The configuration was given{'; nothing was chosen on data' * (not has_threshold)}."
-    return (
-        f"The configuration was given, and early stopping chose {n_trees:,} trees by the log loss "
-        "on a fifth of the training rows, which was held out for this."
-    )
+def _describe_choice(metrics: Mapping[str, float]) -> str:
+    """How a single run arrived at its configuration."""
+    if "best_n_estimators" in metrics:
+        return (
+            f"The configuration was given, and early stopping chose "
+            f"{int(metrics['best_n_estimators']):,} rounds by the log loss on a fifth of the "
+            "training rows, which was held out for this."
+        )
+    if "threshold" in metrics:  # the summary says where it comes from
+        return "The configuration was given."
+    return "The configuration was given; nothing was chosen on data."

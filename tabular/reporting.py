@@ -44,7 +44,7 @@ def announce_table(dataset: Dataset) -> None:
     click.echo(f"label  {label}: {positive} is positive, {share}")
     kinds = {"numeric": table.numeric, "categorical": table.categorical}
     shown = " and ".join(f"{len(names):,} {kind}" for kind, names in kinds.items() if names)
-    by = f", by group of {list_names(table.groups)}" if table.groups else ""
+    by = f", by group of {list_names(table.groups)}" if table.groups else ", no groups"
     click.echo(f"table  {one_line(table.name)}: {shown} features{by}")
     for kind, names in kinds.items():
         if names:

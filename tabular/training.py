@@ -245,7 +245,7 @@ def evaluate_and_log(
     summary = reporting.summarize(
         dataset, evaluation.metrics, fitted.findings, fitted.threshold_note
     )
-    parts = evaluation.metrics, evaluation.tables, summary, chosen
+    parts = evaluation.metrics | fitted.metrics, evaluation.tables, summary, chosen
     card = model_card.write(info.model_uri, dataset, booster, fitted.config, *parts)
     model_files.add(info.model_id, logged_model.CARD, card)
     runs.log_artifacts(run, images | {logged_model.CARD: card.encode()}, evaluation.tables)

@@ -63,7 +63,7 @@ def test_training_prints_and_records_what_the_table_was_found_to_be(run_well, ch
     run, printed = run_well(train.main, "--data", churn_file, "--label", "Churn", *SMALL)
     assert f"data   800 training and 200 test rows, directory, from {churn_file}" in printed
     assert "label  Churn: Yes is positive, " in printed
-    assert "table  churn: 3 numeric and 3 categorical features\n" in printed
+    assert "table  churn: 3 numeric and 3 categorical features, no groups\n" in printed
     assert "left out, dates: signed up\n" in printed
     assert "left out, one value: country\n" in printed
     assert "left out, nearly unique text (800 distinct values in 800 rows): customerID" in printed

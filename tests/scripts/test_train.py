@@ -106,11 +106,13 @@ def test_a_signal_ends_the_run_as_killed(number, tmp_path, synthetic_folder):
             stdout=log, stderr=log, cwd=tmp_path,
         )  # fmt: skip
     try:
-        for _ in range(240):
+        for _ in range(480):
             time.sleep(0.25)
             runs = mlflow.search_runs(output_format="list")
             if runs and "data.digest" in runs[0].data.tags:  # the fit is about to begin
                 break
+        else:
+            pytest.fail(f"no run after two minutes: {(tmp_path / 'log').read_text()}")
         time.sleep(0.5)
         process.send_signal(number)
         assert process.wait(20) == 128 + number
