@@ -123,7 +123,7 @@ def test_a_card_names_the_licence_of_the_census_and_early_stopping(rows):
     parts = sections(card)
     assert ("licence CC BY 4.0" in parts["Data"]) == (dataset.origin == "uci")
     assert ("one year, 1994" in parts["Limits"]) == (dataset.origin == "uci")
-    assert "early stopping chose 3 trees" in parts["How it was chosen"]
+    assert "early stopping chose 3 rounds" in parts["How it was chosen"]
     assert parts[""].endswith("The checks of the model and of its data found nothing.")
     accuracy = tables["groups.csv"].groupby("feature")["accuracy"]
     assert f"| **{(accuracy.max() - accuracy.min()).max():.3f}** |" in parts["Groups"]
