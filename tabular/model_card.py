@@ -56,8 +56,7 @@ def write(
         "Data": _describe_data(dataset),
         "Model": f"{n_trees:,} {rounds} of XGBoost; hyper-parameters: {hyperparameters}.\n\n"
         f"{logged_model.describe_columns(table)}",
-        "How it was chosen": chosen.strip()
-        or _describe_choice(metrics),
+        "How it was chosen": chosen.strip() or _describe_choice(metrics),
     }
     title = f"# {escape_markdown(table.label)} ({escape_markdown(table.name)})"
     text = f"{title}\n\n{summary.strip()}"
