@@ -117,8 +117,9 @@ def test_a_card_names_the_licence_of_the_census_and_early_stopping(rows):
         "groups.csv": fairness.group_table(frames, dataset.table),
         "diagnosis.csv": pd.DataFrame(),
     }
+    metrics = {"precision": 0.5, "best_n_estimators": 3.0}
     card = model_card.write(
-        "models:/m-0", dataset, booster, DEFAULTS, {"precision": 0.5}, tables, "Summary.", ""
+        "models:/m-0", dataset, booster, DEFAULTS, metrics, tables, "Summary.", ""
     )
     parts = sections(card)
     assert ("licence CC BY 4.0" in parts["Data"]) == (dataset.origin == "uci")
