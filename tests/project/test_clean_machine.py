@@ -73,7 +73,7 @@ def test_the_readme_shows_what_its_commands_print(project, tmp_path):
         if command.endswith("pytest") or command.startswith(("mlflow models serve", "curl")):
             continue  # pytest is running already; the others follow below
         if any(text in command for text in ("<git URL>", "people.csv", "--budget 10m")):
-            continue  # other tests run the first two, on files of their own; the last takes ten minutes
+            continue  # others test the first two; the last one takes ten minutes
         if command.startswith("mlflow run . -P"):  # the default environment manager needs pyenv
             command += " --env-manager uv"
         if "-e promote" in command:  # the first run is promoted before
