@@ -288,7 +288,7 @@ def _log_results(run: Run, report: Report, probabilities: tuple[np.ndarray, np.n
     """Log metrics, plots, tables, and the finding as a tag and in the description."""
     values: dict[str, float] = {"labels_differ": report.labels_differ}
     for row in report.tables["comparison.csv"].itertuples():
-        name = f"difference.{row.metric}"
+        name = f"difference/{row.metric}"
         values |= {name: row.difference, f"{name}_low": row.low, f"{name}_high": row.high}
     dataset = report.dataset
     figures = paired_plots.figures(

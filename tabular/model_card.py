@@ -9,6 +9,7 @@ from tabular import reporting
 from tabular.data import census
 from tabular.data.dataset import Dataset
 from tabular.errors import escape_markdown
+from tabular.evaluation.bootstrap import interval_names
 from tabular.evaluation.metrics import constant_metrics
 from tabular.tracking import logged_model
 
@@ -72,7 +73,7 @@ def _describe_results(dataset: Dataset, test_metrics: Mapping[str, float]) -> st
     rows = [
         f"| {name} | {value:.4f} | {_interval(test_metrics, name)} | {_number(constant, name)} |"
         for name, value in test_metrics.items()
-        if f"{name}_low" in test_metrics or name in ("precision", "expected_calibration_error")
+        if _interval(test_metrics, name) or name in ("precision", "expected_calibration_error")
     ]
     return "\n".join([
         "| metric | value | 95 % interval | constant prediction |",
@@ -88,7 +89,7 @@ def _number(values: Mapping[str, float], name: str) -> str:
 
 
 def _interval(values: Mapping[str, float], name: str) -> str:
-    low, high = (_number(values, f"{name}_{end}") for end in ("low", "high"))
+    low, high = (_number(values, end) for end in interval_names(name))
     return f"[{low}, {high}]" if low else ""
 
 

@@ -11,6 +11,7 @@ from tabular.data.dataset import Dataset, Split
 from tabular.data.table import Table
 from tabular.data.text import DELIMITERS
 from tabular.errors import escape_markdown, one_line
+from tabular.evaluation.bootstrap import interval_names
 from tabular.evaluation.diagnosis import Finding
 from tabular.options import DEFAULT_THRESHOLD, HEADLINE_METRICS
 from tabular.tracking import runs
@@ -88,13 +89,16 @@ def list_names(names: Iterable[str]) -> str:
 
 def headline(dataset: Dataset, test_metrics: dict[str, float]) -> str:
     """The test metrics that a reader asks for first, with their intervals."""
-    shown = [
-        f"{name} {test_metrics[name]:.4f} "
-        f"[{test_metrics[f'{name}_low']:.4f}, {test_metrics[f'{name}_high']:.4f}]"
-        for name in HEADLINE_METRICS
-    ]
+    shown = []
+    for name in HEADLINE_METRICS:
+        low, high = (test_metrics[end] for end in interval_names(name))
+        shown.append(f"{name} {test_metrics[name]:.4f} [{low:.4f}, {high:.4f}]")
     test = dataset.test
     return f"{', '.join(shown)} on {test.n_rows:,} rows of {dataset.qualify(test.name)}"
+
+
+def _has_interval(test_metrics: dict[str, float], metric: str) -> bool:
+    return {*interval_names(metric)} <= {*test_metrics}
 
 
 def summarize(
@@ -112,7 +116,7 @@ def summarize(
     left_out = "; ".join(f"{list_names(n)} ({why})" for why, n in _left_out(table).items())
     left_out = f"Columns left out: {escape_markdown(left_out)}.\n\n" if left_out else ""
     no_positive = NO_POSITIVE.format(test_metrics.get("threshold", DEFAULT_THRESHOLD))
-    undefined = "" if "precision_low" in test_metrics else f"Note: {no_positive}.\n\n"
+    undefined = "" if _has_interval(test_metrics, "precision") else f"Note: {no_positive}.\n\n"
     threshold = f"Threshold: {escape_markdown(threshold_note)}.\n\n" if threshold_note else ""
     checks = "".join(
         f"- **{found.code}**: {escape_markdown(found.finding)}; {escape_markdown(found.advice)}\n"
@@ -145,7 +149,7 @@ def report(
     click.echo(f"test   {headline(dataset, test_metrics)}")
     if threshold_note:
         click.echo(f"       threshold {threshold_note}".replace("\n", "\n       "))
-    if "precision_low" not in test_metrics:
+    if not _has_interval(test_metrics, "precision"):
         threshold = test_metrics.get("threshold", DEFAULT_THRESHOLD)
         click.echo(f"note   {NO_POSITIVE.format(threshold)}")
     for found in findings:

@@ -20,8 +20,10 @@ SCORES = (
     "accuracy", "roc_auc", "log_loss", "average_precision", "f1", "precision", "recall",
     "brier_score",
 )  # fmt: skip
-TEST_METRICS = {f"{name}{end}" for name in SCORES for end in ("", "_low", "_high")} | {
-    f"{kind}_difference_{feature}"
+TEST_METRICS = {*SCORES} | {
+    f"interval/{name}_{end}" for name in SCORES for end in ("low", "high")
+} | {
+    f"group/{kind}_difference_{feature}"
     for kind in ("demographic_parity", "equalized_odds")
     for feature in ("sex", "race", "age", "sex_race")
 } | {"expected_calibration_error"}  # fmt: skip

@@ -27,20 +27,25 @@ AT_HALF = (0.5, 0.5)
 _dot = partial(np.einsum, "i,i")  # `@` would start threads, which takes longer
 
 
+def interval_names(metric: str) -> tuple[str, str]:
+    """The names under which a run records the lower and the upper end of a metric's interval."""
+    return f"interval/{metric}_low", f"interval/{metric}_high"
+
+
 def confidence_intervals(
     y_true: np.ndarray, probability: np.ndarray, threshold: float = 0.5
 ) -> dict[str, float]:
-    """The ends of each metric's percentile interval, ``<metric>_low`` and ``<metric>_high``.
+    """The ends of each metric's percentile interval, by the names of ``interval_names``.
 
     A metric that is undefined on all resampled rows, as the precision of a model that predicts no
     positive row is, has no interval.
     """
-    ends = {}
+    ends: dict[str, float] = {}
     many = len(y_true) > MANY_ROWS
     replicates = bootstrap_metrics(y_true, probability, binned=many, threshold=threshold)
     for name, values in replicates.items():
         if not np.isnan(values).all():
-            ends[f"{name}_low"], ends[f"{name}_high"] = percentile_interval(values)
+            ends |= zip(interval_names(name), percentile_interval(values), strict=True)
     return ends
 
 

@@ -12,7 +12,8 @@ from sklearn.metrics import accuracy_score
 from tabular.data.table import NUMERIC, Table
 from tabular.evaluation.metrics import wilson_interval
 
-PARITY = "demographic_parity_difference"
+PARITY = "group/demographic_parity_difference"
+ODDS = "group/equalized_odds_difference"
 MISSING_GROUP = "missing"  # of the rows without a value
 RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 
@@ -183,7 +184,7 @@ def disparities(frames: dict[str, MetricFrame]) -> dict[str, float]:
         difference = frame.difference().astype(float)
         odds = difference[["true_positive_rate", "false_positive_rate"]]
         values[f"{PARITY}_{name}"] = float(difference["selection_rate"])
-        values[f"equalized_odds_difference_{name}"] = float(odds.max())
+        values[f"{ODDS}_{name}"] = float(odds.max())
     return values
 
 

@@ -201,4 +201,7 @@ def recorded_value(
         }:
             return None
         return mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/{name}")
-    return run.data.tags.get(name) if isinstance(like, str) else run.data.metrics.get(name)
+    if isinstance(like, str):
+        return run.data.tags.get(name)
+    former = name.rpartition("/")[2]  # earlier versions had no groups of metrics
+    return run.data.metrics.get(name, run.data.metrics.get(former))

@@ -57,9 +57,9 @@ def test_confidence_intervals_draw_counts_for_many_rows(monkeypatch):
     ends = bootstrap.confidence_intervals(y, p)
     monkeypatch.setattr(bootstrap, "MANY_ROWS", 1999)
     ends_of_counts = bootstrap.confidence_intervals(y, p)
-    low, high = ends["roc_auc_low"], ends["roc_auc_high"]
+    low, high = ends["interval/roc_auc_low"], ends["interval/roc_auc_high"]
     assert ends != ends_of_counts
-    assert ends_of_counts["roc_auc_low"] == pytest.approx(low, abs=(high - low) / 5)
+    assert ends_of_counts["interval/roc_auc_low"] == pytest.approx(low, abs=(high - low) / 5)
 
 
 def test_intervals_cover_the_true_value_in_95_percent_of_samples():
@@ -99,7 +99,7 @@ def test_a_paired_interval_is_far_narrower_than_that_of_each_model():
     y, a = simulate(2000, 1, 0.3)
     low, high = bootstrap.paired_intervals(y, a, a * 0.99)["log_loss"]
     ends = bootstrap.confidence_intervals(y, a)
-    assert high - low < 0.2 * (ends["log_loss_high"] - ends["log_loss_low"])
+    assert high - low < 0.2 * (ends["interval/log_loss_high"] - ends["interval/log_loss_low"])
 
 
 @pytest.mark.parametrize("many_rows", [1 << 18, 1000])

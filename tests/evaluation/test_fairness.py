@@ -64,12 +64,12 @@ def test_an_interval_is_that_of_the_rows_that_the_rate_counts(frames):
 def test_disparities_are_the_largest_rate_minus_the_smallest(frames):
     """A group without positives has no true positive rate; it does not count as 0."""
     values = fairness.disparities(frames)
-    assert values["demographic_parity_difference_sex"] == pytest.approx(3 / 4 - 2 / 4)
-    assert values["equalized_odds_difference_sex"] == pytest.approx(max(1 / 2, 2 / 3 - 1 / 2))
-    assert values["demographic_parity_difference_race"] == pytest.approx(1 - 1 / 3)
-    assert values["equalized_odds_difference_race"] == pytest.approx(1 - 1 / 3)
+    assert values["group/demographic_parity_difference_sex"] == pytest.approx(3 / 4 - 2 / 4)
+    assert values["group/equalized_odds_difference_sex"] == pytest.approx(max(1 / 2, 2 / 3 - 1 / 2))
+    assert values["group/demographic_parity_difference_race"] == pytest.approx(1 - 1 / 3)
+    assert values["group/equalized_odds_difference_race"] == pytest.approx(1 - 1 / 3)
     assert set(values) == {
-        f"{kind}_difference_{feature}"
+        f"group/{kind}_difference_{feature}"
         for kind in ("demographic_parity", "equalized_odds")
         for feature in ("sex", "race", "age", "sex_race")
     }

@@ -13,6 +13,13 @@ from tabular.data.census import CENSUS
 from tabular.errors import UserError, WorkFailed, one_line
 
 NAMES = [*CENSUS.features, CENSUS.label]
+ANY_CASE = {name.lower(): name for name in NAMES}
+LABELS = (
+    ("<=50K", "<=50K.", "0", "0.0", "false", "False", "FALSE"),
+    (">50K", ">50K.", "1", "1.0", "true", "True", "TRUE"),
+)
+BOOLEAN = re.compile("True|TRUE|False|FALSE")
+WHOLE = re.compile(r"([+-]?[0-9]+)\.0+")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -97,7 +104,8 @@ def read_plainly(content: bytes, suffix: str) -> dict[int, tuple | None]:
     lines = content.split(b"\n")
     if suffix == ".csv":
         head = lines.pop(0).decode("utf-8", "backslashreplace")
-        names, first = [n.strip() for n in next(csv.reader([head], skipinitialspace=True), [])], 2
+        names = [name.strip() for name in next(csv.reader([head], skipinitialspace=True), [])]
+        names, first = [ANY_CASE.get(name.lower(), name) for name in names], 2
     else:
         rows = [line for line in lines if line.strip() and not line.startswith(b"|")]
         if rows and rows[0].count(b",") + 1 == len(CENSUS.features):
@@ -128,7 +136,8 @@ def _row(line: bytes, names: list[str], suffix: str) -> tuple | None:
         if (text := values[name]) in missing:
             row.append(None)
         elif name not in CENSUS.numeric:
-            row.append(text)
+            text = text.lower() if BOOLEAN.fullmatch(text) else text
+            row.append(WHOLE.sub(r"\1", text) if WHOLE.fullmatch(text) else text)
         elif NUMBER.fullmatch(text) and abs(float(text)) <= columns.LARGEST:
             row.append(float(text))
         else:
@@ -138,7 +147,5 @@ def _row(line: bytes, names: list[str], suffix: str) -> tuple | None:
     label = values.get(CENSUS.label, "?")
     if label in missing:
         return *row, -1
-    label = label.removesuffix(".")
-    if label not in (CENSUS.negative, CENSUS.positive):
-        return None
-    return *row, int(label == CENSUS.positive)
+    codes = [code for code, spellings in enumerate(LABELS) if label in spellings]
+    return (*row, *codes) if codes else None

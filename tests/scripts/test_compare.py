@@ -69,7 +69,7 @@ def test_a_comparison_records_differences_plots_tables_and_what_was_compared(peo
     assert run.data.params == {"a": a, "b": f"runs:/{b}/model"}
     expected = paired.metric_differences(people.test.y, of_a, of_b)
     for row in expected.itertuples():
-        found = [run.data.metrics[f"difference.{row.metric}{end}"] for end in ("", "_low", "_high")]
+        found = [run.data.metrics[f"difference/{row.metric}{end}"] for end in ("", "_low", "_high")]
         assert found == [row.difference, row.low, row.high]
         assert f"       {row.metric} " in printed
     assert run.data.metrics["labels_differ"] == ((of_a >= 0.5) != (of_b >= 0.5)).sum()
@@ -138,7 +138,7 @@ def test_models_of_other_features_of_the_same_rows_are_compared(people, syntheti
     fewer = sources.load(str(synthetic_folder), TableRequest(drop=("age", "sex")))
     (a, of_a), (b, of_b) = log_model(fewer), log_model(people)
     run, _ = compared(a, b)
-    assert run.data.metrics["difference.log_loss"] == pytest.approx(
+    assert run.data.metrics["difference/log_loss"] == pytest.approx(
         paired.metric_differences(people.test.y, of_a, of_b)["difference"][0]
     )
     differing = table(run, "differences.csv")

@@ -74,11 +74,12 @@ def test_the_results_are_those_of_the_run_beside_a_constant_prediction(run_scrip
     parts, found = sections(card_of(run)), run.data.metrics
     rows = [line.split("|")[1:5] for line in parts["Results on test rows"].splitlines()]
     cells = {name.strip(): [cell.strip() for cell in cells] for name, *cells in filter(None, rows)}
-    low, high = found["accuracy_low"], found["accuracy_high"]
+    low, high = found["interval/accuracy_low"], found["interval/accuracy_high"]
     assert cells["accuracy"][:2] == [f"{found['accuracy']:.4f}", f"[{low:.4f}, {high:.4f}]"]
     assert cells["roc_auc"][2] == "0.5000"
-    assert {name for name in cells if f"{name}_low" in found} == {
-        name.removesuffix("_low") for name in found if name.endswith("_low")
+    known = {name for name, cells in cells.items() if cells[1].startswith("[")}
+    assert {f"interval/{name}_low" for name in known} == {
+        name for name in found if name.startswith("interval/") and name.endswith("_low")
     }
     assert "Groups" not in parts
     assert "No columns of groups were named" in parts["Limits"]

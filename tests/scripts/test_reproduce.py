@@ -123,7 +123,7 @@ def test_what_is_undefined_is_not_logged_and_a_past_run_that_logged_it_is_identi
     assert done.returncode == 0
     assert "Warning" not in done.stderr
     past, client = the_run(), mlflow.MlflowClient()
-    assert not {"precision_low", "precision_high"} & {*past.data.metrics}
+    assert not {"interval/precision_low", "interval/precision_high"} & {*past.data.metrics}
     assert not any(np.isnan(value) for value in past.data.metrics.values())
     reason = "no test row has a predicted probability of 0.5 or more"
     assert f"note   {reason}" in done.stdout

@@ -105,7 +105,7 @@ def test_metrics_are_broken_down_by_groups_that_need_not_be_features(run_well, c
     table = recorded(run)
     assert "senior" not in table.columns
     assert table.non_features == {"senior": "categorical"}
-    assert "demographic_parity_difference_senior" in run.data.metrics
+    assert "group/demographic_parity_difference_senior" in run.data.metrics
     text = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/groups.csv")
     groups = pd.read_csv(pd.io.common.StringIO(text))
     assert groups["feature"].value_counts().to_dict() == {"senior": 2, "tenure": 4}

@@ -59,7 +59,8 @@ def test_a_run_records_parameters_metrics_tags_artifacts_and_a_model(run_script,
     thresholds = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/thresholds.csv")
     assert thresholds.splitlines()[1].endswith(",validation")
     for name in SCORES:
-        assert metrics[f"{name}_low"] < metrics[name] < metrics[f"{name}_high"]
+        low, high = (metrics[f"interval/{name}_{end}"] for end in ("low", "high"))
+        assert low < metrics[name] < high
     inputs = {i.tags[0].value: i.dataset for i in run.inputs.dataset_inputs}
     assert set(inputs) == {"training", "test"}
     assert inputs["training"].name == "census-income-synthetic"

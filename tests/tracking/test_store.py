@@ -136,6 +136,13 @@ def test_a_run_that_is_not_in_the_store_is_reported(monkeypatch):
         store.find_experiment()
 
 
+def test_a_metric_is_found_by_the_name_that_it_had_before_metrics_were_grouped():
+    with mlflow.start_run() as run:
+        mlflow.log_metric("accuracy_low", 0.5)
+    past = mlflow.get_run(run.info.run_id)
+    assert store.recorded_value(past, "interval/accuracy_low", 0.0) == 0.5
+
+
 def test_a_run_that_is_deleted_is_reported(monkeypatch):
     client = mlflow.MlflowClient()
     run_id = client.create_run("0").info.run_id
