@@ -130,13 +130,19 @@ def test_the_paired_intervals_of_identical_models_are_zero(monkeypatch, many_row
     assert {*bootstrap.paired_intervals(y, a, a).values()} == {(0, 0)}
 
 
+@pytest.mark.parametrize("thresholds", [(0.5, 0.5), (0.3, 0.6)])
 @pytest.mark.parametrize("noise", [(0.3, 0.35), (0.3, 2.0)])
-def test_a_joint_histogram_gives_the_paired_interval_of_drawing_rows(monkeypatch, noise):
+def test_a_joint_histogram_gives_the_paired_interval_of_drawing_rows(
+    monkeypatch, noise, thresholds
+):
     """Few cells make the steps as coarse as for millions of rows."""
     monkeypatch.setattr(bootstrap, "MAX_CELLS", 1 << 12)
     y, a, b = simulate(10_000, 4, *noise)
-    rows = [bootstrap.bootstrap_metrics(y, p) for p in (a, b)]
-    found = bootstrap._histogram_differences(y, (a, b))
+    rows = [
+        bootstrap.bootstrap_metrics(y, p, threshold=threshold)
+        for p, threshold in zip((a, b), thresholds, strict=True)
+    ]
+    found = bootstrap._histogram_differences(y, (a, b), thresholds)
     for metric, differences in found.items():
         expected = rows[1][metric] - rows[0][metric]
         assert differences.mean() == pytest.approx(expected.mean(), abs=expected.std() / 8), metric

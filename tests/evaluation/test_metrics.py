@@ -126,11 +126,11 @@ def test_a_histogram_counts_rows_by_label_and_step_of_probability():
     """Probability 1 belongs to the last step."""
     counts = np.zeros((2, 4), int)
     metrics.update_histogram(counts, np.array([0, 1, 1]), np.array([0.25, 0.9, 1.0]))
-    metrics.update_histogram(counts, np.array([0, 1]), np.array([0.3, 0.0]))
-    assert counts.tolist() == [[0, 2, 0, 0], [1, 0, 0, 2]]
+    metrics.update_histogram(counts, np.array([0, 0, 1]), np.array([0.3, 0.49, 0.0]))
+    assert counts.tolist() == [[0, 3, 0, 0], [1, 0, 0, 2]]
     y_true, probability, weight = metrics.histogram_samples(counts)
     assert (y_true.tolist(), probability.tolist()) == ([0, 1, 1], [0.375, 0.125, 0.875])
-    assert weight.tolist() == [2, 1, 2]
+    assert weight.tolist() == [3, 1, 2]
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 5), (5, 5), (1, 3), (870, 1000)])
