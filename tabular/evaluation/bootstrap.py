@@ -179,7 +179,7 @@ class _EqualRows:
 def _metrics(sums: Sequence[tuple[float, ...]], n: int) -> dict[str, np.ndarray]:
     """The metrics of replicates of n rows, from ``_EqualRows.sums`` of each."""
     positives, hits, selected, loss, squared_error, area, precision = np.array(sums).T
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore"):  # 0 / 0
         return {
             "log_loss": loss / n,
             "accuracy": (n - positives - selected + 2 * hits) / n,

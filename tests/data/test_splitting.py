@@ -199,6 +199,12 @@ def test_equal_values_in_other_columns_are_other_rows():
     assert len({*splitting.row_hashes(rows, {}).tolist()}) == 2
 
 
+def test_of_two_rows_of_a_label_one_is_a_test_row_and_a_single_row_is_none():
+    """Of rows of the same hash, the first ones are test rows."""
+    chosen = splitting.test_rows(np.zeros(103, np.uint64), np.array([0] * 100 + [1, 1, 2]))
+    assert np.flatnonzero(chosen).tolist() == [*range(20), 100]
+
+
 def test_no_rows_have_no_hashes():
     rows = pa.table({"a": pa.array([], pa.string()), "b": pa.array([], pa.int64())})
     assert splitting.row_hashes(rows, {}).shape == (0,)

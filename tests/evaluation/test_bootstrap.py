@@ -52,8 +52,29 @@ def test_drawing_counts_has_the_distribution_of_drawing_rows():
         assert values.std() == pytest.approx(deviation, rel=0.15), name
 
 
+@pytest.mark.parametrize("options", [{}, {"threshold": 0.3}])
+def test_an_interval_has_the_quantiles_of_1000_replicates_in_six_digits(options):
+    y, p = simulate(200, 0, 0.3)
+    ends = bootstrap.confidence_intervals(y, p, **options)
+    threshold = options.get("threshold", 0.5)
+    replicates = bootstrap.bootstrap_metrics(y, p, 1000, 0, False, threshold)
+    for metric, values in replicates.items():
+        low, high = np.quantile(values, [0.025, 0.975])
+        assert ends[f"interval/{metric}_low"] == round(low, 6)
+        assert ends[f"interval/{metric}_high"] == round(high, 6)
+    assert bootstrap.start_intervals(y, p, **options)() == ends
+
+
+def test_binned_probabilities_are_the_middles_of_their_steps(monkeypatch):
+    monkeypatch.setattr(bootstrap, "HISTOGRAM_STEPS", 4)
+    p = np.array([0.5, 0.6, 0.7])
+    replicates = bootstrap.bootstrap_metrics(np.ones(3), p, binned=True)
+    assert replicates["brier_score"].tolist() == pytest.approx([(1 - 0.625) ** 2] * 1000)
+
+
 def test_confidence_intervals_draw_counts_for_many_rows(monkeypatch):
     y, p = simulate(2000, 0, 0.3)
+    monkeypatch.setattr(bootstrap, "MANY_ROWS", 2000)
     ends = bootstrap.confidence_intervals(y, p)
     monkeypatch.setattr(bootstrap, "MANY_ROWS", 1999)
     ends_of_counts = bootstrap.confidence_intervals(y, p)
@@ -109,13 +130,19 @@ def test_the_paired_intervals_of_identical_models_are_zero(monkeypatch, many_row
     assert {*bootstrap.paired_intervals(y, a, a).values()} == {(0, 0)}
 
 
+@pytest.mark.parametrize("thresholds", [(0.5, 0.5), (0.3, 0.6)])
 @pytest.mark.parametrize("noise", [(0.3, 0.35), (0.3, 2.0)])
-def test_a_joint_histogram_gives_the_paired_interval_of_drawing_rows(monkeypatch, noise):
+def test_a_joint_histogram_gives_the_paired_interval_of_drawing_rows(
+    monkeypatch, noise, thresholds
+):
     """Few cells make the steps as coarse as for millions of rows."""
     monkeypatch.setattr(bootstrap, "MAX_CELLS", 1 << 12)
     y, a, b = simulate(10_000, 4, *noise)
-    rows = [bootstrap.bootstrap_metrics(y, p) for p in (a, b)]
-    found = bootstrap._histogram_differences(y, (a, b))
+    rows = [
+        bootstrap.bootstrap_metrics(y, p, threshold=threshold)
+        for p, threshold in zip((a, b), thresholds, strict=True)
+    ]
+    found = bootstrap._histogram_differences(y, (a, b), thresholds)
     for metric, differences in found.items():
         expected = rows[1][metric] - rows[0][metric]
         assert differences.mean() == pytest.approx(expected.mean(), abs=expected.std() / 8), metric
@@ -150,8 +177,10 @@ def test_the_intervals_of_many_rows_are_computed_in_another_thread(monkeypatch):
     monkeypatch.setattr(bootstrap, "confidence_intervals", confidence_intervals)
     y = np.arange(100) % 2
     p = np.linspace(0.1, 0.9, 100)
-    few = bootstrap.start_intervals(y, p)()
+    monkeypatch.setattr(bootstrap, "MANY_ROWS", 100)
+    few = bootstrap.start_intervals(y, p, 0.3)()
+    assert few == compute(y, p, 0.3)
     monkeypatch.setattr(bootstrap, "MANY_ROWS", 99)
-    many = bootstrap.start_intervals(y, p)()
-    assert [*few] == [*many]
+    many = bootstrap.start_intervals(y, p, 0.3)()
+    assert many == compute(y, p, 0.3)
     assert names[0] == threading.main_thread().name != names[1]

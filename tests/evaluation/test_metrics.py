@@ -65,13 +65,46 @@ def test_metrics_equal_those_of_scikit_learn_to_the_bit(n_rows, decimals, dtype,
         "roc_auc": sklearn.metrics.roc_auc_score(y_true, probability, **options),
     }
     assert metrics.search_metrics(y_true, probability, 0.5, weight) == searched
+    brier_score = sklearn.metrics.brier_score_loss(y_true, probability, **options)
     expected = searched | {"precision": precision, "recall": recall, "f1": f1}
+    expected |= {"brier_score": brier_score}
     assert {name: found[name] for name in expected} == expected
+    average_precision = sklearn.metrics.average_precision_score(y_true, probability, **options)
+    assert found["average_precision"] == pytest.approx(average_precision)
 
 
-def test_a_prediction_that_is_no_number_is_an_error():
-    with pytest.raises(ValueError, match="NaN"):
-        metrics.search_metrics(Y, np.full(5, np.nan))
+@given(
+    rows=st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=1, max_size=30),
+)
+def test_curves_are_those_of_scikit_learn(rows):
+    """Rows with a tied, a lowest and a highest probability included."""
+    labels, steps = zip((False, 3), (True, 4), *rows, strict=True)
+    y_true, probability = np.array(labels), np.array(steps) / 8
+    counts = metrics.ranking_counts(y_true, probability)
+    x, y, _ = sklearn.metrics.roc_curve(y_true, probability)
+    assert [values.tolist() for values in metrics.roc_curve(*counts)] == [x.tolist(), y.tolist()]
+    precision, recall, _ = sklearn.metrics.precision_recall_curve(y_true, probability)
+    found = metrics.precision_recall_curve(*counts)
+    assert [values.tolist() for values in found] == [recall.tolist(), precision.tolist()]
+
+
+@pytest.mark.parametrize(("y_true", "probability", "message"), [
+    (Y, np.full(5, np.nan), "NaN"),
+    (Y, P + 0.5, "greater than 1"),
+    (Y, P - 0.2, "less than 0|lower than 0|negative"),
+    (np.zeros(5, int), P, "only one label"),
+    (np.ones(5, int), P, "only one label"),
+])  # fmt: skip
+def test_what_is_no_probability_and_a_single_label_are_errors(y_true, probability, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.search_metrics(y_true, probability)
+
+
+def test_a_row_of_probability_a_half_is_predicted_positive_by_default():
+    expected = metrics.classification_metrics(Y, P, 0.5)
+    assert metrics.classification_metrics(Y, P) == expected
+    assert metrics.search_metrics(Y, P).items() <= expected.items()
+    assert expected["accuracy"] != metrics.classification_metrics(Y, P, 0.51)["accuracy"]
 
 
 def test_precision_is_zero_without_a_warning_if_no_row_is_predicted_positive():
@@ -93,11 +126,11 @@ def test_a_histogram_counts_rows_by_label_and_step_of_probability():
     """Probability 1 belongs to the last step."""
     counts = np.zeros((2, 4), int)
     metrics.update_histogram(counts, np.array([0, 1, 1]), np.array([0.25, 0.9, 1.0]))
-    metrics.update_histogram(counts, np.array([0]), np.array([0.3]))
-    assert counts.tolist() == [[0, 2, 0, 0], [0, 0, 0, 2]]
+    metrics.update_histogram(counts, np.array([0, 0, 1]), np.array([0.3, 0.49, 0.0]))
+    assert counts.tolist() == [[0, 3, 0, 0], [1, 0, 0, 2]]
     y_true, probability, weight = metrics.histogram_samples(counts)
-    assert (y_true.tolist(), probability.tolist()) == ([0, 1], [0.375, 0.875])
-    assert weight.tolist() == [2, 2]
+    assert (y_true.tolist(), probability.tolist()) == ([0, 1, 1], [0.375, 0.125, 0.875])
+    assert weight.tolist() == [3, 1, 2]
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 5), (5, 5), (1, 3), (870, 1000)])
@@ -110,13 +143,17 @@ def test_wilson_interval_is_that_of_scipy(hits, n):
 
 def test_reliability_table_has_count_and_shares_of_each_bin_with_rows():
     """Probability 1 belongs to the last bin."""
-    p = np.array([0.05, 0.05, 0.95, 1.0], np.float32)
-    table = metrics.reliability_table(np.array([0, 1, 1, 1], np.int8), p)
+    p = np.array([0.05, 0.05, 0.95, 1.0, 0.99], np.float32)
+    table = metrics.reliability_table(np.array([0, 1, 1, 1, 1], np.int8), p)
+    columns = ["bin", "rows", "predicted", "observed", "observed_low", "observed_high"]
+    assert [*table] == columns
     assert table["bin"].tolist() == pytest.approx([0.05, 0.95])
-    assert table["rows"].tolist() == [2, 2]
+    assert table["rows"].tolist() == [2, 3]
     assert table["observed"].tolist() == [0.5, 1.0]
-    # |0.05 - 0.5| and |0.975 - 1|, each for half of the rows
-    assert metrics.calibration_error(table) == pytest.approx((0.45 + 0.025) / 2)
+    ends = [metrics.wilson_interval(*of) for of in ((0.5, 2), (1.0, 3))]
+    assert np.allclose(table[["observed_low", "observed_high"]], ends)
+    # |0.05 - 0.5| for two rows and |0.98 - 1| for three
+    assert metrics.calibration_error(table) == pytest.approx((2 * 0.45 + 3 * 0.02) / 5)
 
 
 def test_reliability_is_right_for_more_positives_than_their_8_bits_can_count():
@@ -126,9 +163,18 @@ def test_reliability_is_right_for_more_positives_than_their_8_bits_can_count():
     assert np.allclose(table[["predicted", "observed"]], [[0.05, 0.5], [0.975, 1.0]])
 
 
-def test_threshold_table_is_that_worked_out_by_hand():
-    table = metrics.threshold_table(Y, P).set_index("threshold")
-    # from 0.5 on: 0.6 (a negative), 0.5, 0.8; from 0.9 on: no row
-    assert table.loc[0.5].tolist() == pytest.approx([2 / 3, 2 / 3, 3 / 5, 3 / 5])
-    assert np.isnan(table.loc[0.9, "precision"])
-    assert table.loc[0.9, ["recall", "selection_rate", "accuracy"]].tolist() == [0, 0, 2 / 5]
+def test_threshold_table_has_the_metrics_at_each_twentieth():
+    """Rows at a threshold are selected; precision is undefined where no row is."""
+    probability = np.array([0.1, 0.6, 0.5, 0.8, 0.2, 0.95, 0.0])
+    y_true = np.array([0, 0, 1, 1, 1, 0, 0])
+    table = metrics.threshold_table(y_true, probability)
+    assert table["threshold"].tolist() == pytest.approx(np.linspace(0.05, 0.95, 19))
+    for row in table.itertuples():
+        expected = metrics.classification_metrics(y_true, probability, row.threshold)
+        selected = probability >= row.threshold
+        assert row.selection_rate == selected.mean()
+        found = {"accuracy": row.accuracy, "precision": row.precision, "recall": row.recall}
+        assert found == pytest.approx({name: expected[name] for name in found})
+    none = metrics.threshold_table(Y, P).iloc[-1]
+    assert np.isnan(none["precision"])
+    assert none[["recall", "selection_rate", "accuracy"]].tolist() == [0, 0, 2 / 5]

@@ -33,11 +33,15 @@ def rng():
     return np.random.default_rng(0)
 
 
-def test_a_difference_is_that_of_model_b_minus_that_of_model_a(rng):
+@pytest.mark.parametrize("thresholds", [(0.5, 0.5), (0.3, 0.6)])
+def test_a_difference_is_that_of_model_b_minus_that_of_model_a(rng, thresholds):
     y, a, b = draw(500, rng, 0.3, 1.5)
-    table = paired.metric_differences(y, a, b).set_index("metric")
-    of_a, of_b = classification_metrics(y, a), classification_metrics(y, b)
+    table = paired.metric_differences(y, a, b, thresholds).set_index("metric")
+    of_a, of_b = (classification_metrics(y, *of) for of in zip((a, b), thresholds, strict=True))
+    assert (table["a"].to_dict(), table["b"].to_dict()) == (of_a, of_b)
     assert table["difference"].to_dict() == {name: of_b[name] - of_a[name] for name in of_a}
+    ends = table[["low", "high"]].apply(tuple, axis=1).to_dict()
+    assert ends == bootstrap.paired_intervals(y, a, b, thresholds)
     assert (table["low"] <= table["high"]).all()
 
 
@@ -69,30 +73,46 @@ def test_equal_models_are_not_told_apart_by_any_metric_or_group(rng):
 def test_a_metric_that_no_resampled_row_defines_has_no_verdict():
     y, low = np.array([0, 1] * 50, np.int8), np.full(100, 0.2)
     table = paired.metric_differences(y, low, low).set_index("metric")
-    assert table.loc["precision", "b_is"] == paired.UNDEFINED
+    assert table.loc["precision", "b_is"] == "undefined"
     assert table.loc["log_loss", "b_is"] == paired.SAME
 
 
 def test_rates_by_group_are_those_of_each_model_in_the_same_order(rng):
-    y, a, b = draw(1000, rng, 0.3, 0.6)
-    groups = people(1000, rng)
-    found = paired.group_differences(groups, CENSUS, y, a, b)
-    for model, probability in (("a", a), ("b", b)):
-        frames = fairness.metric_frames(groups, CENSUS, y, probability >= 0.5)
+    y, *probabilities = draw(1000, rng, 0.3, 0.6)
+    groups = people(1000, rng).sample(frac=1, random_state=0)  # its index is in another order
+    found = paired.group_differences(groups, CENSUS, y, *probabilities, (0.4, 0.6))
+    for model, probability, threshold in zip("ab", probabilities, (0.4, 0.6), strict=True):
+        frames = fairness.metric_frames(groups, CENSUS, y, probability >= threshold)
         expected = fairness.group_table(frames, CENSUS)
         assert found["group"].tolist() == expected["group"].tolist()
-        assert found["rows"].tolist() == expected["rows"].tolist()
+        assert [*map(str, found["rows"])] == [*map(str, expected["rows"])]
         for rate in paired.GROUP_RATES:
             assert found[f"{rate}_{model}"].tolist() == pytest.approx(expected[rate].tolist())
 
 
-def test_few_rows_of_a_group_tell_no_models_apart():
-    """Three rows on which b is right and a is wrong."""
-    y, groups, table = np.ones(3), pd.DataFrame({"sex": ["Male"] * 3}), replace(CENSUS, crossed=())
-    found = paired.group_differences(groups, table, y, np.full(3, 0.4), np.full(3, 0.6))
-    assert found["accuracy_difference"].tolist() == [1.0]
-    assert found["accuracy_difference_low"][0] < 0
-    assert found["accuracy_b_is"].tolist() == [paired.SAME]
+@pytest.mark.parametrize(
+    ("n", "verdicts"), [(3, ("not told apart",) * 2), (30, ("better", "worse"))]
+)
+def test_only_many_rows_of_a_group_tell_models_apart(n, verdicts):
+    """Rows on which one model is right and the other is wrong."""
+    y, groups = np.ones(n), pd.DataFrame({"sex": ["Male"] * n})
+    models, table = (np.full(n, 0.4), np.full(n, 0.6)), replace(CENSUS, crossed=())
+    for (a, b), difference, verdict in zip((models, models[::-1]), (1, -1), verdicts, strict=True):
+        found = paired.group_differences(groups, table, y, a, b)
+        assert found["accuracy_difference"].tolist() == [difference]
+        low, high = found["accuracy_difference_low"][0], found["accuracy_difference_high"][0]
+        assert (low < 0 < high) == (n == 3)
+        assert found["accuracy_b_is"].tolist() == [verdict]
+
+
+def test_an_interval_of_a_difference_of_shares_is_that_worked_out_by_hand():
+    """It ends at -1 and 1."""
+    gained, lost, n = (pd.Series(counts) for counts in ([5, 1, 0], [1, 0, 1], [8, 1, 1]))
+    low, high = paired.paired_share_interval(gained, lost, n)
+    # 6/10 and 2/10: 0.4 with the variance (0.8 - 0.16) / 10; 2/3 and 1/3: 1/3 with (1 - 1/9) / 3
+    half = stats.norm.ppf(0.975) * np.sqrt([0.064, 8 / 27])
+    assert low.tolist() == pytest.approx([0.4 - half[0], 1 / 3 - half[1], -1])
+    assert high.tolist() == pytest.approx([0.4 + half[0], 1, half[1] - 1 / 3])
 
 
 @pytest.mark.parametrize("n", [5, 20, 80])

@@ -68,11 +68,10 @@ def test_a_sweep_and_its_children_are_identical(run_script, synthetic_folder):
     assert len(comparison()) == 6
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("changed", "reason"), [
-    ("rows", "likely because data.digest was "),
+    pytest.param("rows", "likely because data.digest was ", marks=pytest.mark.slow),
     ("version", "likely because version.xgboost was 3.1.0, is 3.2.0"),
-    ("device", "likely because device was cuda, is cpu"),
+    pytest.param("device", "likely because device was cuda, is cpu", marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_what_differs_is_named_with_its_likely_reason(
     run_script, synthetic_folder, tmp_path, changed, reason
