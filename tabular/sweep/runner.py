@@ -55,8 +55,7 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
     reporting.announce(dataset)
     click.echo(search)
     spec = SweepSpec(dataset, options.device, options.seed, options.folds, search.tree_choices)
-    name = f"sweep of {search.n_configs:,} {search.noun}{'s' * (search.n_configs > 1)}"
-    with runs.start_run(dataset.qualify(name)) as run:
+    with runs.start_run(dataset.qualify(run_name(search, options))) as run:
         size = {child_runs.SIZE: str(search.n_configs)}
         runs.log_setup(run, options.cli_args, dataset, options.device, size)
         gc.freeze()  # the rows and the store's packages stay: the collector need not look at them
@@ -92,6 +91,13 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
         reporting.report(run, dataset, test_metrics, fitted.findings, fitted.threshold_note)
         if too_many:
             raise WorkFailed(f"{reason} (max_failures={options.max_failures})")
+
+
+def run_name(search: Search, options: SweepOptions) -> str:
+    """What the run of a sweep is called: by its budget if that decides how many points it tries."""
+    if options.budget:
+        return f"sweep of {search.noun}s for {options.cli_args['budget']}"
+    return f"sweep of {search.n_configs:,} {search.noun}{'s' * (search.n_configs > 1)}"
 
 
 def make_search(options: SweepOptions) -> Search:

@@ -171,6 +171,7 @@ def test_trials_are_drawn_until_the_budget_is_spent(run_script, synthetic_folder
     done = run_script(sweep.main, *options, "--workers", 1)
     assert done.returncode == 0, done.stderr
     (run,) = sweeps()
+    assert run.info.run_name == "synthetic sweep of tpe trials for 1h"
     tried = run.data.metrics["points_tried"]
     assert tried == len(children_of(run))
     assert tried in (3, 4)
