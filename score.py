@@ -54,9 +54,9 @@ def main(ctx: click.Context, **options: Any) -> None:
 def draw(drift: Any) -> bytes:
     """Draw a table of drift; where there is none, the import would take longer than the work."""
     with cli.importing():
-        from tabular.evaluation import drift_plots, plots
+        from tabular.evaluation import drift_plots, plot_style
 
-    return plots.png(drift_plots.drift_bars(drift))
+    return plot_style.png(drift_plots.drift_bars(drift))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from tabular.data import sources
 from tabular.data.dataset import Dataset, Split
 from tabular.data.table import Table
 from tabular.errors import UserError, one_line
-from tabular.evaluation import paired, paired_plots, plots
+from tabular.evaluation import paired, paired_plots, plot_style
 from tabular.evaluation.metrics import is_positive
 from tabular.sweep import child_runs
 from tabular.tracking import datasets, logged_model, opening, orphans, registry, runs, store
@@ -299,7 +299,7 @@ def _log_results(run: Run, report: Report, probabilities: tuple[np.ndarray, np.n
         dataset.qualify(dataset.test.name),
         report.thresholds,
     )
-    images = {path: plots.png(figure) for path, figure in figures.items()}
+    images = {path: plot_style.png(figure) for path, figure in figures.items()}
     runs.log_artifacts(run, images, report.tables)
     runs.log_metrics(run, values)
     cancel.check()

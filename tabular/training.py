@@ -23,6 +23,7 @@ from tabular.evaluation import (
     drift,
     fairness,
     metrics,
+    plot_style,
     plots,
     shap,
     thresholds,
@@ -236,7 +237,7 @@ def evaluate_and_log(
     values = explanation.values()
     table = evaluation.tables["shap.csv"] = shap.shap_table([*X], values)
     figure = plots.shap(X, values, table, dataset.table.positive, dataset.qualify(test.name))
-    images["plots/shap.png"] = plots.png(figure)
+    images["plots/shap.png"] = plot_style.png(figure)
     cancel.check()
     codes = _diagnose(fitted, dataset, evaluation)
     evaluation.metrics |= evaluation.intervals()
@@ -325,4 +326,4 @@ def _draw(fitted: Fitted, dataset: Dataset, evaluation: Evaluation) -> dict[str,
         rows = fitted.validation or (dataset.test.y, evaluation.probability)
         named = "validation rows" if fitted.validation else dataset.qualify(dataset.test.name)
         figures["plots/threshold.png"] = thresholds.plot(*rows, fitted.threshold.value, named)
-    return {path: plots.png(figure) for path, figure in figures.items()}
+    return {path: plot_style.png(figure) for path, figure in figures.items()}

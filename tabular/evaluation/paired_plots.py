@@ -14,22 +14,30 @@ from matplotlib.ticker import LogLocator
 from tabular.evaluation import paired, plots
 from tabular.evaluation.metrics import (
     average_precision,
+    is_positive,
     precision_recall_curve,
     ranking_counts,
     reliability_table,
     roc_auc,
     roc_curve,
 )
-from tabular.evaluation.plot_text import shown
-from tabular.evaluation.plots import BLUE, GREY, ORANGE, STYLE
+from tabular.evaluation.plot_style import (
+    BLUE,
+    GREY,
+    MARGIN,
+    ORANGE,
+    SOFT_INK,
+    bars,
+    error_bars,
+    new_figure,
+)
+from tabular.evaluation.plot_text import inches, shown
 
 Pair = tuple[np.ndarray, np.ndarray]
-ZERO = "#555555"  # the colour of the line at no difference
 N_HEXAGONS = 50  # from probability 0 to 1
 VERDICT_COLORS = {paired.BETTER: BLUE, paired.WORSE: ORANGE}  # else grey
 
 
-@STYLE  # for the whole function
 def figures(
     y_true: np.ndarray,
     probabilities: Pair,
@@ -56,9 +64,10 @@ def figures(
     if "groups_comparison.csv" in tables:
         table = tables["groups_comparison.csv"]
         columns = [f"{rate}_difference" for rate in paired.GROUP_RATES]
-        figure = plots.groups(table, dataset_name, "Differences b - a", columns)
+        finding = f"Accuracy: {_count(table['accuracy_b_is'], 'groups')}"
+        figure = plots.groups(table, dataset_name, "Differences b - a", columns, finding)
         for axes in figure.axes:
-            axes.axvline(0, color=ZERO, linewidth=1, zorder=0)
+            axes.axvline(0, color=SOFT_INK, linewidth=1, zorder=0)
         found["plots/groups_differences.png"] = figure
     return found
 
@@ -67,19 +76,19 @@ def curves(
     y_true: np.ndarray, probabilities: Pair, names: tuple[str, str], dataset_name: str
 ) -> Figure:
     """The ROC, the precision-recall and the calibration curve of both models, side by side."""
-    width, height = 15.6, 5.0
-    figure = Figure(figsize=(width, height))
-    figure.subplots_adjust(0.6 / width, 0.6 / height, 1 - 0.2 / width, 1 - 0.75 / height, 0.2)
-    figure.suptitle(_title("Curves", names, dataset_name), y=1 - 0.15 / height)
-    roc, precision_recall, calibration = figure.subplots(1, 3)
-    roc.plot([0, 1], [0, 1], "--", color=GREY, label="chance")
-    precision_recall.axhline(y_true.mean(), linestyle="--", color=GREY, label="chance")
-    calibration.plot([0, 1], [0, 1], "--", color=GREY, label="perfectly calibrated")
+    figure = new_figure(
+        f"Curves of a and b, {dataset_name}", _names(names), (10, 2.8), right=0.2, above=0.25
+    )
+    roc, precision_recall, calibration = figure.subplots(1, 3, gridspec_kw={"wspace": 0.25})
+    dashed = {"linestyle": "--", "color": GREY, "linewidth": 1.5}
+    roc.plot([0, 1], [0, 1], label="chance", **dashed)
+    precision_recall.axhline(y_true.mean(), label="chance", **dashed)
+    calibration.plot([0, 1], [0, 1], label="perfectly calibrated", **dashed)
     for model, probability, color in zip("ab", probabilities, (BLUE, ORANGE), strict=True):
         _add_curves(roc, precision_recall, y_true, probability, model, color)
         table = reliability_table(y_true, probability)
-        ends = plots.error_bars(table, "observed")
-        style = {"fmt": "o-", "color": color, "capsize": 3, "label": f"{model}, 95 % intervals"}
+        ends = error_bars(table, "observed")
+        style = {"fmt": "o-", "color": color, "capsize": 2, "label": f"{model}, 95 % intervals"}
         calibration.errorbar(table["predicted"], table["observed"], ends, **style)
     roc.set(title="ROC curve", xlabel="false positive rate", ylabel="true positive rate")
     precision_recall.set(
@@ -107,33 +116,40 @@ def _add_curves(
     precision_recall.plot(*precision_recall_curve(*ranking), color=color, label=label)
 
 
-def _title(what: str, names: tuple[str, str], dataset_name: str) -> str:
+def _names(names: tuple[str, str]) -> str:
     a, b = (shown(name) for name in names)
-    return f"{what}, {dataset_name}; a: {a}, b: {b}"
+    return f"a: {a}, b: {b}"
+
+
+def _count(verdicts: pd.Series, what: str) -> str:
+    """In how many of the metrics or groups b is better and worse, as a sentence."""
+    better, worse = ((verdicts == verdict).sum() for verdict in (paired.BETTER, paired.WORSE))
+    if not better and not worse:
+        return f"a and b are not told apart in any of {len(verdicts):,} {what}"
+    return f"b is better in {better:,} of {len(verdicts):,} {what}, worse in {worse:,}"
 
 
 def differences(table: pd.DataFrame, dataset_name: str) -> Figure:
     """The difference of each metric with its interval, from ``paired.metric_differences``."""
-    figure, axes = plots.new_figure(
+    texts = [
+        f"{row.difference:+.5f} [{row.low:+.5f}, {row.high:+.5f}]" for row in table.itertuples()
+    ]
+    figure, axes = bars(
+        _count(table["b_is"], "metrics"),
         f"Differences with paired 95 % intervals, {dataset_name}",
-        "b - a (blue: b is better, orange: b is worse, grey: not told apart)",
-        "",
-        width=8.6,
-        left=1.5,
-        right=2.3,
+        [*table["metric"]],
+        4.8,
+        0.25 + inches(texts, 9),
     )
-    axes.axvline(0, color=ZERO, linewidth=1)
-    for place, row in enumerate(table.itertuples()):
+    axes.axvline(0, color=SOFT_INK, linewidth=1)
+    place_beside = axes.get_yaxis_transform()
+    for place, (row, text) in enumerate(zip(table.itertuples(), texts, strict=True)):
         color = VERDICT_COLORS.get(row.b_is, GREY)
-        axes.plot([row.low, row.high], [place, place], color=color, linewidth=2)
+        axes.plot([row.low, row.high], [place, place], color=color)
         axes.plot(row.difference, place, "o", color=color)
-        text = f"{row.difference:+.5f} [{row.low:+.5f}, {row.high:+.5f}]"
-        place_beside = axes.get_yaxis_transform()
-        axes.text(1.01, place, text, transform=place_beside, va="center", fontsize=8)
-    axes.set(yticks=range(len(table)), ylim=(len(table) - 0.5, -0.5))
-    axes.set_yticklabels(table["metric"])
+        axes.text(1.01, place, text, transform=place_beside, va="center", fontsize=9)
+    axes.set_xlabel("b - a (blue: b is better, orange: worse, grey: not told apart)")
     axes.locator_params(axis="x", nbins=5)
-    axes.grid(axis="y", visible=False)
     return figure
 
 
@@ -145,9 +161,16 @@ def probability_counts(
 ) -> Figure:
     """The number of rows by the probabilities that both models predict, in hexagons."""
     a, b = (shown(name) for name in names)
-    figure, axes = plots.new_figure(
-        f"Predicted probabilities, {dataset_name}", f"a: {a}", f"b: {b}", width=6.4
+    labels = [is_positive(*of) for of in zip(probabilities, thresholds, strict=True)]
+    n_rows = len(labels[0])
+    figure = new_figure(
+        f"The labels differ on {(labels[0] != labels[1]).sum():,} of {n_rows:,} rows",
+        f"Predicted probabilities, {dataset_name}; orange: the thresholds",
+        (5.3, 4.2),
+        right=MARGIN,
     )
+    axes = figure.add_subplot()
+    axes.set(xlabel=f"a: {a}", ylabel=f"b: {b}")
     counts = axes.hexbin(
         *probabilities, gridsize=N_HEXAGONS, extent=(0, 1, 0, 1), norm=LogNorm(), cmap="viridis"
     )
@@ -158,4 +181,5 @@ def probability_counts(
     ticks = LogLocator(subs=(1, 2, 5))
     bar = figure.colorbar(counts, ax=axes, label="number of rows", ticks=ticks, format="%d")
     bar.minorticks_off()
+    bar.outline.set_visible(False)
     return figure

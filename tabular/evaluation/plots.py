@@ -4,34 +4,41 @@ In every function ``dataset_name`` names the rows in the title, and ``y_true`` a
 are as in ``tabular.evaluation.metrics``.
 """
 
-import io
 from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from tabular import cancel
 from tabular.data.table import Table
 from tabular.evaluation.fairness import RATES
 from tabular.evaluation.metrics import (
     BINS,
     average_precision,
+    calibration_error,
     is_positive,
     precision_recall_curve,
     ranking_counts,
     roc_auc,
     roc_curve,
 )
-from tabular.evaluation.plot_text import fonts, shown, width
+from tabular.evaluation.plot_style import (
+    BLUE,
+    GREY,
+    LINE,
+    MARGIN,
+    ORANGE,
+    SOFT_INK,
+    bars,
+    cells,
+    error_bars,
+    leads,
+    new_figure,
+)
+from tabular.evaluation.plot_text import inches, shown, wrapped
 
-BLUE, ORANGE, GREY = "#2a6f97", "#e07a2f", "#8d99ae"
-COLORS = {"grid.color": "#e8ebf0", "axes.edgecolor": "#b8c0cc"}
-matplotlib.rcdefaults()  # a matplotlibrc of the user could ask for LaTeX, or for another size
-STYLE = sns.axes_style("whitegrid", COLORS | {"font.family": fonts()})
 MAX_FEATURES = 25  # in a plot
 MAX_GROUPS = 200  # in a plot; a few thousand would be more pixels than a PNG can have
 
@@ -55,82 +62,46 @@ def figures(
     labels = [shown(table.negative), shown(table.positive)]
     dataset_name = shown(dataset_name)
     ranking = ranking_counts(y_true, probability)
-    with STYLE:
-        found = {
-            "importance.png": importance_bars(tables["importance.csv"]),
-            "plots/roc.png": roc(*ranking, dataset_name),
-            "plots/precision_recall.png": precision_recall(*ranking, dataset_name),
-            "plots/calibration.png": calibration(tables["calibration.csv"], dataset_name),
-            "plots/confusion_matrix.png": confusion_matrix(
-                y_true, probability, labels, dataset_name, threshold
-            ),
-            "plots/log_loss.png": log_loss_curves(curves),
-        }
-        if "groups.csv" in tables:
-            found["plots/groups.png"] = groups(tables["groups.csv"], dataset_name)
+    found = {
+        "importance.png": importance_bars(tables["importance.csv"]),
+        "plots/roc.png": roc(*ranking, dataset_name),
+        "plots/precision_recall.png": precision_recall(*ranking, dataset_name),
+        "plots/calibration.png": calibration(tables["calibration.csv"], dataset_name),
+        "plots/confusion_matrix.png": confusion_matrix(
+            y_true, probability, labels, dataset_name, threshold
+        ),
+        "plots/log_loss.png": log_loss_curves(curves),
+    }
+    if "groups.csv" in tables:
+        found["plots/groups.png"] = groups(
+            tables["groups.csv"], dataset_name, finding=widest_gap(tables["groups.csv"])
+        )
     return found
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file; most of the time of a plot is spent here."""
-    cancel.check()
-    file = io.BytesIO()
-    figure.savefig(file, dpi=110, pil_kwargs={"compress_level": 2})  # sooner, and 5 % larger
-    return file.getvalue()
-
-
-def new_figure(
-    title: str, x: str, y: str, width: float = 5.6, left: float = 0.7, right: float = 0.2
-) -> tuple[Figure, Axes]:
-    """A figure with one pair of axes, which ``pyplot`` does not keep open.
-
-    A layout engine would draw every figure twice, so the margins are fixed.
-
-    Args:
-        x, y: labels of the axes.
-        width, left, right: of the figure and of its margins, in inches.
-    """
-    height = 4.6
-    figure = Figure(figsize=(width, height))
-    figure.subplots_adjust(
-        left=left / width, right=1 - right / width, bottom=0.6 / height, top=1 - 0.4 / height
-    )
-    axes = figure.add_subplot()
-    axes.set(title=title, xlabel=x, ylabel=y)
-    return figure, axes
 
 
 def importance_bars(importance: pd.DataFrame) -> Figure:
     """Gain of the ``MAX_FEATURES`` most important features, from ``shap.importance_table``."""
-    title = "Feature importance"
+    what = "Feature importance: mean gain of a split"
     if len(importance) > MAX_FEATURES:
-        title += f", the {MAX_FEATURES} most important of {len(importance):,} features"
+        what += f", the {MAX_FEATURES} most important of {len(importance):,} features"
         importance = importance.head(MAX_FEATURES)
-    left = _name_margin(importance["feature"])
-    figure, axes = new_figure(title, "mean gain of a split (log loss)", "", left + 5, left=left)
-    places = np.arange(len(importance))
-    bars = axes.barh(places, importance["gain"], color=BLUE)
-    axes.set_yticks(places, [*map(shown, importance["feature"])])
-    axes.bar_label(bars, fmt="%.3g", padding=3, color="#555555", fontsize=9)
-    axes.invert_yaxis()
-    axes.margins(x=0.12, y=0.01)
-    axes.grid(axis="y", visible=False)
+    names, gain = [*map(shown, importance["feature"])], importance["gain"]
+    finding = f"Splits by {names[0]} gain most" if leads(gain) else ""
+    figure, axes = bars(finding, what, names, 5)
+    drawn = axes.barh(range(len(gain)), gain, color=BLUE)
+    axes.bar_label(drawn, fmt="%.3g", padding=3, color=SOFT_INK, fontsize=9)
+    axes.set_xlabel("gain (log loss)")
+    axes.margins(x=0.12)
     return figure
-
-
-def _name_margin(names: pd.Series) -> float:
-    """Inches that the longest name of a feature needs beside the axes."""
-    return max(1.4, 0.2 + 0.085 * max(width(shown(name)) for name in names))
 
 
 def roc(hits: np.ndarray, false_alarms: np.ndarray, dataset_name: str) -> Figure:
     """The ROC curve; its points are as ``metrics.ranking_counts`` returns them."""
-    figure, axes = new_figure(
-        f"ROC curve, {dataset_name}", "false positive rate", "true positive rate"
-    )
-    axes.plot([0, 1], [0, 1], "--", color=GREY, label="chance (AUC 0.5)")
-    label = f"model (AUC {roc_auc(hits, false_alarms):.4f})"
-    axes.plot(*roc_curve(hits, false_alarms), color=BLUE, linewidth=2, label=label)
+    figure = new_figure(f"AUC {roc_auc(hits, false_alarms):.4f}", f"ROC curve, {dataset_name}")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1.5, label="chance (AUC 0.5)")
+    axes.plot(*roc_curve(hits, false_alarms), color=BLUE, label="model")
+    axes.set(xlabel="false positive rate", ylabel="true positive rate")
     axes.legend(loc="lower right")
     return figure
 
@@ -138,43 +109,44 @@ def roc(hits: np.ndarray, false_alarms: np.ndarray, dataset_name: str) -> Figure
 def precision_recall(hits: np.ndarray, false_alarms: np.ndarray, dataset_name: str) -> Figure:
     """The precision-recall curve; its points are as ``metrics.ranking_counts`` returns them."""
     chance = hits[-1] / (hits[-1] + false_alarms[-1])
-    figure, axes = new_figure(f"Precision-recall curve, {dataset_name}", "recall", "precision")
-    axes.axhline(chance, linestyle="--", color=GREY, label=f"chance (AP {chance:.3f})")
-    label = f"model (AP {average_precision(hits, false_alarms):.4f})"
-    axes.plot(*precision_recall_curve(hits, false_alarms), color=BLUE, linewidth=2, label=label)
-    axes.set_ylim(0, 1.02)
+    figure = new_figure(
+        f"Average precision {average_precision(hits, false_alarms):.4f}",
+        f"Precision-recall curve, {dataset_name}",
+    )
+    axes = figure.add_subplot()
+    axes.axhline(chance, ls="--", color=GREY, linewidth=1.5, label=f"chance (AP {chance:.3f})")
+    axes.plot(*precision_recall_curve(hits, false_alarms), color=BLUE, label="model")
+    axes.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
     axes.legend(loc="lower left")
     return figure
 
 
 def calibration(reliability: pd.DataFrame, dataset_name: str) -> Figure:
     """Predicted against observed frequency with intervals, from ``metrics.reliability_table``."""
-    figure, axes = new_figure(
-        f"Calibration, {dataset_name}", "predicted probability", "share of positives", right=0.8
+    figure = new_figure(
+        f"Predictions are off by {calibration_error(reliability):.4f} on average",
+        f"Calibration, {dataset_name}",
+        right=0.9,
     )
-    axes.plot([0, 1], [0, 1], "--", color=GREY, label="perfectly calibrated")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1.5, label="perfectly calibrated")
     axes.errorbar(
         reliability["predicted"],
         reliability["observed"],
         error_bars(reliability, "observed"),
         fmt="o-",
         color=BLUE,
-        linewidth=2,
         capsize=3,
         label="model, with 95 % intervals",
     )
+    axes.set(xlabel="predicted probability", ylabel="share of positives")
     axes.legend(loc="upper left")
-    bars = axes.twinx()
-    bars.bar(reliability["bin"], reliability["rows"], width=0.9 / BINS, color=GREY, alpha=0.25)
-    bars.set(ylabel="number of rows (bars)", ylim=(0, reliability["rows"].max() * 2.5))
-    bars.grid(visible=False)
+    counts = axes.twinx()
+    counts.bar(reliability["bin"], reliability["rows"], width=0.9 / BINS, color=GREY, alpha=0.25)
+    counts.set(ylabel="number of rows (bars)", ylim=(0, reliability["rows"].max() * 2.5))
+    counts.yaxis.set_major_formatter("{x:,.0f}")
+    counts.grid(visible=False)
     return figure
-
-
-def error_bars(table: pd.DataFrame, name: str) -> np.ndarray:
-    """Distances from a share down and up to the ends of its interval, (2, n_rows)."""
-    down, up = table[name] - table[f"{name}_low"], table[f"{name}_high"] - table[name]
-    return np.clip([down, up], 0, None)
 
 
 def confusion_matrix(
@@ -185,30 +157,40 @@ def confusion_matrix(
     threshold: float = 0.5,
 ) -> Figure:
     """True against predicted labels at a threshold: counts, and shares of the true label."""
-    cells = 2 * (y_true == 1) + is_positive(probability, threshold)
-    counts = np.bincount(cells, minlength=4).reshape(2, 2)
+    numbers = 2 * (y_true == 1) + is_positive(probability, threshold)
+    counts = np.bincount(numbers, minlength=4).reshape(2, 2)
     shares = counts / counts.sum(axis=1, keepdims=True)
     texts = [f"{n:,}\n{p:.1%}" for n, p in zip(counts.flat, shares.flat, strict=True)]
-    title = "Confusion matrix" + (f" at threshold {threshold}" if threshold != 0.5 else "")
-    figure, axes = new_figure(f"{title}, {dataset_name}", "", "", right=0.0)
-    sns.heatmap(
-        pd.DataFrame(shares, pd.Index(labels, name="true"), pd.Index(labels, name="predicted")),
-        annot=np.reshape(texts, shares.shape),
-        fmt="",
-        cmap="Blues",
-        vmin=0,
-        vmax=1,
-        ax=axes,
-        cbar_kws={"label": "share of the true label"},
+    names = ["\n".join(wrapped(label, 1.8)) for label in labels]
+    left = MARGIN + 0.35 + inches("\n".join(names).split("\n"))
+    figure = new_figure(
+        f"{np.trace(counts) / counts.sum():.1%} of the labels are right",
+        f"Confusion matrix at threshold {threshold}, {dataset_name}: rows, and % of the true label",
+        (4.2, 2.6),
+        left,
+        bottom=0.85,
     )
+    axes = figure.add_subplot()
+    colors = matplotlib.colormaps["Blues"]
+    cells(axes, pd.DataFrame(shares), np.reshape(texts, (2, 2)), colors, Normalize(0, 1))
+    axes.set_xticks([0.5, 1.5], names)
+    axes.set_yticks([0.5, 1.5], names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
     return figure
 
 
 def log_loss_curves(curves: dict[str, dict[int, float]]) -> Figure:
-    figure, axes = new_figure("Log loss by boosting round", "boosting round", "log loss")
+    finding = ""
+    if values := curves.get("validation_log_loss"):
+        best = min(values, key=values.__getitem__)
+        finding = f"Validation log loss is lowest in round {best:,}: {values[best]:.4f}"
+    figure = new_figure(finding, "Log loss by boosting round")
+    axes = figure.add_subplot()
     for (name, values), color in zip(curves.items(), (BLUE, ORANGE), strict=False):
-        axes.plot([*values], [*values.values()], color=color, linewidth=2, label=name)
-    axes.legend()
+        axes.plot([*values], [*values.values()], color=color, label=name)
+    axes.set(xlabel="boosting round", ylabel="log loss")
+    axes.legend(loc="upper right")
     return figure
 
 
@@ -217,6 +199,7 @@ def groups(
     dataset_name: str,
     kind: str = "Rates",
     columns: Sequence[str] = RATES,
+    finding: str = "",
 ) -> Figure:
     """Rates by group with their intervals, from ``fairness.group_table``.
 
@@ -224,6 +207,7 @@ def groups(
         table: that one, or another with a row for each group.
         kind: what the columns are, for the title.
         columns: of the table, one for each panel.
+        finding: for the title.
     """
     largest = table["rows"].nlargest(MAX_GROUPS).index
     what = "group" if len(largest) == len(table) else f"group, the {MAX_GROUPS} largest"
@@ -233,38 +217,52 @@ def groups(
     is_first = table["feature"] != table["feature"].shift()
     places = np.arange(len(table)) + is_first.cumsum()  # a line for the name of each feature
     features = [shown(feature) for feature in table["feature"][is_first]]
-    figure = _group_figure(max(map(width, [*names, *features])), places.iloc[-1] + 1)
-    title = f"{kind} by {what} (number of rows), with 95 % intervals, {dataset_name}"
-    figure.suptitle(title, y=1 - 0.12 / figure.get_figheight())
-    panels = figure.subplots(1, len(columns), sharey=True)
+    figure = new_figure(
+        finding,
+        f"{kind} by {what} (number of rows), with 95 % intervals, {dataset_name}",
+        (1.8 * len(columns) + 0.4, LINE * (places.iloc[-1] + 1.4)),
+        left=MARGIN + 0.1 + max(inches(names), 1.15 * inches(features)),
+        bottom=0.4,
+        above=0.25,
+    )
+    panels = figure.subplots(1, len(columns), sharey=True, gridspec_kw={"wspace": 0.14})
     for axes, rate in zip(panels, columns, strict=True):
         ends = error_bars(table, rate)
-        axes.errorbar(table[rate], places, xerr=ends, fmt="o", color=BLUE, markersize=4)
+        axes.errorbar(table[rate], places, xerr=ends, fmt="o", color=BLUE, ms=4, linewidth=1.5)
         axes.set(title=rate.replace("_", " "), yticks=places)
         axes.set_yticklabels(names)
-        axes.locator_params(axis="x", nbins=4)
+        axes.locator_params(axis="x", nbins=3)
         axes.grid(axis="y", visible=False)
-        axes.tick_params(axis="y", length=0)
     axes.set_ylim(places.iloc[-1] + 0.7, -0.7)
     beside = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
     for feature, place in zip(features, places[is_first] - 1, strict=True):
         heading = panels[0].annotate(feature, (0, place), (-3.5, 0), **beside)
-        heading.set(ha="right", va="center", weight="bold", parse_math=False)
+        heading.set(ha="right", va="center", weight="bold")
     return figure
 
 
-def _group_figure(n_characters: int, n_lines: int) -> Figure:
-    """A figure with room for so many lines, and for names of so many characters at the left."""
-    left = 0.2 + 0.078 * n_characters
-    width, height = left + 8.6, 1.1 + 0.24 * n_lines
-    figure = Figure(figsize=(width, height))
-    figure.subplots_adjust(
-        left / width, 0.4 / height, 1 - 0.2 / width, 1 - 0.65 / height, wspace=0.14
-    )
-    return figure
+def widest_gap(table: pd.DataFrame) -> str:
+    """The rate that differs most between two groups whose intervals do not overlap.
+
+    Args:
+        table: as ``fairness.group_table`` returns it.
+
+    Returns:
+        A sentence; empty if all intervals of each rate and feature overlap.
+    """
+    widest, finding = 0.0, ""
+    for rate in RATES:
+        for feature, rows in table.groupby("feature", sort=False):
+            low, high = rows[f"{rate}_low"], rows[f"{rate}_high"]
+            if not low.max() - high.min() > widest:  # or they are undefined
+                continue
+            widest = low.max() - high.min()
+            ends = (rows.loc[place] for place in (high.idxmin(), low.idxmax()))
+            shares = ", ".join(f"{shown(row['group'])} {row[rate]:.2f}" for row in ends)
+            finding = f"The {rate.replace('_', ' ')} differs most by {shown(feature)}: {shares}"
+    return finding
 
 
-@STYLE  # for the whole function
 def shap(
     X: pd.DataFrame, values: np.ndarray, table: pd.DataFrame, positive: str, dataset_name: str
 ) -> Figure:
@@ -278,16 +276,17 @@ def shap(
         table: as ``shap.shap_table`` returns it.
         positive: the label whose probability is predicted.
     """
+    means = table["mean_abs_shap"]
     table = table.head(MAX_FEATURES)
-    left = _name_margin(table["feature"])
-    figure, axes = new_figure(
-        f"SHAP values of {len(X):,} rows of {shown(dataset_name)}",
-        f"SHAP value in log odds of {shown(positive)} "
-        "(dark: low value, bright: high, grey: category or missing)",
-        "",
-        left + 6,
-        left=left,
+    names = [*map(shown, table["feature"])]
+    finding = ""
+    if leads(means):
+        finding = f"{names[0]} has the largest effect: {means[0]:.2f} on average"
+    what = (
+        f"SHAP values of {len(X):,} rows of {shown(dataset_name)}; "
+        "dark: low value, bright: high, grey: category or missing"
     )
+    figure, axes = bars(finding, what, names, 6)
     colors = {"cmap": matplotlib.colormaps["viridis"].with_extremes(bad=GREY)}
     rng = np.random.default_rng(0)
     for place, name in enumerate(table["feature"]):
@@ -299,7 +298,5 @@ def shap(
         numeric = pd.api.types.is_numeric_dtype(column)
         color = {"c": column.rank(pct=True), **colors} if numeric else {"color": GREY}
         axes.scatter(contributions, y, s=3, linewidths=0, plotnonfinite=True, **color)
-    axes.set(yticks=range(len(table)), ylim=(len(table) - 0.4, -0.6))
-    axes.set_yticklabels(map(shown, table["feature"]))
-    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(f"SHAP value in log odds of {shown(positive)}")
     return figure

@@ -11,13 +11,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tabular.errors import WorkFailed
-from tabular.evaluation import plots
 from tabular.evaluation.bootstrap import N_REPLICATES, percentile_interval
 from tabular.evaluation.metrics import is_positive
+from tabular.evaluation.plot_style import COLORS, GREY, INK, new_figure
 from tabular.evaluation.plot_text import shown
 from tabular.options import DEFAULT_THRESHOLD, ThresholdRule
 
-COLORS = (plots.BLUE, plots.ORANGE, "#3a8f5c", "#7b4f9d", "#b5485a", "#c9a227")
 STEPS = 400  # of a curve in the plot
 
 
@@ -175,7 +174,6 @@ def describe(threshold: Threshold, costs: pd.DataFrame | None) -> str:
     return f"{threshold.value}, {threshold.reason}; on test rows, compared with 0.5:\n{changes}"
 
 
-@plots.STYLE
 def plot(
     y_true: np.ndarray, probability: np.ndarray, threshold: float, dataset_name: str
 ) -> Figure:
@@ -185,13 +183,25 @@ def plot(
     end = min(1.0, max(ordered[-1], threshold, DEFAULT_THRESHOLD) * 1.02)
     at = np.linspace(0, end, STEPS + 1)
     selected, hits = (len(p) - np.searchsorted(p, at) for p in (ordered, of_positives))
-    title = f"Metrics by threshold, {shown(dataset_name)}"
-    figure, axes = plots.new_figure(title, "threshold", "", width=8.4, left=0.5, right=2.4)
     found = rates(len(y_true), len(of_positives), selected, hits)
+    predicted = is_positive(probability, threshold)
+    n_selected, n_hits = predicted.sum(), predicted[y_true == 1].sum()
+    finding = ""
+    if n_selected and len(of_positives):
+        precision, recall = n_hits / n_selected, n_hits / len(of_positives)
+        finding = f"At threshold {threshold}, precision is {precision:.2f} and recall {recall:.2f}"
+    figure = new_figure(
+        finding,
+        f"Metrics by threshold, {shown(dataset_name)}",
+        (5.5, 3.6),
+        left=0.5,
+        right=2.2,
+    )
+    axes = figure.add_subplot()
     for (name, values), color in zip(found.items(), COLORS, strict=True):
-        axes.plot(at, values, color=color, linewidth=2, label=name)
-    axes.axvline(DEFAULT_THRESHOLD, color=plots.GREY, linestyle="--", linewidth=1, label="0.5")
-    axes.axvline(threshold, color="black", linewidth=1, label=f"{threshold}, the model's")
-    axes.set(xlim=(0, end), ylim=(0, 1.02))
+        axes.plot(at, values, color=color, label=name)
+    axes.axvline(DEFAULT_THRESHOLD, color=GREY, linestyle="--", linewidth=1, label="0.5")
+    axes.axvline(threshold, color=INK, linewidth=1, label=f"{threshold}, the model's")
+    axes.set(xlim=(0, end), ylim=(0, 1.02), xlabel="threshold")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from tabular import reporting, training
 from tabular.errors import WorkFailed
-from tabular.evaluation import plots, thresholds
+from tabular.evaluation import plot_style, thresholds
 from tabular.model import boosting, constraints
 from tabular.model.hyperparameters import config_name
 from tabular.model.trainer import SharingTrainer, Trainer
@@ -252,14 +252,14 @@ def draw(
     less_is_better = SEARCH_METRICS[options.metric] > 0
     figure = draw_metric(shown, varied, f"validation_{options.metric}", less_is_better)
     images = {
-        "plots/sweep.png": plots.png(figure),
-        "plots/sweep_curves.png": plots.png(sweep_plots.sweep_curves(named, others)),
+        "plots/sweep.png": plot_style.png(figure),
+        "plots/sweep_curves.png": plot_style.png(sweep_plots.sweep_curves(named, others)),
     }
     ranking = importance_table(results, options)
     if ranking.empty:
         return images, {}
     figure = sweep_plots.importance_bars(ranking, f"validation_{options.metric}")
-    return images | {"plots/sweep_importance.png": plots.png(figure)}, {
+    return images | {"plots/sweep_importance.png": plot_style.png(figure)}, {
         "sweep_importance.csv": ranking
     }
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tabular.evaluation import drift_plots, plots
+from tabular.evaluation import drift_plots, plot_style, plots
 
 
 def make_table(names):
@@ -29,7 +29,7 @@ def make_table(names):
 )
 def test_all_of_the_plot_is_within_its_figure(names):
     figure = drift_plots.drift_bars(make_table(names))
-    image = matplotlib.image.imread(io.BytesIO(plots.png(figure)))
+    image = matplotlib.image.imread(io.BytesIO(plot_style.png(figure)))
     edges = [image[0], image[-1], image[:, 0], image[:, -1]]
     assert all((edge[..., :3] == 1).all() for edge in edges)
     assert len(np.unique(image.reshape(-1, 4), axis=0)) > 20

@@ -13,7 +13,7 @@ import pytest
 
 from tabular import cancel
 from tabular.data.census import CENSUS
-from tabular.evaluation import fairness, metrics, plots, shap
+from tabular.evaluation import fairness, metrics, plot_style, plots, shap
 from tests.helpers import PROJECT
 
 
@@ -44,6 +44,10 @@ def figures():
     return drawn | {"plots/shap.png": plots.shap(X, values, table, ">50K", "adult.test")}
 
 
+def text_of(text):
+    return text.get_text()
+
+
 def test_importance_is_at_the_root_and_the_other_plots_in_a_folder(figures):
     assert [path for path in figures if "/" not in path] == ["importance.png"]
     assert {path.split("/")[0] for path in figures if "/" in path} == {"plots"}
@@ -62,9 +66,8 @@ def test_fixed_margins_leave_room_for_every_label(figures):
 
 
 def test_plots_name_the_dataset_and_what_they_show(figures):
-    titles = {path: figure.axes[0].get_title() for path, figure in figures.items()}
-    for path in ("roc", "precision_recall", "calibration", "confusion_matrix", "shap"):
-        assert titles[f"plots/{path}.png"].endswith("adult.test")
+    for path in ("roc", "precision_recall", "calibration", "confusion_matrix", "shap", "groups"):
+        assert "adult.test" in " ".join(map(text_of, figures[f"plots/{path}.png"].texts))
     labels = [text.get_text() for text in figures["importance.png"].axes[0].get_yticklabels()]
     assert labels == ["capital-gain", "age"]
     names = [text.get_text() for text in figures["plots/groups.png"].axes[0].get_yticklabels()]
@@ -96,7 +99,7 @@ def test_a_group_may_have_any_name(name):
     figure = plots.groups(fairness.group_table(frames, CENSUS), "adult.test")
     shown = figure.axes[0].get_yticklabels()[1].get_text()
     assert shown.isprintable() and len(shown) < 80
-    assert plots.png(figure)[1:4] == b"PNG"
+    assert plot_style.png(figure)[1:4] == b"PNG"
 
 
 def test_the_largest_of_very_many_groups_are_shown():
@@ -111,14 +114,14 @@ def test_the_largest_of_very_many_groups_are_shown():
     figure = plots.groups(pd.DataFrame(columns | dict.fromkeys(names, 0.5)), "adult.test")
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == [f"{n} ({n:,})" for n in range(n_groups - plots.MAX_GROUPS, n_groups)]
-    assert f"by group, the {plots.MAX_GROUPS} largest" in figure.get_suptitle()
-    assert plots.png(figure)[1:4] == b"PNG"
+    assert f"by group, the {plots.MAX_GROUPS} largest" in figure.get_suptitle().replace("\n", " ")
+    assert plot_style.png(figure)[1:4] == b"PNG"
 
 
 def test_cancellation_is_checked_before_a_plot_is_drawn(figures, monkeypatch):
     monkeypatch.setattr(cancel, "_received", signal.SIGINT)
     with pytest.raises(cancel.Cancelled):
-        plots.png(figures["importance.png"])
+        plot_style.png(figures["importance.png"])
 
 
 def test_the_backend_of_a_notebook_need_not_be_installed():

@@ -13,7 +13,7 @@ from mlflow.utils.validation import _validate_metric_name
 from tabular import model_card, reporting, scoring, training
 from tabular.data import sources
 from tabular.data.dataset import Dataset
-from tabular.evaluation import fairness, plots, shap
+from tabular.evaluation import fairness, plot_style, plots, shap
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.model.served import Encoder
 from tabular.tracking import logged_model, model_files, runs
@@ -74,7 +74,7 @@ def draw(fitted: training.Fitted, evaluation: training.Evaluation, dataset: Data
     by_feature = shap.shap_table([*X], values)
     figures["plots/shap.png"] = plots.shap(X, values, by_feature, table.positive, name)
     for figure in figures.values():
-        assert plots.png(figure).startswith(b"\x89PNG")
+        assert plot_style.png(figure).startswith(b"\x89PNG")
 
 
 def answers(uri: str, dataset: Dataset, folder: Path) -> dict[str, tuple[list, list]]:

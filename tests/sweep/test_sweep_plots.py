@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tabular.evaluation.plots import png
+from tabular.evaluation.plot_style import png
 from tabular.sweep import plots
 
 
