@@ -114,7 +114,7 @@ def plot(table: dict[str, dict[int, dict[str, float]]]):
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    from tabular.evaluation.plots import BLUE, GREY, ORANGE
+    from tabular.evaluation.plot_style import BLUE, GREY, ORANGE
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     panels = {"seconds": "seconds of the whole command", "memory": "MB of all its processes"}

@@ -128,7 +128,7 @@ def plot(table: dict, rounds: int):
     """Bars of the medians, the fastest on top, with lines from minimum to maximum."""
     from matplotlib.figure import Figure
 
-    from tabular.evaluation.plots import BLUE, GREY, ORANGE
+    from tabular.evaluation.plot_style import BLUE, GREY, ORANGE
 
     names = sorted(table, key=lambda name: -median(table[name]["seconds"]))
     figure = Figure(figsize=(10, 0.42 * len(names) + 1.2), layout="constrained")

@@ -167,7 +167,7 @@ def _describe_use(uri: str) -> str:
     return (
         "With `MLFLOW_TRACKING_URI` set to the store that has the model; the third command in a "
         "clone of this project:\n\n"
-        f"```sh\nmlflow models serve -m {uri} --env-manager local\n"
+        f"```sh\nmlflow models serve -m {uri} --env-manager local --port 5001\n"
         f"mlflow models predict -m {uri} --env-manager local -t csv -i rows.csv\n"
         f"python score.py --model {uri} --input rows.csv --output scored.csv\n```\n\n"
         f'```python\nmlflow.pyfunc.load_model("{uri}").predict(pandas.read_csv("rows.csv"))\n```'

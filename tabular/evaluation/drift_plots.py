@@ -43,6 +43,9 @@ def _finding(table: pd.DataFrame) -> str:
     """How many columns have drifted, and which one most."""
     columns = table.iloc[:-1]
     drifted = columns[columns["drift"].isin(["moderate", "large"])]
+    predictions = table.iloc[-1]
+    if drifted.empty and predictions["drift"] in ("moderate", "large"):
+        return f"No column has drifted, but the predictions have (PSI {predictions['psi']:.2f})"
     if drifted.empty:
         return f"No column has drifted: the largest PSI is {columns['psi'].max():.4f}"
     first = drifted.iloc[0]

@@ -8,6 +8,7 @@ import io
 import matplotlib
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
@@ -23,12 +24,14 @@ LINE = 0.26  # inches from one bar or group to the next
 TITLE_SIZE = 12
 
 matplotlib.rcdefaults()  # a matplotlibrc of the user could ask for LaTeX, or for another size
-matplotlib.rcParams.update({
+sns.set_style("whitegrid", {
     "font.family": fonts(),
     "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
     "axes.edgecolor": "#b8c0cc", "axes.spines.top": False, "axes.spines.right": False,
+    "grid.color": "#e8ebf0",
+})  # fmt: skip
+matplotlib.rcParams.update({
     "xtick.major.size": 0, "ytick.major.size": 0, "xtick.minor.size": 0,
-    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#e8ebf0",
     "axes.titlesize": 10, "axes.titlelocation": "left",
     "legend.edgecolor": "white", "legend.fontsize": 9,
     "lines.linewidth": 2, "lines.solid_capstyle": "round",

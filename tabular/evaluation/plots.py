@@ -124,7 +124,7 @@ def precision_recall(hits: np.ndarray, false_alarms: np.ndarray, dataset_name: s
 def calibration(reliability: pd.DataFrame, dataset_name: str) -> Figure:
     """Predicted against observed frequency with intervals, from ``metrics.reliability_table``."""
     figure = new_figure(
-        f"Predictions are off by {calibration_error(reliability):.4f} on average",
+        f"Probabilities are off by {calibration_error(reliability):.4f} on average",
         f"Calibration, {dataset_name}",
         right=0.9,
     )

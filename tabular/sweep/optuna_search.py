@@ -50,7 +50,7 @@ class OptunaSearch:
         self.tree_choices = trees
         self.drawn: list[tuple[optuna.Trial, tuple]] = []
         self.results: dict[tuple, Any] = {}
-        self.n_told = 0
+        self.n_told = self.n_repeated = 0
 
     def __str__(self) -> str:
         trees = f"{max(self.tree_choices):,}"
@@ -83,6 +83,7 @@ class OptunaSearch:
             self.drawn.append((trial, key))
             if again:
                 self.total -= 1
+                self.n_repeated += 1
             elif result := self.cached(config):
                 self.tell(result)
             else:

@@ -152,6 +152,11 @@ def run_search(
         f"search {seconds:.1f} s; fits at a time: {executor.workers}, "
         f"threads for each: {executor.n_jobs}"
     )
+    if 2 * search.n_repeated > search.n_configs:
+        click.echo(
+            f"note   {search.n_repeated:,} of {search.n_configs:,} {search.noun}s repeat another "
+            "one: a range, such as learning_rate=0.02..0.3, has more values than a list"
+        )
     if search.n_open:
         announce_rest(search, results, options)
     return rank(results, options.metric), seconds

@@ -91,10 +91,12 @@ class GridSearch:
         tree_choices: None: every configuration has its own number of trees.
         total, done: the cost of all fits, and of those that have results; in no unit.
         n_open: configurations without a result.
+        n_repeated: proposals of a configuration that had been proposed before.
     """
 
     tree_choices = None
     noun = "point"
+    n_repeated = 0
 
     def __init__(self, configs: list[Config], seed: int | None = None) -> None:
         self.configs, self.n_configs, self.seed = configs, len(configs), seed

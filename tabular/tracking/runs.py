@@ -289,5 +289,6 @@ def ui_command() -> str:
 
 
 def serve_command(run: Run) -> str:
-    """The command that serves the run's model over REST."""
-    return f"mlflow models serve -m runs:/{run.info.run_id}/{MODEL_NAME} --env-manager local"
+    """The command that serves the run's model over REST, beside a user interface on port 5000."""
+    uri = f"runs:/{run.info.run_id}/{MODEL_NAME}"
+    return f"mlflow models serve -m {uri} --env-manager local --port 5001"

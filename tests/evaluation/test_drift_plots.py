@@ -40,3 +40,11 @@ def test_of_many_columns_it_has_the_first_ones_and_the_predictions():
     (axes,) = drift_plots.drift_bars(make_table(names)).axes
     shown = [label.get_text() for label in axes.get_yticklabels()]
     assert shown == [*names[: plots.MAX_FEATURES], "probability"]
+
+
+def test_the_title_names_the_predictions_where_they_alone_have_drifted():
+    table = make_table(["age", "sex", "probability"]).assign(drift=["none", "slight", "large"])
+    title = drift_plots.drift_bars(table.assign(psi=[0.01, 0.02, 0.5])).get_suptitle()
+    assert title.replace("\n", " ") == (
+        "No column has drifted, but the predictions have (PSI 0.50)"
+    )

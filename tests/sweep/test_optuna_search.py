@@ -61,6 +61,13 @@ def test_draws_lie_in_the_search_space(sampler):
     assert len({config["max_depth"] for config in configs}) >= 6
 
 
+def test_draws_from_lists_that_repeat_an_earlier_one_are_counted():
+    lists = SPACE | {"learning_rate": (0.1, 0.3), "max_depth": (3, 6), "max_leaves": (0,)}
+    configs, search = drawn(n_trials=30, space=lists)
+    assert len(configs) <= 16  # two rates, depths, weights and policies of growth
+    assert search.n_repeated == 30 - len(configs)
+
+
 def test_a_rate_is_drawn_on_a_logarithmic_scale():
     rates = [config["learning_rate"] for config in drawn("random", 400)[0]]
     assert 0.08 < np.median(rates) < 0.125  # uniform, it would be 0.5
