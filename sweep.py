@@ -41,12 +41,12 @@ from tabular.sweep.options import SweepOptions
     "grid: every combination; random, tpe: trials drawn by Optuna, from ranges like 0.01..0.3 too.",
 )
 @cli.option("trials", cli.Int(1), 50, "Number of trials that random and tpe draw.")
-@cli.option("max_points", cli.Int(1), 10_000, "Largest number of points of a grid.")
+@cli.option("max_points", cli.Int(1), 10_000, "Largest number of configurations of a grid.")
 @cli.option(
     "max_failures",
     cli.Int(0),
     0,
-    "Number of points that may fail; if more fail, the sweep fails.",
+    "Number of configurations that may fail; if more fail, the sweep fails.",
 )
 @cli.option(
     "workers",
@@ -71,7 +71,7 @@ from tabular.sweep.options import SweepOptions
     "resume",
     None,
     "auto",
-    "Sweep whose finished points are not computed again: auto (any sweep of the experiment), "
+    "Sweep whose results are not computed again: auto (any sweep of the experiment), "
     "never, or the run id of a sweep.",
 )
 @cli.run_options
