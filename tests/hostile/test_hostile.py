@@ -15,7 +15,7 @@ import pytest
 import score
 import sweep
 import train
-from tabular import promotion
+from tabular import promotion, promotion_checks
 from tabular.data import census
 from tabular.data.census import CENSUS
 from tabular.data.dataset import Dataset, Split
@@ -169,7 +169,9 @@ def test_markup_in_the_name_of_a_group_is_not_rendered_in_the_checks(text):
     groups = pd.DataFrame(groups).astype({"sex": "category", "race": "category"})
     split = Split(groups, y, groups, "test", "", False)
     dataset = Dataset(CENSUS, split, split, "directory", "/folder")
-    drop = promotion._check_groups(dataset, y * 1.0, np.full(n_rows, 0.1), 0.02, bootstrap.AT_HALF)
+    drop = promotion_checks.check_groups(
+        dataset, y * 1.0, np.full(n_rows, 0.1), 0.02, bootstrap.AT_HALF
+    )
     assert text[:60] in drop[1]
     checks = pd.DataFrame([drop], columns=["check", "figure", "bound", "passed"])
     with mlflow.start_run() as run:

@@ -24,6 +24,7 @@ LAYERS = [  # a module imports from its own layer and from those above it in thi
         "comparison_report",
         "champions",
         "promotion",
+        "promotion_checks",
         "reproduction",
         "checks",
     },

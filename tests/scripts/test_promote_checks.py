@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tabular import promotion
+from tabular import promotion_checks
 from tabular.data.dataset import Dataset, Split
 from tabular.data.table import Table
 from tabular.evaluation import bootstrap
@@ -35,7 +35,7 @@ def dataset_of(y, groups=None, train_share=0.5, **fields) -> Dataset:
     ({"log_loss": 0.337}, 0.5, ("log_loss", "0.3375", "at most 0.337", False)),
 ])  # fmt: skip
 def test_a_metric_reaches_its_floor_if_it_equals_it(floors, threshold, expected):
-    (check,) = promotion._check_floors(dataset_of(Y, floors=floors), P, threshold)
+    (check,) = promotion_checks.check_floors(dataset_of(Y, floors=floors), P, threshold)
     assert check == expected
 
 
@@ -48,7 +48,7 @@ def test_without_floors_a_model_must_beat_the_share_of_the_training_rows(
     """By more than chance; of the test rows, seven tenths are positive."""
     y = np.arange(n_rows) % 10 < 7
     p = np.full(n_rows, probability, np.float32)
-    (check,) = promotion._check_floors(dataset_of(y, train_share=0.51), p, 0.5)
+    (check,) = promotion_checks.check_floors(dataset_of(y, train_share=0.51), p, 0.5)
     name, figure, bound, verdict = check
     assert (name, bound, verdict) == ("baseline", "interval above 0", passed)
     constant = np.full(n_rows, 0.51, np.float32)
@@ -79,7 +79,7 @@ def test_an_improvement_is_positive_whether_less_or_more_of_the_metric_is_better
 
     def check(*options):
         options = SimpleNamespace(metric=metric, min_improvement=options[0])
-        return promotion._check_improvement(y, old, new, thresholds, options)
+        return promotion_checks.check_improvement(y, old, new, thresholds, options)
 
     assert gain > low > 0
     figure = f"{metric} {gain:+.4f} [{low:+.4f}, {high:+.4f}]"
@@ -87,7 +87,7 @@ def test_an_improvement_is_positive_whether_less_or_more_of_the_metric_is_better
     assert not check(low)[-1]
     assert check(low - 1e-6)[-1]
     worse = SimpleNamespace(metric=metric, min_improvement=0.0)
-    assert not promotion._check_improvement(y, new, old, thresholds[::-1], worse)[-1]
+    assert not promotion_checks.check_improvement(y, new, old, thresholds[::-1], worse)[-1]
 
 
 @pytest.mark.parametrize(("n_wrong", "max_drop", "figure", "passed"), [
@@ -101,18 +101,18 @@ def test_the_group_that_loses_most_accuracy_decides(n_wrong, max_drop, figure, p
     dataset = dataset_of(y, {"sex": ["a"] * 40 + ["b"] * 10})
     old, new = np.full(50, 0.7), np.full(50, 0.7)
     new[50 - n_wrong :] = 0.55  # negative at the new model's threshold alone
-    found = promotion._check_groups(dataset, old, new, max_drop, (0.5, 0.6))
+    found = promotion_checks.check_groups(dataset, old, new, max_drop, (0.5, 0.6))
     assert found == ("group_drop", figure, f"at most {max_drop}", passed)
 
 
 def test_a_group_that_gains_loses_nothing():
     dataset = dataset_of(np.ones(50), {"sex": ["a"] * 50})
     old, new = np.full(50, 0.4), np.full(50, 0.6)
-    _, figure, _, passed = promotion._check_groups(dataset, old, new, 0.0)
+    _, figure, _, passed = promotion_checks.check_groups(dataset, old, new, 0.0)
     assert (figure, passed) == ("-1.0000 (sex a: -50 of 50 rows wrong)", True)
 
 
 def test_thresholds_are_reported_with_the_share_of_positive_rows():
     figure = "was 0.5 (75.0% of the rows positive), is 0.1 (100.0% of the rows positive)"
     expected = ("threshold", figure, "reported only", True)
-    assert promotion._report_thresholds(P, P, (0.5, 0.1)) == expected
+    assert promotion_checks.report_thresholds(P, P, (0.5, 0.1)) == expected

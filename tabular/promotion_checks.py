@@ -1,0 +1,149 @@
+"""What a candidate must fulfil to become champion, by itself and against the champion."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tabular.data import sources
+from tabular.data.dataset import Dataset
+from tabular.errors import one_line
+from tabular.evaluation import diagnosis, paired
+from tabular.evaluation.bootstrap import AT_HALF, Thresholds
+from tabular.evaluation.metrics import is_positive, search_metrics
+from tabular.options import SEARCH_METRICS
+from tabular.tracking import logged_model, registry, runs
+from tabular.tracking.registry import LoggedModel
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What is required of a candidate beside the champion.
+
+    Attributes:
+        metric: what must improve, one of ``SEARCH_METRICS``.
+        min_improvement: what the 95 % interval of the improvement must lie above.
+        max_group_drop: how much accuracy any group may lose.
+    """
+
+    metric: str
+    min_improvement: float
+    max_group_drop: float
+
+
+def check_candidate(
+    candidate: LoggedModel,
+    champion: LoggedModel | None,
+    dataset: Dataset,
+    required: Requirements,
+) -> pd.DataFrame:
+    """Check the candidate by itself, and against the champion where there is one.
+
+    Returns:
+        One row for each check, with the columns ``check``, ``figure``, ``bound`` and ``passed``.
+    """
+    origin, table = dataset.origin, dataset.table
+    promised = logged_model.signature(table)
+    breaks = []
+    if champion and champion.run:
+        promised, before = champion.signature, runs.recorded_table(champion.run)
+        if before.positive != table.positive:
+            breaks = [f"positive was {one_line(before.positive)}, is {one_line(table.positive)}"]
+    breaks += registry.incompatibilities(candidate.signature, promised)
+    checks = [("real_rows", origin, "uci or directory", origin != "synthetic")]
+    for which, model in (("candidate", candidate), ("champion", champion)):
+        if model:
+            digest = model.tags["data.digest"]
+            same = digest == dataset.digest
+            checks.append((f"{which}_data", digest[:8], dataset.digest[:8], same))
+    checks.append(("signature", "; ".join(breaks) or "compatible", "compatible", not breaks))
+    if not breaks:
+        test = dataset.test
+        new = registry.predict(candidate, test)
+        checks += check_floors(dataset, new, candidate.threshold)
+        if champion:
+            same_columns = before.columns == table.columns
+            rows = test if same_columns else sources.reload(candidate.tags, before).test
+            old = registry.predict(champion, rows)
+            thresholds = champion.threshold, candidate.threshold
+            checks.append(check_improvement(test.y, old, new, thresholds, required))
+            if dataset.table.groups:
+                drop = required.max_group_drop
+                checks.append(check_groups(dataset, old, new, drop, thresholds))
+            if champion.threshold != candidate.threshold:
+                checks.append(report_thresholds(old, new, thresholds))
+    return pd.DataFrame(checks, columns=["check", "figure", "bound", "passed"])
+
+
+def check_floors(dataset: Dataset, probability: np.ndarray, threshold: float) -> list[tuple]:
+    """Whether each metric that has a floor reaches it.
+
+    Of a table without floors, the log loss must be lower than that of a constant prediction, the
+    share of positives among the training rows, by more than chance: the 95 % interval of the
+    difference lies above 0.
+    """
+    y_true, floors = dataset.test.y, dataset.table.floors
+    values, checks = search_metrics(y_true, probability, threshold), []
+    if not floors:
+        share = dataset.train.y.mean()
+        gain, low, high = diagnosis.baseline_gain(y_true, probability, share)
+        figure = f"log_loss {gain:+.4f} [{low:+.4f}, {high:+.4f}] better than a constant"
+        checks.append(("baseline", figure, "interval above 0", low > 0))
+    for name, floor in floors.items():
+        sign = SEARCH_METRICS[name]
+        bound = f"at {'most' if sign > 0 else 'least'} {floor}"
+        checks.append((name, f"{values[name]:.4f}", bound, sign * values[name] <= sign * floor))
+    return checks
+
+
+def check_improvement(
+    y_true: np.ndarray,
+    old: np.ndarray,
+    new: np.ndarray,
+    thresholds: Thresholds,
+    required: Requirements,
+) -> tuple:
+    """Whether the interval of the improvement lies above the bound, by a paired bootstrap."""
+    metric = required.metric
+    if SEARCH_METRICS[metric] > 0:  # the difference is the improvement
+        old, new, thresholds = new, old, thresholds[::-1]
+    differences = paired.metric_differences(y_true, old, new, thresholds)
+    row = differences.set_index("metric").loc[metric]
+    figure = f"{metric} {row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
+    bound = f"interval above {required.min_improvement}"
+    return "improvement", figure, bound, row["low"] > required.min_improvement
+
+
+def check_groups(
+    dataset: Dataset,
+    old: np.ndarray,
+    new: np.ndarray,
+    max_drop: float,
+    thresholds: Thresholds = AT_HALF,
+) -> tuple:
+    """Whether no group loses more accuracy than allowed."""
+    test = dataset.test
+    groups = paired.group_differences(
+        test.groups, dataset.table, test.y, new, old, thresholds[::-1]
+    )
+    drop, rows = groups["accuracy_difference"], groups["rows"]  # of the old model minus the new one
+    wrong = (drop * rows).round().astype(int)
+    drop = drop.where(wrong != 1, 0.0)  # ignored: one row is a large share of a small group
+    worst = drop.idxmax()
+    feature, group = (one_line(groups[column][worst])[:60] for column in ("feature", "group"))
+    where = f"{feature} {group}: {wrong[worst]:+,} of {rows[worst]:,} rows wrong"
+    return (
+        "group_drop",
+        f"{drop[worst]:+.4f} ({where})",
+        f"at most {max_drop}",
+        drop[worst] <= max_drop,
+    )
+
+
+def report_thresholds(old: np.ndarray, new: np.ndarray, thresholds: Thresholds) -> tuple:
+    """What changes for a client that sends no threshold; this refuses nothing."""
+    before, after = (
+        f"{threshold} ({is_positive(probability, threshold).mean():.1%} of the rows positive)"
+        for probability, threshold in zip((old, new), thresholds, strict=True)
+    )
+    return "threshold", f"was {before}, is {after}", "reported only", True
