@@ -22,6 +22,7 @@ INK, SOFT_INK = "#262626", "#5a6270"
 MARGIN = 0.15  # inches around all that is drawn; on a dark page it is the frame
 LINE = 0.26  # inches from one bar or group to the next
 TITLE_SIZE = 12
+DPI = 110
 
 matplotlib.rcdefaults()  # a matplotlibrc of the user could ask for LaTeX, or for another size
 sns.set_style("whitegrid", {
@@ -42,7 +43,7 @@ def png(figure: Figure) -> bytes:
     """The figure as a PNG file; most of the time of a plot is spent here."""
     cancel.check()
     file = io.BytesIO()
-    figure.savefig(file, dpi=110, pil_kwargs={"compress_level": 2})  # sooner, and 5 % larger
+    figure.savefig(file, dpi=DPI, pil_kwargs={"compress_level": 2})  # sooner, and 5 % larger
     return file.getvalue()
 
 

@@ -26,7 +26,7 @@ from tabular.evaluation.plot_style import (
     leads,
     new_figure,
 )
-from tabular.evaluation.plot_text import inches
+from tabular.evaluation.plot_text import inches, shown
 from tabular.model.hyperparameters import HYPERPARAMETERS
 
 SEPARATOR = " · "
@@ -171,7 +171,13 @@ def sweep_curves(best: list[tuple[str, np.ndarray]], others: list[np.ndarray]) -
     for values in others:
         axes.plot(np.arange(1, len(values) + 1), values, color=GREY, linewidth=0.7, alpha=0.5)
     for (label, values), color in reversed([*zip(best, COLORS, strict=False)]):
-        axes.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=1.8, label=label)
+        axes.plot(
+            np.arange(1, len(values) + 1),
+            values,
+            color=color,
+            linewidth=1.8,
+            label=shown(label, 50),
+        )
         axes.plot(len(values), values[-1], "o", color=color)
     low = min(values.min() for _, values in best)
     spread = max(values[len(values) // 10 :].max() for _, values in best) - low

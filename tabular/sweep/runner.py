@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from textwrap import shorten
 
 import click
 import numpy as np
@@ -246,7 +245,7 @@ def draw(
     """
     done = [result for result in results if not result.error]
     named = [
-        (shorten(config_name(result.config), 50, placeholder=" ..."), result.curve)
+        (config_name(result.config), result.curve)
         for result in done[:NAMED_CURVES]
         if result.curve is not None
     ]
