@@ -114,11 +114,40 @@ def draw_sweep(n_trials: int) -> dict[str, Figure]:
     }
 
 
+def draw_numbers() -> dict[str, Figure]:
+    """Plots of numbers that take much room: many rows, rates near 1, narrow and wide ranges."""
+    rng = np.random.default_rng(0)
+    calibration = pd.DataFrame({"bin": [0.05, 0.95], "rows": [1, 10**8], "predicted": [0.05, 0.95]})
+    calibration[["observed", "observed_low", "observed_high"]] = 0.5
+    groups = pd.DataFrame({"feature": "x", "group": [*"ab"], "rows": 10**8})
+    for rate in fairness.RATES:
+        for end, value in {"": 0.9991, "_low": 0.99907, "_high": 0.99913}.items():
+            groups[f"{rate}{end}"] = value
+    trials = pd.DataFrame({
+        "learning_rate": rng.uniform(0.06, 0.1, 30),
+        "reg_alpha": rng.uniform(1e-7, 1e-5, 30),
+        "n_estimators": np.arange(1000, 1030),
+        "max_bin": rng.choice([2, 65536], 30),
+        "log_loss": np.linspace(0.69310, 0.69314, 30),
+    })  # fmt: skip
+    constant = np.full(300_000, 0.2)
+    return {
+        "calibration": plots.calibration(calibration, "x"),
+        "groups": plots.groups(groups, "x"),
+        "log loss": plots.log_loss_curves({"validation_log_loss": {1: 1e-5, 100_000: 1e-6}}),
+        "slices": sweep_plots.slices(trials, [*trials.columns[:-1]], "log_loss", True),
+        "probabilities": paired_plots.probability_counts(
+            (constant, constant), ("a", "b"), "x", (0.5, 0.5)
+        ),
+    }
+
+
 CASES = {
     "wide, 200 features": lambda: draw_run("W" * 80, 200, 40),
     **{name: partial(draw_run, NAMES[name], 1, 2) for name in NAMES},
     "sweep of 2": lambda: draw_sweep(2),
     "sweep of 100": lambda: draw_sweep(100),
+    "numbers": draw_numbers,
 }
 
 
@@ -128,14 +157,15 @@ def test_text_is_within_the_figure_and_tick_labels_stay_apart(case):
     for path, figure in CASES[case]().items():
         figure.set_dpi(plot_style.DPI)
         figure.draw_without_rendering()
-        texts = visible_texts(figure)
-        defects += [(path, "outside", text.get_text()) for text in texts if is_outside(text)]
+        boxes = {text: text.get_window_extent() for text in visible_texts(figure)}
+        for text, box in boxes.items():
+            if (box.min < figure.bbox.min).any() or (box.max > figure.bbox.max).any():
+                defects.append((path, "outside", text.get_text()))
         for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-            labels = [text for text in axis.get_ticklabels(which="both") if text in texts]
-            pairs = combinations(labels, 2)
-            defects += [
-                (path, "overlap", *map(Text.get_text, pair)) for pair in pairs if overlap(*pair)
-            ]
+            labels = [text for text in axis.get_ticklabels(which="both") if text in boxes]
+            for a, b in combinations(labels, 2):
+                if boxes[a].overlaps(boxes[b].padded(-1)):
+                    defects.append((path, "overlap", a.get_text(), b.get_text()))
     assert defects == []
 
 
@@ -152,12 +182,3 @@ def visible_texts(figure: Figure) -> list[Text]:
                     hidden |= {tick.label1, tick.label2}
     texts = figure.findobj(Text)
     return [t for t in texts if t.get_visible() and t.get_text().strip() and t not in hidden]
-
-
-def is_outside(text: Text) -> bool:
-    box, figure = text.get_window_extent(), text.figure.bbox
-    return bool((box.min < figure.min).any() or (box.max > figure.max).any())
-
-
-def overlap(a: Text, b: Text) -> bool:
-    return a.get_window_extent().overlaps(b.get_window_extent().padded(-1))
