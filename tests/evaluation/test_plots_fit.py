@@ -28,13 +28,13 @@ from tabular.sweep import plots as sweep_plots
 
 NAMES = {
     "long": "a_name_that_a_warehouse_made_of_those_of_its_joined_tables_and_of_their_columns_1",
-    "formula": "$\\frac{$" * 10,
     "chinese": "客户的年龄和收入" * 10,
     "arabic": "العمر والدخل السنوي " * 4,
     "devanagari": "आयु और आय " * 8,
     "emoji": "🙂👩‍💻🏳️‍🌈" * 10,
 }
-N_ROWS = 300
+FORMULA = "$\\frac{$" * 10
+N_ROWS = 100
 
 
 def draw_run(name: str, n_features: int, n_groups: int) -> dict[str, Figure]:
@@ -97,9 +97,7 @@ def draw_sweep(n_trials: int) -> dict[str, Figure]:
     trials["validation_log_loss"] = np.geomspace(0.1, 100, n_trials)
     names = [*trials.columns[:-1]]
     grid = trials.drop_duplicates(names[1:3])
-    best = [
-        (f"{NAMES['formula']} {number}", np.geomspace(1, 0.1, 50 + number)) for number in range(5)
-    ]
+    best = [(f"{FORMULA} {number}", np.geomspace(1, 0.1, 50 + number)) for number in range(5)]
     shares = pd.DataFrame({"hyperparameter": names, "importance": 1 / len(names)})
     few = ["learning_rate", "gamma"]
     return {
@@ -143,7 +141,7 @@ def draw_numbers() -> dict[str, Figure]:
 
 
 CASES = {
-    "wide, 200 features": lambda: draw_run("W" * 80, 200, 40),
+    "wide, many features": lambda: draw_run("W" * 80, plots.MAX_FEATURES + 5, 12),
     **{name: partial(draw_run, NAMES[name], 1, 2) for name in NAMES},
     "sweep of 2": lambda: draw_sweep(2),
     "sweep of 100": lambda: draw_sweep(100),
