@@ -60,6 +60,7 @@ def test_curves_of_one_round_are_drawn_without_a_warning():
 
 def test_a_slice_has_ticks_at_the_values_of_a_list():
     trials = pd.DataFrame({"learning_rate": [0.01, 0.03, 0.1, 0.3] * 2, "max_depth": [3, 4] * 4})
+    trials = trials.astype({"max_depth": "Int64"})  # as in the table of a sweep
     panels = plots.slices(trials.assign(loss=0.3), [*trials], "loss", True).axes
     labels = [[label.get_text() for label in axes.get_xticklabels()] for axes in panels]
     assert labels == [["0.01", "0.03", "0.1", "0.3"], ["3", "4"]]
