@@ -16,6 +16,7 @@ if sys.flags.safe_path:  # then Python leaves the folder of the script out
     sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from tabular import cli
+from tabular.option_types import Float
 from tabular.options import SEARCH_METRICS
 
 
@@ -31,13 +32,13 @@ from tabular.options import SEARCH_METRICS
 @cli.option("metric", click.Choice([*SEARCH_METRICS]), "log_loss", "Metric that must improve.")
 @cli.option(
     "min_improvement",
-    cli.Float(),
+    Float(),
     0.0,
     "Bound above which the 95 % interval of the improvement over the champion must lie.",
 )
 @cli.option(
     "max_group_drop",
-    cli.Float(0, 1),
+    Float(0, 1),
     0.02,
     "Largest loss of accuracy that any group of people may have.",
 )

@@ -14,6 +14,7 @@ if sys.flags.safe_path:  # then Python leaves the folder of the script out
     sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from tabular import cli
+from tabular.option_types import Float, Int
 
 
 @click.command(cls=cli.Command, help=__doc__)
@@ -27,13 +28,13 @@ from tabular import cli
 @cli.option("output", None, None, "File to write, of any of these types; replaced if it exists.")
 @cli.option(
     "threshold",
-    cli.Float(0, 1, word="model"),
+    Float(0, 1, word="model"),
     "model",
     "Probability from which on a row gets the positive label; model takes the model's own.",
 )
 @cli.option(
     "explain",
-    cli.Int(0, word="all"),
+    Int(0, word="all"),
     "0",
     "Number of features whose SHAP values are added to each row, the largest first; all: of all.",
 )

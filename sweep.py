@@ -16,6 +16,7 @@ if sys.flags.safe_path:  # then Python leaves the folder of the script out
     sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from tabular import cli
+from tabular.option_types import Duration, Int
 from tabular.options import SEARCH_METRICS
 from tabular.sweep.options import SweepOptions
 
@@ -30,7 +31,7 @@ from tabular.sweep.options import SweepOptions
 )
 @cli.option(
     "folds",
-    cli.Int(1),
+    Int(1),
     1,
     "1 holds a fifth of the training rows out, k holds out each of k folds in turn.",
 )
@@ -40,30 +41,30 @@ from tabular.sweep.options import SweepOptions
     "grid",
     "grid: every combination; random, tpe: trials drawn by Optuna, from ranges like 0.01..0.3 too.",
 )
-@cli.option("trials", cli.Int(1), 50, "Number of trials that random and tpe draw.")
-@cli.option("max_points", cli.Int(1), 10_000, "Largest number of points of a grid.")
+@cli.option("trials", Int(1), 50, "Number of trials that random and tpe draw.")
+@cli.option("max_points", Int(1), 10_000, "Largest number of configurations of a grid.")
 @cli.option(
     "max_failures",
-    cli.Int(0),
+    Int(0),
     0,
-    "Number of points that may fail; if more fail, the sweep fails.",
+    "Number of configurations that may fail; if more fail, the sweep fails.",
 )
 @cli.option(
     "workers",
-    cli.Int(1, word="auto"),
+    Int(1, word="auto"),
     "auto",
     "Number of fits that run at a time; auto runs one for each core.",
 )
 @cli.option(
     "budget",
-    cli.Duration(),
+    Duration(),
     "none",
     "Time after which the search (with repeats) ends with what it has, such as 30s, 10m or 1h30m; "
     "reading the data before and the final fit after it come on top.",
 )
 @cli.option(
     "repeats",
-    cli.Int(1),
+    Int(1),
     1,
     "k > 1: evaluate the best configuration on k other validation splits too, beside the defaults.",
 )
@@ -71,7 +72,7 @@ from tabular.sweep.options import SweepOptions
     "resume",
     None,
     "auto",
-    "Sweep whose finished points are not computed again: auto (any sweep of the experiment), "
+    "Sweep whose results are not computed again: auto (any sweep of the experiment), "
     "never, or the run id of a sweep.",
 )
 @cli.run_options

@@ -14,6 +14,7 @@ if sys.flags.safe_path:  # then Python leaves the folder of the script out
     sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from tabular import cli
+from tabular.option_types import Int
 from tabular.options import TrainOptions
 
 
@@ -21,7 +22,7 @@ from tabular.options import TrainOptions
 @cli.hyperparameter_options
 @cli.option(
     "early_stopping_rounds",
-    cli.Int(0),
+    Int(0),
     0,
     "Find the number of trees on a validation split: stop after this many rounds without a lower "
     "log loss. 0 trains all of them.",

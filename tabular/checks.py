@@ -89,7 +89,7 @@ def check_data(data: str, request: TableRequest) -> str:
     dataset = sources.load(data, request)
     if dataset.warning:
         raise UserError(f"only synthetic rows: {dataset.warning}")
-    return f"{dataset.origin}, from {dataset.source}, digest {dataset.digest[:8]}"
+    return f"{dataset.provenance}, digest {dataset.digest[:8]}"
 
 
 def check_device(device: str) -> str:

@@ -1,11 +1,10 @@
-"""What the command lines share: options, values from them, error messages, exit codes."""
+"""What the command lines share: their options, error messages and exit statuses."""
 
 import ast
 import atexit
 import gc
 import inspect
 import os
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -19,12 +18,8 @@ from tabular import cancel, environment
 from tabular.data.requests import TableRequest, from_options
 from tabular.errors import StoreUnusable, UserError, WorkFailed, one_line
 from tabular.model import constraints
-from tabular.model.hyperparameters import (
-    DEFAULTS,
-    HYPERPARAMETERS,
-    Range,
-    require_bounded_trees,
-)
+from tabular.model.hyperparameters import DEFAULTS, HYPERPARAMETERS, require_bounded_trees
+from tabular.option_types import CommaList, Constraint, Float, Int, Text
 from tabular.options import parse_threshold
 
 Options = TypeVar("Options")
@@ -66,100 +61,6 @@ def _docstring(function: Callable) -> str:
     """The docstring of the file of a function, which Python leaves out with PYTHONOPTIMIZE=2."""
     path = inspect.unwrap(function).__code__.co_filename
     return ast.get_docstring(ast.parse(Path(path).read_text("utf-8"))) or ""
-
-
-class Int(click.IntRange):
-    """An integer within bounds, or a word in its place, which gives None."""
-
-    name = "integer"
-
-    def __init__(self, low: int, high: int | None = None, word: str | None = None) -> None:
-        super().__init__(low, high)
-        self.word = word
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        return None if value == self.word else super().convert(value, param, ctx)
-
-
-class Float(click.FloatRange):
-    """A finite number within bounds that 32 bits can hold, as XGBoost keeps it, or a word."""
-
-    name = "number"
-
-    def __init__(self, *bounds: Any, word: str | None = None, **options: Any) -> None:
-        super().__init__(*bounds, **options)
-        self.word = word
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        if value == self.word:
-            return None
-        number = super().convert(value, param, ctx)
-        if number and not 1.2e-38 < abs(number) < 3.4e38:  # nan fails too
-            self.fail(f"{value!r} is not a number that 32 bits can hold.", param, ctx)
-        return number
-
-    def _describe_range(self) -> str:
-        bounded = self.min is not None or self.max is not None
-        return super()._describe_range() if bounded else ""
-
-
-class Duration(click.ParamType):
-    """A time like 90, 30s, 10m or 1h30m, which gives seconds; ``none`` gives None."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float | None:
-        if value in ("none", "None", None):
-            return None
-        units = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?|(\d+)", value.strip(), re.ASCII)
-        hours, minutes, *seconds = (int(n or 0) for n in units.groups()) if units else (0,) * 4
-        if not (total := 3600 * hours + 60 * minutes + sum(seconds)):
-            self.fail(f"{value!r} is no time; expected one like 30s, 10m or 1h30m.", param, ctx)
-        return float(total)
-
-
-class CommaList(click.ParamType):
-    """Values of one type, separated by commas, or a range like 0.01..0.3."""
-
-    def __init__(self, kind: click.ParamType) -> None:
-        self.kind, self.name = kind, f"{kind.name}s"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple | Range:
-        if not isinstance(value, str):
-            return value
-        entries = value.split(",")
-        if not all(entry.strip() for entry in entries):
-            self.fail(f"{value!r} has an empty entry; expected {self.name} like 3,6,9.", param, ctx)
-        ends = value.split("..")
-        if len(ends) == 2 and not isinstance(self.kind, click.Choice):
-            span = Range(*(self.kind.convert(end.strip(), param, ctx) for end in ends))
-            if span.low >= span.high:
-                self.fail(f"{value!r} is empty; expected a range like 2..10.", param, ctx)
-            return span
-        return tuple(self.kind.convert(entry.strip(), param, ctx) for entry in entries)
-
-
-class Text(click.ParamType):
-    """Any text; None, as Python writes it, is the default.
-
-    ``mlflow.projects.run(parameters={"register": None})`` hands it over as a text.
-    """
-
-    name = "text"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        return param.default if value == "None" and not param.required else value
-
-
-class Constraint(Text):
-    """A text that ``parse`` takes; one that constrains nothing is the default."""
-
-    def __init__(self, parse: Callable[[str], Any]) -> None:
-        self.parse = parse
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        text = super().convert(value, param, ctx)
-        return text if self.parse(text) else param.default
 
 
 def option(name: str, kind: click.ParamType | None, default: Any, meaning: str) -> Callable:

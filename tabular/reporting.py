@@ -30,7 +30,7 @@ def announce(dataset: Dataset) -> None:
     if dataset.origin == "synthetic":
         reason = f" because {dataset.warning}" if dataset.warning else ""
         click.echo(f"WARNING: SYNTHETIC ROWS, no real people{reason}", err=True)
-    click.echo(f"data   {sizes}, {dataset.origin}, from {dataset.source}")
+    click.echo(f"data   {sizes}, {dataset.provenance}")
     if (delimiter := dataset.test.delimiter) not in ("", ","):
         click.echo(f"       fields are separated by a {DELIMITERS[delimiter]}")
     if dataset.table != CENSUS:
@@ -115,6 +115,7 @@ def summarize(
     warning, table = "**Synthetic rows: no real people, no conclusions.** ", dataset.table
     left_out = "; ".join(f"{list_names(n)} ({why})" for why, n in _left_out(table).items())
     left_out = f"Columns left out: {escape_markdown(left_out)}.\n\n" if left_out else ""
+    known = "" if dataset.origin == "directory" else f" ({dataset.origin})"
     no_positive = NO_POSITIVE.format(test_metrics.get("threshold", DEFAULT_THRESHOLD))
     undefined = "" if _has_interval(test_metrics, "precision") else f"Note: {no_positive}.\n\n"
     threshold = f"Threshold: {escape_markdown(threshold_note)}.\n\n" if threshold_note else ""
@@ -127,7 +128,7 @@ def summarize(
         f"{warning if dataset.origin == 'synthetic' else ''}"
         f"XGBoost predicts whether {escape_markdown(table.label)} is "
         f"{escape_markdown(table.positive)}, trained on "
-        f"{dataset.train.n_rows:,} rows ({dataset.origin}): "
+        f"{dataset.train.n_rows:,} rows{known}: "
         f"**{headline(dataset, test_metrics)}** (in brackets 95 % bootstrap intervals).\n\n"
         f"{threshold}{undefined}{left_out}{checks}"
     )

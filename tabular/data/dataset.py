@@ -62,6 +62,12 @@ class Dataset:
         return f"synthetic {name}" if self.origin == "synthetic" else name
 
     @property
+    def provenance(self) -> str:
+        """Where the rows are from, for the console."""
+        known = "" if self.origin == "directory" else f"{self.origin}, "
+        return f"{known}from {self.source}"
+
+    @property
     def digest(self) -> str:
         """SHA-256 over the digests of both splits, hexadecimal."""
         return hashlib.sha256(f"{self.train.digest}{self.test.digest}".encode()).hexdigest()

@@ -42,6 +42,10 @@ class Budget:
             self._spent = elapsed + min(later, self.seconds / 2) >= self.seconds
         return self._spent
 
+    def share(self) -> float:
+        """The share of the limit that is spent; 0 where there is no limit."""
+        return self._elapsed() / self.seconds if self.seconds else 0.0
+
     def rest(self) -> "Budget":
         """The time that is left, which begins with the next fit."""
         left = None if self.seconds is None else max(0.0, self.seconds - self._elapsed())

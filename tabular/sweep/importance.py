@@ -44,6 +44,22 @@ def importance_table(results: list[TrialResult], options: SweepOptions) -> pd.Da
     return pd.DataFrame(rows, columns=["hyperparameter", "importance"])
 
 
+def describe_importance(ranking: pd.DataFrame, results: list[TrialResult]) -> str:
+    """The importance of the hyper-parameters in one line, or why it is not computed.
+
+    Args:
+        ranking: as ``importance_table`` returns it.
+        results: of which ``ranking`` was computed.
+    """
+    if len(ranking):
+        pairs = zip(ranking["hyperparameter"], ranking["importance"], strict=True)
+        shown = ", ".join(f"{name} {share:.0%}" for name, share in pairs)
+        return f"importance of the hyper-parameters: {shown} (plots/sweep_importance.png)"
+    if len([result for result in results if not result.error]) < MIN_TRIALS:
+        return f"importance of the hyper-parameters: needs {MIN_TRIALS} results"
+    return ""
+
+
 def importance(trials: pd.DataFrame, loss: Sequence[float], space: SearchSpace) -> dict[str, float]:
     """The importance of each hyper-parameter that was searched, the largest first; the sum is 1.
 

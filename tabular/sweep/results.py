@@ -60,7 +60,8 @@ def results_table(
 ) -> pd.DataFrame:
     """One row for each result and one for the baseline, sorted by the metric.
 
-    Optional hyper-parameters that have their default in all of them have no column.
+    The hyper-parameters that differ come first; optional ones that have their default in all of
+    them have no column.
     """
     decisive = {name for result in results for name in decisive_values(result.config)}
     rows = [
@@ -68,7 +69,9 @@ def results_table(
         for r in results
     ]
     rows.append({"source": "constant", **baseline, "run_id": "", "error": ""})
-    names = [name for name in results[0].config if name in decisive] + [*baseline]
+    varied = space.varied_names(result.config for result in results)
+    constant = [name for name in results[0].config if name in decisive and name not in varied]
+    names = [*varied, *constant, *baseline]
     table = pd.DataFrame(rows)[["source", *names, "run_id", "error"]]
     ascending = SEARCH_METRICS[metric] > 0
     table = table.sort_values(metric, ascending=ascending, kind="stable", ignore_index=True)
@@ -84,7 +87,7 @@ def leaderboard(
     experiment = run.info.experiment_id
     how = f"{spec.folds} folds" if spec.folds > 1 else "a fifth held out"
     lines = [
-        f"\n**The best of {len(results):,} points** by validation {metric} ({how}):\n",
+        f"\n**The best of {len(results):,} configurations** by validation {metric} ({how}):\n",
         f"| | {' | '.join(SEARCH_METRICS)} | run |",
         "| --- " * (len(SEARCH_METRICS) + 2) + "|",
     ]

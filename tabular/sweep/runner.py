@@ -2,15 +2,13 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import click
 import numpy as np
 import pandas as pd
 from mlflow.entities import Run
-from tqdm import tqdm
 
 from tabular import reporting, training
 from tabular.errors import WorkFailed
@@ -19,13 +17,14 @@ from tabular.model import boosting, constraints
 from tabular.model.hyperparameters import config_name
 from tabular.model.trainer import SharingTrainer, Trainer
 from tabular.options import SEARCH_METRICS
-from tabular.sweep import child_runs, diagnosis, repeats, space
+from tabular.sweep import child_runs, diagnosis, progress, repeats, space
 from tabular.sweep import plots as sweep_plots
 from tabular.sweep.budget import Budget
 from tabular.sweep.executors import MakeExecutor, run_trials
-from tabular.sweep.importance import importance_table
+from tabular.sweep.importance import describe_importance, importance_table
 from tabular.sweep.options import SweepOptions
 from tabular.sweep.optuna_search import OptunaSearch
+from tabular.sweep.progress import Search
 from tabular.sweep.results import (
     baseline_metrics,
     format_metric,
@@ -39,8 +38,6 @@ from tabular.sweep.trials import SweepSpec, TrialResult
 from tabular.tracking import orphans, runs
 
 NAMED_CURVES = 5  # in the plot of the curves; the others are grey
-
-Search = GridSearch | OptunaSearch
 
 
 def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
@@ -64,14 +61,18 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
         left = budget.rest()
         baseline = baseline_metrics(dataset.train.y, indices)
         table = log_table(run, results, baseline, options.metric)
+        ranking = importance_table(results, options)
+        if importance := describe_importance(ranking, results):
+            click.echo(f"note   {importance}")
         failed = [result.error for result in results if result.error]
-        reason = f"{len(failed)} of {len(results)} points failed: {failed[-1]}" if failed else ""
+        n_failed = f"{len(failed)} of {len(results)} configurations failed: "
+        reason = n_failed + "".join(failed[-1:])
         if len(failed) == len(results):
             raise WorkFailed(reason)
         too_many = len(failed) > options.max_failures
         read_curves(results)
         with ThreadPoolExecutor(1) as pool:  # the main thread fits, so that a signal reaches it
-            drawn = pool.submit(draw, results, table, options)
+            drawn = pool.submit(draw, results, table, ranking, options)
             trainer = SharingTrainer(drawn.done)
             fitted = refit_best(run, spec, results[0], baseline, options.metric, indices, trainer)
         runs.log_artifacts(run, *drawn.result())
@@ -83,6 +84,7 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
         fitted.metrics |= repeat_best(run, spec, best, options, make_executor, left)
         fitted.findings = diagnosis.diagnose(options.space, best.config, best.curve)
         note = leaderboard(run, spec, results, baseline, options.metric)
+        note += f"\n{importance}.\n".capitalize() * bool(importance)
         if search.n_open:
             note += f"\n{search.n_open:,} more were not tried: the budget was spent.\n"
         register = "none" if too_many else options.register
@@ -93,7 +95,7 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
 
 
 def run_name(search: Search, options: SweepOptions) -> str:
-    """What the run of a sweep is called: by its budget if that decides how many points it tries."""
+    """What the run of a sweep is called: by its budget if it has one."""
     if options.budget:
         return f"sweep of {search.noun}s for {options.cli_args['budget']}"
     return f"sweep of {search.n_configs:,} {search.noun}{'s' * (search.n_configs > 1)}"
@@ -139,25 +141,21 @@ def run_search(
     with (
         child_runs.ensure_children_ended(run, budget),
         closing(executor),
-        progress(search, results, options) as advance,
+        progress.show_progress(search, results, options, budget) as advance,
     ):
         for result in keep_best_predictions(run_trials(search, executor, budget), options.metric):
             results.append(result)
             advance()
     seconds = time.perf_counter() - start
     if n_cached := sum(result.source != "computed" for result in results):
-        click.echo(f"resume {n_cached:,} points are known from earlier sweeps")
+        click.echo(f"resume {n_cached:,} results are known from earlier sweeps")
     click.echo(
         f"search {seconds:.1f} s; fits at a time: {executor.workers}, "
         f"threads for each: {executor.n_jobs}"
     )
-    if 2 * search.n_repeated > search.n_configs:
-        click.echo(
-            f"note   {search.n_repeated:,} of {search.n_configs:,} {search.noun}s repeat another "
-            "one: a range, such as learning_rate=0.02..0.3, has more values than a list"
-        )
+    progress.announce_repeated(search)
     if search.n_open:
-        announce_rest(search, results, options)
+        progress.announce_rest(search, results, options)
     return rank(results, options.metric), seconds
 
 
@@ -168,55 +166,6 @@ def end_orphaned(run: Run) -> None:
     for other in others:
         if other.info.run_id != run.info.run_id:
             click.echo(f"note   run {other.info.run_id} reads RUNNING and may be alive: left alone")
-
-
-def announce_rest(search: Search, results: list[TrialResult], options: SweepOptions) -> None:
-    """Print what was not tried because the budget was spent.
-
-    Raises:
-        WorkFailed: there is no result at all.
-    """
-    kept = " but for what repeats need" if options.repeats > 1 else ""
-    line = f"{options.cli_args['budget']} is spent{kept}, {search.n_open:,} {search.noun}s are not"
-    if not results:
-        raise WorkFailed(f"budget: {line} tried, and none is finished; allow more time")
-    go_on = any(result.source == "computed" for result in results)
-    advice = "the same command goes on with them" if go_on else "allow more time: no fit ended"
-    click.echo(f"budget {line} tried; {advice}")
-
-
-@contextmanager
-def progress(
-    search: Search, results: list[TrialResult], options: SweepOptions
-) -> Iterator[Callable[[], None]]:
-    """A progress bar in a terminal, elsewhere a line for each tenth of the work."""
-    metric, limit = options.metric, f" within {options.cli_args['budget']}" * bool(options.budget)
-    start, n_ranked = time.monotonic(), 0
-    before: int | float = 0
-    best: list[TrialResult] = []
-    bar_format = "       {percentage:3.0f}% |{bar}| {desc}, {remaining} left"
-
-    def advance() -> None:
-        nonlocal before, n_ranked, best
-        best = rank([*best, *results[n_ranked:]], metric)[:1]
-        last, before, n_ranked = before, search.done, len(results)
-        line = f"{n_ranked:,} of {search.n_configs:,} points{limit}"
-        if not best[0].error:
-            line += f", best {metric} {best[0].metrics[metric]:.4f}"
-        bar.set_description_str(line, refresh=False)
-        bar.update(before - last)
-        if bar.disable and 10 * last // search.total < 10 * before // search.total:
-            left = (time.monotonic() - start) * (search.total / before - 1)
-            click.echo(f"       {line}, {tqdm.format_interval(left)} left", err=True)
-
-    with tqdm(
-        desc=f"0 of {search.n_configs:,} points",
-        total=search.total,
-        bar_format=bar_format,
-        disable=None,
-        leave=False,
-    ) as bar:
-        yield advance
 
 
 def log_table(
@@ -236,12 +185,15 @@ def read_curves(results: list[TrialResult]) -> None:
 
 
 def draw(
-    results: list[TrialResult], table: pd.DataFrame, options: SweepOptions
+    results: list[TrialResult],
+    table: pd.DataFrame,
+    ranking: pd.DataFrame,
+    options: SweepOptions,
 ) -> tuple[dict[str, bytes], dict[str, pd.DataFrame]]:
-    """Plots, as PNG, and a table of the results, at least one of which has not failed.
+    """Plots, as PNG, and tables of the results, at least one of which has not failed.
 
     Both are by the path of the artifact; those of the hyper-parameters' importance are missing
-    where there are too few results.
+    where ``ranking`` is empty.
     """
     done = [result for result in results if not result.error]
     named = [
@@ -259,7 +211,6 @@ def draw(
         "plots/sweep.png": plot_style.png(figure),
         "plots/sweep_curves.png": plot_style.png(sweep_plots.sweep_curves(named, others)),
     }
-    ranking = importance_table(results, options)
     if ranking.empty:
         return images, {}
     figure = sweep_plots.importance_bars(ranking, f"validation_{options.metric}")
@@ -285,6 +236,7 @@ def refit_best(
     shown = ", ".join(f"{name} {format_metric(best.metrics, name)}" for name in SEARCH_METRICS)
     click.echo(f"best   {config_name(best.config)}, run {best.run_id}")
     click.echo(f"       validation {shown}; baseline {metric} {baseline[metric]:.4f}")
+    click.echo(f"fit    the best configuration on all {spec.dataset.train.n_rows:,} training rows")
     runs.log_tags(run, {child_runs.BEST: best.run_id})
     fitted = training.fit(
         best.config,

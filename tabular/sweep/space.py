@@ -29,7 +29,7 @@ def grid_configs(space: SearchSpace, max_points: int) -> list[Config]:
     lists = [tuple(dict.fromkeys(space[name])) for name in DEFAULTS]
     if (size := math.prod(len(values) for values in lists)) > max_points:
         raise UserError(
-            f"max_points: the grid has {size:,} points, more than {max_points:,}; "
+            f"max_points: the grid has {size:,} configurations, more than {max_points:,}; "
             "shorten a list or raise max_points"
         )
     return [dict(zip(DEFAULTS, combination, strict=True)) for combination in product(*lists)]
@@ -95,7 +95,7 @@ class GridSearch:
     """
 
     tree_choices = None
-    noun = "point"
+    noun = "configuration"
     n_repeated = 0
 
     def __init__(self, configs: list[Config], seed: int | None = None) -> None:
@@ -103,7 +103,7 @@ class GridSearch:
 
     def __str__(self) -> str:
         fits = f"{len(shared_fits(self.configs)):,}"
-        return f"grid   points: {self.n_configs:,}, fits they share: {fits}"
+        return f"grid   configurations: {self.n_configs:,}, fits they share: {fits}"
 
     def start(self, cached: Callable[[Config], Any]) -> int:
         """Leave out the configurations with a cached result; returns the number of fits left."""

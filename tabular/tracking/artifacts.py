@@ -1,5 +1,6 @@
 """Where the store keeps artifacts: whether that place is there, is the one meant, and works."""
 
+import os
 import shlex
 import tempfile
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ def require_usable(experiment: Experiment) -> None:
 
     Raises:
         UserError: the place is a folder of a server's machine, MLflow would take its name for
-            another one, or it is gone with models in it or with the folder of the store.
+            another one, it cannot be written to, or it is gone with models in it or with the folder
+            of the store.
     """
     name, location = experiment.name, experiment.artifact_location
     folder = local_folder(location)
@@ -50,6 +52,12 @@ def require_usable(experiment: Experiment) -> None:
         raise UserError(
             f"{explain_missing(folder, f'the artifacts of {name}')}; or make a new experiment for "
             "new runs (MLFLOW_EXPERIMENT_NAME=<name>)"
+        )
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{name} keeps artifacts in {folder}, and {nearest} cannot be written to: "
+            "change its permissions, or make a new experiment (MLFLOW_EXPERIMENT_NAME=<name>)"
         )
 
 

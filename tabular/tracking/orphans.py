@@ -1,7 +1,7 @@
 """Runs that read RUNNING although the process that wrote them is gone."""
 
 import mlflow
-from mlflow.entities import Run
+from mlflow.entities import Run, RunTag
 
 from tabular.tracking import process, runs, store
 
@@ -44,7 +44,8 @@ def end_orphaned(orphaned: list[Run]) -> None:
 
 
 def kill(run: Run, reason: str) -> None:
-    """End a run as KILLED, with the reason in the tag ``ended_by``."""
-    client = mlflow.MlflowClient()
-    client.set_tag(run.info.run_id, "ended_by", reason)
+    """End a run as KILLED, with the reason in the tag ``ended_by`` and in its description."""
+    client, tags = mlflow.MlflowClient(), {"ended_by": reason}
+    tags[runs.DESCRIPTION] = run.data.tags.get(runs.DESCRIPTION) or f"**ended by**: {reason}"
+    client.log_batch(run.info.run_id, tags=[RunTag(*tag) for tag in tags.items()])
     client.set_terminated(run.info.run_id, "KILLED")

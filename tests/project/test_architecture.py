@@ -27,7 +27,7 @@ LAYERS = [  # a module imports from its own layer and from those above it in thi
         "reproduction",
         "checks",
     },
-    {"cli"},
+    {"cli", "option_types"},
 ]
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 PACKAGE = sorted(PROJECT.glob("tabular/**/*.py"))

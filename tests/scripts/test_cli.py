@@ -13,7 +13,7 @@ import reproduce
 import score
 import sweep
 import train
-from tabular import cli
+from tabular import option_types
 from tests.helpers import PROJECT
 
 MLPROJECT = yaml.safe_load((PROJECT / "MLproject").read_text())
@@ -30,7 +30,7 @@ COMMANDS = {
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_none_as_python_writes_it_is_the_default_of_every_text(command):
     """``mlflow.projects.run(parameters={"register": None})`` gives it as a text."""
-    texts = [o for o in command.params if isinstance(o.type, cli.Text) and not o.required]
+    texts = [o for o in command.params if isinstance(o.type, option_types.Text) and not o.required]
     arguments = [word for option in texts for word in (f"--{option.name}", "None")]
     required = [word for o in command.params if o.required for word in (f"--{o.name}", "x")]
     chosen = command.make_context(command.name, arguments + required).params
@@ -164,11 +164,11 @@ def test_a_mistake_is_reported_in_one_line_without_a_run(run_script, no_store, a
         (["--monotone_constraints", "1..3"], "error: monotone_constraints: expected none, or nam"),
         (["--folds", "0"], "error: Invalid value for '--folds': 0 is not in the range x>=1."),
         (["--workers", "many"], "error: Invalid value for '--workers': 'many' is not a valid int"),
-        (["--max_points", "26"], "error: max_points: the grid has 27 points, more than 26; short"),
+        (["--max_points", "26"], "error: max_points: the grid has 27 configurations, more than"),
         (
             ["--learning_rate", ",".join(f"0.{n}" for n in range(100, 999)), "--max_points=2000",
              "--gamma", ",".join(map(str, range(5000)))],
-            "error: max_points: the grid has 40,455,000 points, more than 2,000; shorten a list",
+            "error: max_points: the grid has 40,455,000 configurations, more",
         ),
         (["--max_depth", "0,3"], "error: max_depth: 0 sets no bound and needs one by max_leaves, "),
         (
@@ -199,12 +199,12 @@ def test_a_mistake_in_a_sweep_is_reported_in_one_line_without_a_run(
     ("2h5s", 7205), (" 1h ", 3600),
 ])  # fmt: skip
 def test_a_time_is_read_as_seconds(text, seconds):
-    assert cli.Duration().convert(text, None, None) == seconds
+    assert option_types.Duration().convert(text, None, None) == seconds
 
 
 @pytest.mark.parametrize(("script", "arguments", "message"), [
     ("train", ["--max_detph", "6"], "error: No such option '--max_detph'. Did you mean"),
-    ("sweep", ["--max_points", "26"], "error: max_points: the grid has 27 points, more than 26"),
+    ("sweep", ["--max_points", "26"], "error: max_points: the grid has 27 configurations, more"),
     ("score", ["--model", "x"], "error: Missing option '--input'"),
 ])  # fmt: skip
 def test_a_process_reports_a_mistake_in_one_line_too(

@@ -61,7 +61,7 @@ def metrics(run):
 
 def test_training_prints_and_records_what_the_table_was_found_to_be(run_well, churn_file):
     run, printed = run_well(train.main, "--data", churn_file, "--label", "Churn", *SMALL)
-    assert f"data   800 training and 200 test rows, directory, from {churn_file}" in printed
+    assert f"data   800 training and 200 test rows, from {churn_file}" in printed
     assert "label  Churn: Yes is positive, " in printed
     assert "table  churn: 3 numeric and 3 categorical features, no groups\n" in printed
     assert "left out, dates: signed up\n" in printed
@@ -118,7 +118,7 @@ def test_every_script_reads_the_table_from_the_run(run_well, churn_file, tmp_pat
     grid = ["--max_depth", "2,3", "--learning_rate", "0.3", "--n_estimators", "10,20"]
     swept, _ = run_well(sweep.main, *table, *grid)
     again, printed = run_well(sweep.main, *table, *grid)
-    assert "4 points are known from earlier sweeps" in printed
+    assert "4 results are known from earlier sweeps" in printed
     assert metrics(again) == metrics(swept)
     model = f"runs:/{swept.info.run_id}/model"
     promoted, printed = run_well(promote.main, "--model", model)
@@ -254,7 +254,7 @@ def test_check_reads_the_table_as_training_does(run_script, churn_file):
     done = run_script(check.main, "--data", churn_file)
     assert f"WRONG  data: label: {churn_file}: auto is only for" in done.stdout
     done = run_script(check.main, "--data", churn_file, "--label", "Churn")
-    assert "ok     data: directory, from" in done.stdout
+    assert "ok     data: from" in done.stdout
 
 
 @pytest.mark.parametrize(("change", "message"), [

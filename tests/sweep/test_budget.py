@@ -137,7 +137,10 @@ def test_a_sweep_whose_budget_is_spent_ends_well_and_goes_on_when_it_is_resumed(
     n_open = int(first.data.metrics["points_not_tried"])
     assert 4 <= n_open <= 6
     assert first.data.metrics["points_tried"] == 8 - n_open == len(children_of(first))
-    assert f"budget 1h is spent, {n_open} points are not tried; the same command" in done.stdout
+    assert (
+        f"budget 1h is spent, {n_open} configurations are not tried; the same command"
+        in done.stdout
+    )
     assert f"{n_open} more were not tried" in first.data.tags["mlflow.note.content"]
     assert "plots/sweep.png" in artifacts(first)
     best = min(children_of(first), key=lambda c: c.data.metrics["validation_log_loss"])
@@ -148,7 +151,7 @@ def test_a_sweep_whose_budget_is_spent_ends_well_and_goes_on_when_it_is_resumed(
 
     spend_after(100)
     done = run_script(sweep.main, *options, "--budget", "1h")
-    assert f"resume {8 - n_open} points are known" in done.stdout
+    assert f"resume {8 - n_open} results are known" in done.stdout
     assert "is spent" not in done.stdout
     second = sweeps()[0]
     assert second.data.metrics["points_not_tried"] == 0
@@ -203,7 +206,8 @@ def test_a_budget_that_is_too_short_for_any_point_ends_as_failed(
     options = [*SMALL[:-1], "50000,100000", "--data", synthetic_folder]
     done = run_script(sweep.main, *options, "--budget", "30s")
     assert done.returncode == 1
-    line = "budget: 30s is spent, 8 points are not tried, and none is finished; allow more time"
+    line = "budget: 30s is spent, 8 configurations are not tried, and none is finished"
+    line += "; allow more time"
     assert done.stderr.rstrip().endswith(f"error: {line}")
     (run,) = sweeps()
     assert (run.info.status, run.data.tags["error"]) == ("FAILED", line)

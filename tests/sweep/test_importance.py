@@ -108,3 +108,15 @@ def test_a_sweep_records_table_and_plot(run_script, synthetic_folder):
     table = pd.read_csv(mlflow.artifacts.download_artifacts(path))
     assert set(table["hyperparameter"]) == {"max_depth", "learning_rate", "n_estimators"}
     assert table["importance"].is_monotonic_decreasing
+
+
+def test_the_importance_is_described_with_its_plot():
+    table = pd.DataFrame({"hyperparameter": ["max_depth", "gamma"], "importance": [0.7, 0.3]})
+    line = importance.describe_importance(table, [])
+    assert line.endswith("max_depth 70%, gamma 30% (plots/sweep_importance.png)")
+
+
+def test_too_few_results_for_an_importance_are_described():
+    results = [TrialResult(DEFAULTS, {"log_loss": 0.3})] * 19
+    line = importance.describe_importance(ranking(19), results)
+    assert line.endswith("needs 20 results")

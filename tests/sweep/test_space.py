@@ -27,7 +27,9 @@ def test_points_are_the_product_and_duplicates_collapse():
 
 
 def test_a_grid_that_is_too_large_is_refused_before_it_is_made():
-    with pytest.raises(UserError, match=r"the grid has 1,000,000,000,000 points, more than 10"):
+    with pytest.raises(
+        UserError, match=r"the grid has 1,000,000,000,000 configurations, more than 10"
+    ):
         space.grid_configs(search_space(gamma=range(10**6), reg_alpha=range(10**6)), max_points=10)
 
 

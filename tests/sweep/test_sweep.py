@@ -42,7 +42,7 @@ def test_a_sweep_leaves_children_a_table_and_a_model(run_script, synthetic_folde
     assert done.returncode == 0, done.stderr
     (run,) = sweeps()
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "synthetic sweep of 8 points"
+    assert run.info.run_name == "synthetic sweep of 8 configurations"
     assert run.data.params["max_depth"] == "2,3"
     assert run.data.params["reg_lambda"] == "1,1.0,01"
     assert run.data.params["metric"] == "log_loss"
@@ -84,8 +84,8 @@ def test_a_sweep_leaves_children_a_table_and_a_model(run_script, synthetic_folde
     note = run.data.tags[runs.DESCRIPTION]
     assert f"(#/experiments/0/runs/{best.info.run_id})" in note
     assert "a constant prediction" in note
-    assert "grid   points: 8, fits they share: 4" in done.stdout
-    assert "8 of 8 points, best log_loss" in done.stderr
+    assert "grid   configurations: 8, fits they share: 4" in done.stdout
+    assert "8 of 8 configurations, best log_loss" in done.stderr
     assert run.info.run_id in done.stdout
 
 
@@ -95,7 +95,7 @@ def test_trials_are_children_and_the_best_number_of_trees_is_found(run_script, s
     done = run_script(sweep.main, *options, "--folds", 2)
     assert done.returncode == 0, done.stderr
     assert "tpe    trials: 6, each of up to 200 trees" in done.stdout
-    assert "6 of 6 points, best log_loss" in done.stderr
+    assert "6 of 6 tpe trials, best log_loss" in done.stderr
     (run,) = sweeps()
     assert run.info.run_name == "synthetic sweep of 6 tpe trials"
     assert run.data.params["max_depth"] == "2..5"
@@ -119,7 +119,7 @@ def test_trials_are_children_and_the_best_number_of_trees_is_found(run_script, s
     # a grid knows the points that trials have become
     point = [f"--{name}={best.data.params[name]}" for name in DEFAULTS]
     done = run_script(sweep.main, *point, "--data", synthetic_folder, "--folds", 2)
-    assert "resume 1 points are known from earlier sweeps" in done.stdout
+    assert "resume 1 results are known from earlier sweeps" in done.stdout
     done = run_script(reproduce.main, "--run_id", best.info.run_id)
     assert "identical: all" in done.stdout, done.stdout + done.stderr
 
@@ -175,7 +175,7 @@ def test_what_is_known_is_not_computed_again(run_script, synthetic_folder):
     assert run_script(sweep.main, *base, "--max_depth", 2).returncode == 0
     done = run_script(sweep.main, *base, "--max_depth", "2,3")
     assert done.returncode == 0, done.stderr
-    assert "resume 2 points are known from earlier sweeps" in done.stdout
+    assert "resume 2 results are known from earlier sweeps" in done.stdout
     second, first = sweeps()
     assert len(children_of(first)) == len(children_of(second)) == 2
     lines = board(second)
@@ -195,7 +195,7 @@ def test_what_is_known_is_not_computed_again(run_script, synthetic_folder):
 @pytest.mark.slow
 @pytest.mark.real
 def test_the_default_grid_on_the_real_files(run_script, monkeypatch):
-    """What the README shows: 27 points, and a winner no worse than the 2018 sample's best."""
+    """What the README shows: 27 configurations, the best no worse than that of the 2018 sample."""
     monkeypatch.setenv("CENSUS_DATA_DIR", str(REAL))
     done = run_script(sweep.main, "--register", "census")
     assert done.returncode == 0, done.stderr
@@ -239,13 +239,13 @@ def test_a_sweep_continues_after_failures_and_fails_with_more_than_max_failures(
     registered = mlflow.MlflowClient().search_registered_models()
     assert len(registered) == (status == "FINISHED")
     if status == "FAILED":
-        reason = f"{len(failed)} of 8 points failed: MemoryError: no room"
+        reason = f"{len(failed)} of 8 configurations failed: MemoryError: no room"
         assert run.data.tags["error"].startswith(reason)
         assert done.stderr.rstrip().splitlines()[-1].startswith(f"error: {reason}")
         assert reason in run.data.tags[runs.DESCRIPTION]
     if len(depths) == 1:  # there is a winner, and a model of it
         assert set(run.data.metrics) >= TEST_METRICS
-        assert "The best of 8 points" in run.data.tags[runs.DESCRIPTION]
+        assert "The best of 8 configurations" in run.data.tags[runs.DESCRIPTION]
 
 
 @pytest.mark.parametrize(("number", "budget"), [(signal.SIGINT, "none"), (signal.SIGTERM, "1h")])
@@ -359,12 +359,12 @@ def test_a_tracking_server_may_be_away_for_a_while(tmp_path, synthetic_folder, m
         background.__exit__(None, None, None)
 
 
-def test_an_empty_grid_of_ideas_is_one_point(run_script, synthetic_folder):
+def test_an_empty_grid_of_ideas_is_one_configuration(run_script, synthetic_folder):
     """Every list of one value: a sweep still has a child, a table and a picture."""
     options = ["--max_depth", 2, "--learning_rate", 0.3, "--n_estimators", 5]
     done = run_script(sweep.main, *options, "--data", synthetic_folder)
     assert done.returncode == 0, done.stderr
     (run,) = sweeps()
-    assert run.info.run_name == "synthetic sweep of 1 point"
+    assert run.info.run_name == "synthetic sweep of 1 configuration"
     assert "plots/sweep.png" in artifacts(run)
     assert len(children_of(run)) == 1

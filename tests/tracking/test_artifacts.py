@@ -95,6 +95,16 @@ def test_an_encoded_address_of_a_folder_is_used_as_it_is(tmp_path, monkeypatch):
     assert artifacts.local_folder(location) == tmp_path / "a%20b c"
 
 
+def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch):
+    """``os.access`` is replaced, because root may write to any folder."""
+    mlflow.create_experiment("new", f"{tmp_path}/kept/mlruns/1")
+    (tmp_path / "kept").mkdir()
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "new")
+    monkeypatch.setattr(artifacts.os, "access", lambda path, mode: path != tmp_path / "kept")
+    with pytest.raises(UserError, match=f"and {tmp_path}/kept cannot be written to: change its"):
+        artifacts.require_usable(store.current_experiment())
+
+
 @pytest.mark.parametrize("location", ["s3://bucket/0", "mlflow-artifacts:/0", "gs://b/a%20b"])
 def test_a_location_elsewhere_is_no_folder(location):
     assert artifacts.local_folder(location) is None
