@@ -93,9 +93,7 @@ def test_synthetic_rows_have_no_licence_and_a_warning(run_script, synthetic_fold
     assert "**Synthetic rows: no real people, no conclusions.**" in parts[""]
     assert parts["Data"].startswith("Rows that this project generated.")
     assert "CC BY" not in card
-    assert parts["How it was chosen"].startswith(
-        "**The best of 2 configurations** by"
-    )
+    assert parts["How it was chosen"].startswith("**The best of 2 configurations** by")
 
 
 def the_parent():
