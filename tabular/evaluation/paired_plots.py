@@ -167,19 +167,21 @@ def probability_counts(
         f"The labels differ on {(labels[0] != labels[1]).sum():,} of {n_rows:,} rows",
         f"Predicted probabilities, {dataset_name}; orange: the thresholds",
         (5.3, 4.2),
-        right=MARGIN,
+        right=MARGIN + max(0, inches([f"{n_rows:,}"]) - inches(["1,000"])),
     )
     axes = figure.add_subplot()
     axes.set(xlabel=f"a: {a}", ylabel=f"b: {b}")
     counts = axes.hexbin(
         *probabilities, gridsize=N_HEXAGONS, extent=(0, 1, 0, 1), norm=LogNorm(), cmap="viridis"
     )
+    counts.set_clim(1, max(counts.get_clim()[1], 10))
     axes.axline((0, 0), slope=1, linestyle="--", color=GREY, linewidth=1)
     for line, threshold in zip((axes.axvline, axes.axhline), thresholds, strict=True):
         line(threshold, color=ORANGE, linewidth=1)  # labels differ in two of the quarters
-    axes.set(xlim=(0, 1), ylim=(0, 1))
+    margin = 0.7 / N_HEXAGONS  # half a hexagon, whose middle may be at 0 or 1
+    axes.set(xlim=(-margin, 1 + margin), ylim=(-margin, 1 + margin))
     ticks = LogLocator(subs=(1, 2, 5))
-    bar = figure.colorbar(counts, ax=axes, label="number of rows", ticks=ticks, format="%d")
+    bar = figure.colorbar(counts, ax=axes, label="number of rows", ticks=ticks, format="{x:,.0f}")
     bar.minorticks_off()
     bar.outline.set_visible(False)
     return figure

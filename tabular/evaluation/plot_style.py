@@ -4,6 +4,7 @@ This module sets matplotlib's defaults, so that whatever imports it draws in thi
 """
 
 import io
+from collections.abc import Iterable
 
 import matplotlib
 import numpy as np
@@ -20,8 +21,10 @@ BLUE, ORANGE, GREY = "#2a6f97", "#e07a2f", "#8d99ae"
 COLORS = (BLUE, ORANGE, "#3a8f5c", "#7b4f9d", "#b5485a", "#c9a227")  # of lines in one plot
 INK, SOFT_INK = "#262626", "#5a6270"
 MARGIN = 0.15  # inches around all that is drawn; on a dark page it is the frame
+OVERHANG = 0.18  # inches that a tick label may reach beyond its axis, towards the next panel
 LINE = 0.26  # inches from one bar or group to the next
 TITLE_SIZE = 12
+DPI = 110
 
 matplotlib.rcdefaults()  # a matplotlibrc of the user could ask for LaTeX, or for another size
 sns.set_style("whitegrid", {
@@ -42,7 +45,7 @@ def png(figure: Figure) -> bytes:
     """The figure as a PNG file; most of the time of a plot is spent here."""
     cancel.check()
     file = io.BytesIO()
-    figure.savefig(file, dpi=110, pil_kwargs={"compress_level": 2})  # sooner, and 5 % larger
+    figure.savefig(file, dpi=DPI, pil_kwargs={"compress_level": 2})  # sooner, and 5 % larger
     return file.getvalue()
 
 
@@ -119,6 +122,26 @@ def cells(
         is_dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.5
         color = "white" if is_dark else INK
         axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=color)
+
+
+def space_ticks(axes: Axes, places: Iterable[float] | None = None) -> None:
+    """Keep the ticks of the x axis, whose limits are final, that have room for their labels.
+
+    Args:
+        places: of the ticks, from left to right; None: those that the axis has.
+    """
+    low, high = axes.get_xlim()
+    ticks = [x for x in (axes.get_xticks() if places is None else places) if low <= x <= high]
+    texts = axes.xaxis.get_major_formatter().format_ticks(ticks)
+    pixels = axes.get_xaxis_transform().transform([(x, 0) for x in [low, high, *ticks]])
+    at = pixels[:, 0] / axes.figure.dpi
+    kept, end, last = [], at[0] - OVERHANG, at[1] + OVERHANG
+    for tick, text, middle in zip(ticks, texts, at[2:], strict=True):
+        half = inches([text]) / 2
+        if end <= middle - half and middle + half <= last:
+            kept.append(tick)
+            end = middle + half + 0.08
+    axes.set_xticks(kept)
 
 
 def error_bars(table: pd.DataFrame, name: str) -> np.ndarray:

@@ -36,6 +36,7 @@ from tabular.evaluation.plot_style import (
     error_bars,
     leads,
     new_figure,
+    space_ticks,
 )
 from tabular.evaluation.plot_text import inches, shown, wrapped
 
@@ -89,7 +90,8 @@ def importance_bars(importance: pd.DataFrame) -> Figure:
     finding = f"Splits by {names[0]} gain most" if leads(gain) else ""
     figure, axes = bars(finding, what, names, 5)
     drawn = axes.barh(range(len(gain)), gain, color=BLUE)
-    axes.bar_label(drawn, fmt="%.3g", padding=3, color=SOFT_INK, fontsize=9)
+    texts = [f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" for value in gain]
+    axes.bar_label(drawn, texts, padding=3, color=SOFT_INK, fontsize=9)
     axes.set_xlabel("gain (log loss)")
     axes.margins(x=0.12)
     return figure
@@ -123,10 +125,11 @@ def precision_recall(hits: np.ndarray, false_alarms: np.ndarray, dataset_name: s
 
 def calibration(reliability: pd.DataFrame, dataset_name: str) -> Figure:
     """Predicted against observed frequency with intervals, from ``metrics.reliability_table``."""
+    top = reliability["rows"].max() * 2.5
     figure = new_figure(
         f"Probabilities are off by {calibration_error(reliability):.4f} on average",
         f"Calibration, {dataset_name}",
-        right=0.9,
+        right=MARGIN + 0.4 + inches([f"{top:,.0f}"]),
     )
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1.5, label="perfectly calibrated")
@@ -143,7 +146,7 @@ def calibration(reliability: pd.DataFrame, dataset_name: str) -> Figure:
     axes.legend(loc="upper left")
     counts = axes.twinx()
     counts.bar(reliability["bin"], reliability["rows"], width=0.9 / BINS, color=GREY, alpha=0.25)
-    counts.set(ylabel="number of rows (bars)", ylim=(0, reliability["rows"].max() * 2.5))
+    counts.set(ylabel="number of rows (bars)", ylim=(0, top))
     counts.yaxis.set_major_formatter("{x:,.0f}")
     counts.grid(visible=False)
     return figure
@@ -185,11 +188,13 @@ def log_loss_curves(curves: dict[str, dict[int, float]]) -> Figure:
     if values := curves.get("validation_log_loss"):
         best = min(values, key=values.__getitem__)
         finding = f"Validation log loss is lowest in round {best:,}: {values[best]:.4f}"
-    figure = new_figure(finding, "Log loss by boosting round")
+    figure = new_figure(finding, "Log loss by boosting round", above=0.12)
     axes = figure.add_subplot()
     for (name, values), color in zip(curves.items(), (BLUE, ORANGE), strict=False):
-        axes.plot([*values], [*values.values()], color=color, label=name)
+        marker = "o" if len(values) == 1 else None  # a line needs two rounds
+        axes.plot([*values], [*values.values()], color=color, marker=marker, label=name)
     axes.set(xlabel="boosting round", ylabel="log loss")
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     axes.legend(loc="upper right")
     return figure
 
@@ -225,13 +230,14 @@ def groups(
         bottom=0.4,
         above=0.25,
     )
-    panels = figure.subplots(1, len(columns), sharey=True, gridspec_kw={"wspace": 0.14})
+    panels = figure.subplots(1, len(columns), sharey=True, gridspec_kw={"wspace": 0.22})
     for axes, rate in zip(panels, columns, strict=True):
         ends = error_bars(table, rate)
         axes.errorbar(table[rate], places, xerr=ends, fmt="o", color=BLUE, ms=4, linewidth=1.5)
         axes.set(title=rate.replace("_", " "), yticks=places)
         axes.set_yticklabels(names)
         axes.locator_params(axis="x", nbins=3)
+        space_ticks(axes)
         axes.grid(axis="y", visible=False)
     axes.set_ylim(places.iloc[-1] + 0.7, -0.7)
     beside = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}

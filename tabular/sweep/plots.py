@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import AutoLocator, LogLocator, NullFormatter
 
 from tabular.evaluation.plot_style import (
     BLUE,
@@ -25,14 +25,17 @@ from tabular.evaluation.plot_style import (
     cells,
     leads,
     new_figure,
+    space_ticks,
 )
-from tabular.evaluation.plot_text import inches
+from tabular.evaluation.plot_text import inches, shown, wrapped
 from tabular.model.hyperparameters import HYPERPARAMETERS
 
 SEPARATOR = " · "
 MAX_ANNOTATED = 200  # cells with numbers in them
 EMPTY = "#dfe3ea"  # cells without a result
 MAX_NAMED = 4  # hyper-parameters in a title
+MAX_LISTED = 10  # values of a hyper-parameter, each with a tick
+MIN_CUT = 10  # trials; of fewer, the worst ones are shown, too
 LOG_SCALED = {p.name for p in HYPERPARAMETERS if p.log} | {"n_estimators"}
 
 
@@ -46,7 +49,8 @@ def heat_map(trials: pd.DataFrame, varied: list[str], metric: str, less_is_bette
     # readers compare the good trials: the worst fifth shares one colour
     norm = Normalize(*np.nanquantile(values, (0, 0.8) if less_is_better else (0.2, 1)))
     finding = _finding(trials, varied, metric, less_is_better)
-    figure, axes = _heat_map_axes(finding, f"{metric} of each trial", values)
+    labels = (SEPARATOR.join(down), SEPARATOR.join(across))
+    figure, axes = _heat_map_axes(finding, f"{metric} of each trial", values, labels)
     numbers = np.empty(0)
     if values.size <= MAX_ANNOTATED:
         numbers = values.map(lambda value: "" if np.isnan(value) else f"{value:.4f}").to_numpy()
@@ -56,20 +60,28 @@ def heat_map(trials: pd.DataFrame, varied: list[str], metric: str, less_is_bette
     row, column = (axis.get_loc(text) for axis, text in zip(values.axes, texts, strict=True))
     axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=ORANGE, linewidth=2.5))
     axes.set_facecolor(EMPTY)
-    axes.set_xlabel(SEPARATOR.join(across))
-    axes.set_ylabel(SEPARATOR.join(down))
     return figure
 
 
-def _heat_map_axes(finding: str, what: str, values: pd.DataFrame) -> tuple[Figure, Axes]:
-    """A figure with room for the cells and for as many of their names as fit."""
+def _heat_map_axes(
+    finding: str, what: str, values: pd.DataFrame, labels: tuple[str, str]
+) -> tuple[Figure, Axes]:
+    """A figure with room for the cells and for as many of their names as fit.
+
+    Args:
+        labels: of the rows and of the columns.
+    """
     n_rows, n_columns = values.shape
-    width, height = np.clip(0.8 * n_columns, 3.5, 14), np.clip(0.34 * n_rows, 1, 14)
+    least = max(1, inches(labels[0].split(SEPARATOR)))
+    width, height = np.clip(0.8 * n_columns, 3.5, 14), np.clip(0.34 * n_rows, least, 14)
     turned = inches(values.columns) + 0.1 > width / n_columns
     below = inches(values.columns) if turned else 0.2
-    left = MARGIN + 0.4 + inches(values.index)
-    figure = new_figure(finding, what, (width, height), left, bottom=MARGIN + 0.4 + below)
+    down, across = (wrapped(*of) for of in zip(labels, (height + 0.1, width + 0.4), strict=True))
+    left = MARGIN + 0.2 + 0.2 * len(down) + inches(values.index)
+    bottom = MARGIN + 0.2 + 0.2 * len(across) + below
+    figure = new_figure(finding, what, (width, height), left, bottom=bottom)
     axes = figure.add_subplot()
+    axes.set(xlabel="\n".join(across), ylabel="\n".join(down))
     for axis, size in ((axes.yaxis, height), (axes.xaxis, width)):
         names = values.index if axis is axes.yaxis else values.columns
         step = int(np.ceil(0.2 * len(names) / size))
@@ -105,37 +117,56 @@ def slices(trials: pd.DataFrame, varied: list[str], metric: str, less_is_better:
     n_columns = min(4, len(varied)) or 1
     n_rows = -(-len(varied) // n_columns) or 1
     size = (max(2.4 * n_columns, 4.2), 2.4 * n_rows - 0.4)
-    figure = new_figure(
-        _finding(trials, varied, metric, less_is_better),
-        f"{metric} of each trial, dark where it is good, the best one orange",
-        size,
-    )
-    space = {"wspace": 0.12, "hspace": 0.35}
+    limits = _limits_of_good(trials[metric], less_is_better)
+    what = f"{metric} of each trial, dark where it is good, the best one orange"
+    if n_hidden := ((trials[metric] < limits[0]) | (trials[metric] > limits[1])).sum():
+        what += f"; not shown: the {n_hidden:,} worst"
+    figure = new_figure(_finding(trials, varied, metric, less_is_better), what, size, above=0.12)
+    space = {"wspace": 0.18, "hspace": 0.35}
     panels = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False, gridspec_kw=space).flat
     shade = np.linspace(1, 0.15, len(trials))
     for axes, name in zip(panels, varied, strict=False):
         values = trials[name]
         axes.scatter(values, trials[metric], s=14, c=shade, cmap="Blues", vmin=0, vmax=1)
         axes.plot(values.iloc[0], trials[metric].iloc[0], "o", color=ORANGE)
-        if name in LOG_SCALED and values.min() > 0:
-            _scale_log(axes, values)
-        elif not pd.api.types.is_numeric_dtype(values):
+        axes.set(xlabel=name, ylim=limits)
+        if pd.api.types.is_numeric_dtype(values):
+            _set_ticks(axes, values)
+        else:
             axes.margins(x=0.3)  # its texts are wide
-        axes.set(xlabel=name)
     for axes in figure.axes[len(varied) :]:
         axes.set_visible(False)
-    # readers compare the good trials: the worst tenth is cut off
-    low, high = np.nanquantile(trials[metric], (0, 0.9) if less_is_better else (0.1, 1))
-    margin = 0.05 * (high - low) or 0.001
-    figure.axes[0].set_ylim(low - margin, high + margin)
     return figure
 
 
-def _scale_log(axes: Axes, values: pd.Series) -> None:
+def _limits_of_good(values: pd.Series, less_is_better: bool) -> tuple[float, float]:
+    """Limits of an axis: readers compare the good trials, so the worst of ten is cut off."""
+    cut = 0.1 if len(values) >= MIN_CUT else 0
+    low, high = np.nanquantile(values, (0, 1 - cut) if less_is_better else (cut, 1))
+    margin = 0.05 * (high - low) or 0.001
+    return low - margin, high + margin
+
+
+def _set_ticks(axes: Axes, values: pd.Series) -> None:
+    """Ticks at the values of a list, and else a few of the scale."""
+    if values.name in LOG_SCALED and values.min() > 0:
+        _scale_log(axes)
+    of_list = np.sort(values.unique())
+    if len(of_list) <= min(MAX_LISTED, len(values) - 1):  # values of a range hardly repeat
+        axes.xaxis.set_major_formatter("{x:g}")
+        space_ticks(axes, of_list)
+    else:
+        space_ticks(axes)
+
+
+def _scale_log(axes: Axes) -> None:
     """A logarithmic x axis with a few plain numbers on it."""
     axes.set_xscale("log")
-    decades = np.log10(values.max() / values.min())
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,)))
+    low, high = axes.get_xlim()
+    for locator in (LogLocator(), LogLocator(subs=(1, 2, 5)), AutoLocator()):
+        axes.xaxis.set_major_locator(locator)
+        if sum(low <= x <= high for x in axes.get_xticks()) > 2:
+            break
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
 
@@ -161,23 +192,31 @@ def sweep_curves(best: list[tuple[str, np.ndarray]], others: list[np.ndarray]) -
         best: label and log loss after each round of the best trials, best first.
         others: log loss after each round of the other trials.
     """
-    figure = new_figure(
-        f"The best trial ends at a log loss of {best[0][1][-1]:.4f}",
-        "Validation log loss by boosting round",
-        (7.1, 3.6),
-    )
+    low = min(values.min() for _, values in best)
+    # the first rounds fall from far above
+    spread = max(values[len(values) // 10 :].max() for _, values in best) - low
+    top = low + 1.05 * spread
+    what = "Validation log loss by boosting round"
+    if spread and (n_hidden := sum(values.min() > top for values in others)):
+        what += f"; not shown: {n_hidden:,} of the worse trials"
+    finding = f"The best trial ends at a log loss of {best[0][1][-1]:.4f}"
+    figure = new_figure(finding, what, (7.1, 3.6), above=0.12)
     axes = figure.add_subplot()
     axes.set(xlabel="boosting round", ylabel="log loss")
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     for values in others:
         axes.plot(np.arange(1, len(values) + 1), values, color=GREY, linewidth=0.7, alpha=0.5)
     for (label, values), color in reversed([*zip(best, COLORS, strict=False)]):
-        axes.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=1.8, label=label)
+        axes.plot(
+            np.arange(1, len(values) + 1),
+            values,
+            color=color,
+            linewidth=1.8,
+            label=shown(label, 50),
+        )
         axes.plot(len(values), values[-1], "o", color=color)
-    low = min(values.min() for _, values in best)
-    spread = max(values[len(values) // 10 :].max() for _, values in best) - low
     if spread:  # none if each trial has one round
-        # the first rounds fall from far above
-        axes.set_ylim(low - 0.05 * spread, low + 1.05 * spread)
+        axes.set_ylim(low - 0.05 * spread, top)
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], title="best first", loc="upper right")
     return figure

@@ -4,7 +4,6 @@ import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from textwrap import shorten
 
 import click
 import numpy as np
@@ -198,7 +197,7 @@ def draw(
     """
     done = [result for result in results if not result.error]
     named = [
-        (shorten(config_name(result.config), 50, placeholder=" ..."), result.curve)
+        (config_name(result.config), result.curve)
         for result in done[:NAMED_CURVES]
         if result.curve is not None
     ]

@@ -133,3 +133,9 @@ def test_the_backend_of_a_notebook_need_not_be_installed():
         cwd=PROJECT,
         check=True,
     )
+
+
+def test_log_loss_of_one_round_is_a_dot_at_a_whole_round():
+    (axes,) = plots.log_loss_curves({"train_log_loss": {1: 0.5}}).axes
+    assert axes.lines[0].get_marker() == "o"
+    assert all(tick % 1 == 0 for tick in axes.get_xticks())

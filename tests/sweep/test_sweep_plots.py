@@ -56,3 +56,35 @@ def test_curves_name_the_best_trials_and_end_in_a_dot():
 
 def test_curves_of_one_round_are_drawn_without_a_warning():
     assert png(plots.sweep_curves([("trees=1", np.array([0.5]))], []))
+
+
+def test_a_slice_has_ticks_at_the_values_of_a_list():
+    trials = pd.DataFrame({"learning_rate": [0.01, 0.03, 0.1, 0.3] * 2, "max_depth": [3, 4] * 4})
+    trials = trials.astype({"max_depth": "Int64"})  # as in the table of a sweep
+    panels = plots.slices(trials.assign(loss=0.3), [*trials], "loss", True).axes
+    labels = [[label.get_text() for label in axes.get_xticklabels()] for axes in panels]
+    assert labels == [["0.01", "0.03", "0.1", "0.3"], ["3", "4"]]
+
+
+@pytest.mark.parametrize("less_is_better", [True, False])
+def test_slices_say_how_many_trials_they_do_not_show(less_is_better):
+    scores = np.geomspace(0.01, 1, 30) if less_is_better else np.linspace(1, 0, 30)
+    trials = pd.DataFrame({"max_depth": np.arange(30), "score": scores})
+    figure = plots.slices(trials, ["max_depth"], "score", less_is_better)
+    low, high = figure.axes[0].get_ylim()
+    n_hidden = np.count_nonzero((scores < low) | (scores > high))
+    assert n_hidden > 0
+    assert f"not shown: the {n_hidden} worst" in figure.texts[1].get_text().replace("\n", " ")
+
+
+def test_slices_of_few_trials_show_all():
+    trials = pd.DataFrame({"max_depth": [3, 6], "loss": [0.1, 0.9]})
+    figure = plots.slices(trials, ["max_depth"], "loss", True)
+    assert figure.axes[0].get_ylim()[1] > 0.9
+    assert "not shown" not in figure.texts[1].get_text()
+
+
+def test_curves_say_how_many_lie_above_the_plot():
+    others = [np.array([9.0, 8.0]), np.array([7.0]), np.array([0.5, 0.3])]
+    figure = plots.sweep_curves([("best", np.array([0.5, 0.4, 0.2]))], others)
+    assert figure.texts[1].get_text().endswith("; not shown: 2 of the worse trials")
