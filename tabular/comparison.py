@@ -4,6 +4,7 @@ Every difference is that of model b minus that of model a.
 """
 
 import re
+import shlex
 from dataclasses import dataclass
 
 import numpy as np
@@ -214,7 +215,13 @@ def _records(compared: Compared) -> dict[tuple[str, str], str]:
     measured = [name for name in ("best_n_estimators", "fit_seconds") if name in run.metrics]
     kinds: dict[str, dict[str, str]] = {
         "parameter": _params(compared.run),
-        "data": {name: value for name, value in run.tags.items() if name.startswith("data.")},
+        "data": {name: run.tags.get(name, "") for name in ("data.source", "data.digest")},
+        "table": {
+            "label": table.label,
+            "positive": table.positive,
+            "negative": table.negative,
+            "missing": ", ".join(map(repr, table.missing)),
+        },
         "column": table.columns,
         "version": {
             name: run.tags.get(name, "") for name in (*versions, runs.COMMIT, "machine", "device")
@@ -229,10 +236,24 @@ def _records(compared: Compared) -> dict[tuple[str, str], str]:
 
 
 def _params(run: Run) -> dict[str, str]:
-    """The parameters of a run; of a sweep, with those of the configuration that it chose."""
+    """The parameters of a run; of a sweep, with those of the configuration that it chose.
+
+    Without the address of the data, whose place and digests are compared, and without the quotes of
+    a shell, with which ``mlflow run`` records some texts.
+    """
     best = run.data.tags.get(child_runs.BEST)
     winner = store.find_run(best) if best else None
-    return run.data.params | (winner.data.params if winner else {})
+    params = run.data.params | (winner.data.params if winner else {})
+    return {key: _unquote(text) for key, text in params.items() if key != "data"}
+
+
+def _unquote(text: str) -> str:
+    if not text.startswith(("'", '"')):
+        return text
+    try:
+        return " ".join(shlex.split(text))
+    except ValueError:
+        return text
 
 
 def _record_differences(

@@ -105,7 +105,8 @@ def _list_differences(table: pd.DataFrame) -> str:
 
 
 def _short(value: str) -> str:
-    return one_line(value)[:24] or "(none)"
+    text = one_line(value) or "(none)"
+    return text if len(text) <= 32 else f"{text[:14]}...{text[-15:]}"
 
 
 def _describe_labels(report: Report) -> str:

@@ -50,6 +50,8 @@ def log(
 
 def _summarize(found: pd.DataFrame, n_columns: int, n_rows: int) -> str:
     """Which columns have drifted, and how, as one line."""
+    if not n_rows:
+        return "not checked: no row was scored"
     if not len(found):
         return f"none in {n_columns:,} columns and the predictions, {n_rows:,} rows"
     shown = "; ".join(map(_describe, found.head(SHOWN_COLUMNS).itertuples()))

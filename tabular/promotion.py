@@ -107,6 +107,9 @@ def _promote(
     log_checks(run, checks, before, version, count_candidates(name, candidate), lost)
     if not passed or not version:
         failed = ", ".join(checks["check"][~checks["passed"]])
+        if champion:
+            command = f"compare.py --a {champion.uri} --b {candidate.uri}"
+            click.echo(f"note   all differences: {command}")
         raise WorkFailed(f"refused, nothing is changed: {failed}")
     runs.log_tags(run, {VERSION: str(version.version)})
     cancel.check()
@@ -218,11 +221,13 @@ def log_checks(
         click.echo(f"{'passed' if passed else 'FAILED'} {check}: {figure} ({bound})")
         shown = f"{escape_markdown(figure)} | {escape_markdown(bound)}"
         lines.append(f"| {check} | {shown} | {'passed' if passed else '**failed**'} |")
+    n_shown = f"models compared on these test rows so far: {n_compared}"
+    click.echo(f"note   {n_shown}")
     against = f"version {champion.version}, the champion" if champion else "no champion"
     against += f" ({lost})" if lost else ""
     note = (
         f"**{verdict}** against {against}; "
-        f"models compared on these test rows so far: {n_compared}\n\n"
+        f"{n_shown}\n\n"
         "| check | figure | bound | |\n| --- | --- | --- | --- |\n" + "\n".join(lines)
     )
     runs.log_artifacts(run, {}, {"verdict.json": checks, "verdict.csv": checks})

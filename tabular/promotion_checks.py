@@ -50,12 +50,14 @@ def check_candidate(
         if before.positive != table.positive:
             breaks = [f"positive was {one_line(before.positive)}, is {one_line(table.positive)}"]
     breaks += registry.incompatibilities(candidate.signature, promised)
-    checks = [("real_rows", origin, "uci or directory", origin != "synthetic")]
+    figure = "own files" if origin == "directory" else origin
+    checks = [("real_rows", figure, "not synthetic", origin != "synthetic")]
     for which, model in (("candidate", candidate), ("champion", champion)):
         if model:
             digest = model.tags["data.digest"]
             same = digest == dataset.digest
-            checks.append((f"{which}_data", digest[:8], dataset.digest[:8], same))
+            figure = f"trained on data {digest[:8]}"
+            checks.append((f"{which}_data", figure, f"the data is {dataset.digest[:8]}", same))
     checks.append(("signature", "; ".join(breaks) or "compatible", "compatible", not breaks))
     if not breaks:
         test = dataset.test
@@ -109,7 +111,8 @@ def check_improvement(
         old, new, thresholds = new, old, thresholds[::-1]
     differences = paired.metric_differences(y_true, old, new, thresholds)
     row = differences.set_index("metric").loc[metric]
-    figure = f"{metric} {row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
+    interval = f"[{row['low']:+.4f}, {row['high']:+.4f}]"
+    figure = f"{metric} improves by {row['difference']:+.4f} {interval}"
     bound = f"interval above {required.min_improvement}"
     return "improvement", figure, bound, row["low"] > required.min_improvement
 
@@ -134,7 +137,7 @@ def check_groups(
     where = f"{feature} {group}: {wrong[worst]:+,} of {rows[worst]:,} rows wrong"
     return (
         "group_drop",
-        f"{drop[worst]:+.4f} ({where})",
+        f"accuracy drops by {drop[worst]:+.4f} ({where})",
         f"at most {max_drop}",
         drop[worst] <= max_drop,
     )

@@ -33,6 +33,8 @@ def announce(dataset: Dataset) -> None:
     click.echo(f"data   {sizes}, {dataset.provenance}")
     if (delimiter := dataset.test.delimiter) not in ("", ","):
         click.echo(f"       fields are separated by a {DELIMITERS[delimiter]}")
+    if dataset.table_file:
+        click.echo(f"       {one_line(dataset.table_file)} is used")
     if dataset.table != CENSUS:
         announce_table(dataset)
 

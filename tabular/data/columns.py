@@ -118,7 +118,9 @@ def interpret(chunk: Chunk, schema: TableSchema) -> Columns:
             columns[name], invalid = _encode_text(column, markers)
             expected = "a value"
         for i in np.flatnonzero(invalid).tolist():
-            reasons.setdefault(i, f"{name}: expected {expected}, got {str(column[i])[:50]!r}")
+            text = str(column[i])
+            hint = "" if name == schema.label else _explain(text)
+            reasons.setdefault(i, f"{name}: expected {expected}, got {text[:50]!r}{hint}")
     X = pd.DataFrame(columns, index=range(len(table)), copy=False)  # it may have no columns
     if not reasons:
         return Columns(chunk, X, labels)
@@ -128,6 +130,15 @@ def interpret(chunk: Chunk, schema: TableSchema) -> Columns:
     rows, lines = table.filter(pa.array(good)), chunk.lines[good]
     chunk = chunk._replace(rows=rows, lines=lines, bad=sorted([*chunk.bad, *bad]))
     return Columns(chunk, X[good], labels[good])
+
+
+def _explain(text: str) -> str:
+    """What a text that is not valid may be meant to be; empty if that is not known."""
+    if not text.strip():
+        return '; if it is a missing value, add "" to missing in table.toml'
+    if re.fullmatch(r"[+-]?\d*,\d+", text.strip()):
+        return ", which may have a decimal comma; write a decimal point"
+    return ""
 
 
 def own_labels(schema: TableSchema) -> list[str]:

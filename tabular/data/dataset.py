@@ -56,6 +56,7 @@ class Dataset:
     origin: str  # uci (the digests are UCI's), synthetic (a file has the marker), or directory
     source: str  # the folder or the file, or synthetic:N for N generated training rows
     warning: str | None = None  # why data=auto fell back to synthetic rows
+    table_file: Path | None = None  # the table.toml that was read
 
     def qualify(self, name: str) -> str:
         """A name for something made from the dataset, which shows that the rows are synthetic."""

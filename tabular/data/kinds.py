@@ -101,7 +101,8 @@ def _refuse_separators(
         f"{sample.named} line {line:,}, column {sample.name!r}: expected numbers such as 1234.5, "
         f"got {value.as_py()[:50]!r}, which looks like one with "
         f"{' or '.join(name for name, is_found in found.items() if is_found)}; "
-        f"convert the file, or set {_as_categorical(sample)}"
+        "convert the file (pandas.read_csv reads such numbers with decimal=',' or thousands=',', "
+        f"to_csv writes them as expected), or set {_as_categorical(sample)} if these are no numbers"
     )
 
 

@@ -53,7 +53,8 @@ def load(
     origin = "synthetic" if train.synthetic or test.synthetic else "directory"
     if [train.digest, test.digest] == [*census.DIGESTS.values()]:
         origin = "uci"
-    return Dataset(table, train, test, origin, location.source, location.warning)
+    table_file = plan.request.path if isinstance(plan, Draft) else None
+    return Dataset(table, train, test, origin, location.source, location.warning, table_file)
 
 
 def reload(tags: dict[str, str], table: Table) -> Dataset:

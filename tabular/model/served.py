@@ -109,7 +109,8 @@ class Encoder:
         """
         if list(rows.columns) != self.names:
             if missing := [name for name in self.names if name not in rows]:
-                raise _invalid(f"columns are missing: {', '.join(missing)}")
+                hint = _explain_separator([*rows.columns])
+                raise _invalid(f"columns are missing: {', '.join(missing)}{hint}")
             rows = rows[self.names]
             if not rows.columns.is_unique:
                 raise _invalid("columns are given twice")
@@ -230,6 +231,12 @@ def _predict(booster: xgboost.Booster, codes: np.ndarray) -> np.ndarray:
 
 def _invalid(message: str) -> MlflowException:
     return MlflowException.invalid_parameter_value(message)
+
+
+def _explain_separator(names: list) -> str:
+    """A hint where the names of all columns have been read as that of one."""
+    found = [mark for mark in ";\t|" if len(names) == 1 and mark in str(names[0])]
+    return f"; separate the columns by commas, not by {found[0]!r}" if found else ""
 
 
 def _to_frame(rows: Any) -> pd.DataFrame:

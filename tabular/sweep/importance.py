@@ -44,20 +44,26 @@ def importance_table(results: list[TrialResult], options: SweepOptions) -> pd.Da
     return pd.DataFrame(rows, columns=["hyperparameter", "importance"])
 
 
-def describe_importance(ranking: pd.DataFrame, results: list[TrialResult]) -> str:
+def describe_importance(ranking: pd.DataFrame, results: list[TrialResult], more: bool) -> str:
     """The importance of the hyper-parameters in one line, or why it is not computed.
 
     Args:
         ranking: as ``importance_table`` returns it.
         results: of which ``ranking`` was computed.
+        more: there are configurations without a result.
     """
     if len(ranking):
         pairs = zip(ranking["hyperparameter"], ranking["importance"], strict=True)
         shown = ", ".join(f"{name} {share:.0%}" for name, share in pairs)
         return f"importance of the hyper-parameters: {shown} (plots/sweep_importance.png)"
-    if len([result for result in results if not result.error]) < MIN_TRIALS:
-        return f"importance of the hyper-parameters: needs {MIN_TRIALS} results"
-    return ""
+    n_done = len([result for result in results if not result.error])
+    if n_done >= MIN_TRIALS:
+        return ""
+    advice = "; run the same command again" if more else ""
+    return (
+        f"importance of the hyper-parameters: needs {MIN_TRIALS} results, there are "
+        f"{n_done}{advice}"
+    )
 
 
 def importance(trials: pd.DataFrame, loss: Sequence[float], space: SearchSpace) -> dict[str, float]:

@@ -7,7 +7,8 @@ import pandas as pd
 from mlflow.entities import Run
 
 from tabular.evaluation.metrics import search_metrics
-from tabular.model.hyperparameters import config_name, decisive_values
+from tabular.model import constraints
+from tabular.model.hyperparameters import DEFAULTS, config_name, decisive_values
 from tabular.options import SEARCH_METRICS
 from tabular.sweep import space
 from tabular.sweep.trials import SweepSpec, TrialResult, average_metrics
@@ -99,7 +100,10 @@ def leaderboard(
         if not result.error
     ]
     values = " | ".join(format_metric(baseline, name) for name in SEARCH_METRICS)
-    return "\n".join([*lines, f"| baseline: a constant prediction | {values} | |", ""])
+    own = {k: v for k, v in results[0].config.items() if k not in constraints.PARSERS}
+    given = " ".join(f"-P {name}={value}" for name, value in own.items() if value != DEFAULTS[name])
+    lines += [f"| baseline: a constant prediction | {values} | |", ""]
+    return "\n".join([*lines, f"Parameters of the best: `{given}`\n" if given else ""])
 
 
 def format_metric(metrics: dict[str, float], name: str) -> str:

@@ -62,7 +62,7 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
         baseline = baseline_metrics(dataset.train.y, indices)
         table = log_table(run, results, baseline, options.metric)
         ranking = importance_table(results, options)
-        if importance := describe_importance(ranking, results):
+        if importance := describe_importance(ranking, results, search.n_open > 0):
             click.echo(f"note   {importance}")
         failed = [result.error for result in results if result.error]
         n_failed = f"{len(failed)} of {len(results)} configurations failed: "
@@ -234,7 +234,7 @@ def refit_best(
     without them; a result of an earlier sweep is fitted again for this.
     """
     shown = ", ".join(f"{name} {format_metric(best.metrics, name)}" for name in SEARCH_METRICS)
-    click.echo(f"best   {config_name(best.config)}, run {best.run_id}")
+    click.echo(f"best   {config_name(best.config)}, child run {best.run_id}")
     click.echo(f"       validation {shown}; baseline {metric} {baseline[metric]:.4f}")
     click.echo(f"fit    the best configuration on all {spec.dataset.train.n_rows:,} training rows")
     runs.log_tags(run, {child_runs.BEST: best.run_id})

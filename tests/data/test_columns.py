@@ -83,3 +83,13 @@ def test_the_dialect_of_uci_has_the_same_markers_but_no_empty_field(text, n_bad,
     found = interpret([text, "5"], missing=("", "NULL"), kind=kind, is_uci=True)
     assert len(found.chunk.bad) == n_bad
     assert found.X["a"].isna().sum() == 1 - n_bad
+
+
+@pytest.mark.parametrize(("text", "kind", "missing", "hint"), [
+    ("9,90", NUMERIC, ("",), ", which may have a decimal comma; write a decimal point"),
+    ("nine", NUMERIC, ("",), ""),
+    ("", CATEGORICAL, ("unknown",), '; if it is a missing value, add "" to missing in table.toml'),
+])  # fmt: skip
+def test_a_bad_value_is_explained_where_its_meaning_is_likely(text, kind, missing, hint):
+    (bad,) = interpret(pa.array([text]), missing=missing, kind=kind).chunk.bad
+    assert bad.reason.endswith(f", got {text!r}{hint}")

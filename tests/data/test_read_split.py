@@ -90,7 +90,7 @@ def test_booleans_in_a_numeric_column_are_refused(tmp_path):
         ("39", "0x10", "line 3: age: expected a finite number, got '0x10'"),
         ("39", "1e39", "line 3: age: expected a finite number, got '1e39'"),
         ("39", "9" * 60 + "x", f"line 3: age: expected a finite number, got '{'9' * 50}'"),
-        ("State-gov", "", "line 3: workclass: expected a value, got ''"),
+        ("State-gov", "", "line 3: workclass: expected a value, got ''; if it is a missing"),
         (" White,", "", "line 3: expected 15 fields, got 14"),
         (" White,", " White, White,", "line 3: expected 15 fields, got 16"),
         ("<=50K", ">5OK", "line 3: income: expected the label <=50K or >50K, got '>5OK'"),

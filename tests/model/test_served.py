@@ -177,8 +177,14 @@ def test_a_narrow_number_is_the_category_of_its_own_digits(n_rows, dtype):
 
 
 def test_all_missing_columns_are_named(python_model):
-    with pytest.raises(MlflowException, match="columns are missing: age, race"):
+    with pytest.raises(MlflowException, match="columns are missing: age, race$"):
         python_model.predict(frame_of().drop(columns=["race", "age"]))
+
+
+def test_rows_whose_columns_are_not_separated_by_commas_are_explained(python_model):
+    rows = pd.DataFrame({";".join(PERSON): ["39;Private"]})
+    with pytest.raises(MlflowException, match="; separate the columns by commas, not by ';'$"):
+        python_model.predict(rows)
 
 
 @pytest.mark.parametrize("copies", [1, 2, 300])

@@ -24,9 +24,10 @@ from tests.tables import churn
 
 PAGE = (PROJECT / "docs" / "your-table.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.S | re.M)
-TRAIN, NEXT = (text for kind, text in BLOCKS if kind == "sh")
+TRAIN, NEXT, CURL = (text for kind, text in BLOCKS if kind == "sh")
 TRAINED, PROMOTED = (text for kind, text in BLOCKS if kind == "")
-((TOML,), (REQUEST,)) = ([text for kind, text in BLOCKS if kind == k] for k in ("toml", "json"))
+(TOML,) = (text for kind, text in BLOCKS if kind == "toml")
+REQUEST = shlex.split(CURL)[-1]
 ENTRY_POINTS = {
     "main": train, "sweep": sweep, "promote": promote, "score": score, "reproduce": reproduce
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 import compare
+from tabular import comparison
 from tabular.data import census, sources
 from tabular.data.census import CENSUS
 from tabular.data.requests import TableRequest
@@ -228,3 +230,14 @@ def test_names_and_groups_of_any_table_are_shown(tmp_path, compared):
     assert table(run, "groups_comparison.csv")["group"].tolist()[-1] == "two years"
     assert "Vertrag &#124; &#60;b&#62;" not in printed
     assert "年" in table(run, "disagreements.csv").columns
+
+
+def test_neither_the_quotes_of_a_shell_nor_the_address_of_the_data_are_compared():
+    params = {
+        "label": "'Gek\u00fcndigt'",
+        "positive": "it's",
+        "drop": "'a, b",
+        "data": "../rows.csv",
+    }
+    found = comparison._params(SimpleNamespace(data=SimpleNamespace(tags={}, params=params)))
+    assert found == {"label": "Gek\u00fcndigt", "positive": "it's", "drop": "'a, b"}

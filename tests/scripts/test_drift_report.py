@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import score
-from tabular import scoring, training
+from tabular import drift_report, scoring, training
 from tabular.data import sources
 from tabular.data.requests import TableRequest
 from tabular.evaluation import drift
@@ -114,3 +114,7 @@ def test_the_profile_is_of_the_training_rows_and_of_the_predictions_for_test_row
     *features, predictions = profile.columns
     assert {sum(column.counts) for column in features} == {2400}
     assert sum(predictions.counts) == 600
+
+
+def test_drift_is_not_checked_where_no_row_is_scored():
+    assert drift_report._summarize(pd.DataFrame(), 9, 0) == "not checked: no row was scored"

@@ -82,7 +82,7 @@ def test_an_improvement_is_positive_whether_less_or_more_of_the_metric_is_better
         return promotion_checks.check_improvement(y, old, new, thresholds, options)
 
     assert gain > low > 0
-    figure = f"{metric} {gain:+.4f} [{low:+.4f}, {high:+.4f}]"
+    figure = f"{metric} improves by {gain:+.4f} [{low:+.4f}, {high:+.4f}]"
     assert check(0.0) == ("improvement", figure, "interval above 0.0", True)
     assert not check(low)[-1]
     assert check(low - 1e-6)[-1]
@@ -91,9 +91,9 @@ def test_an_improvement_is_positive_whether_less_or_more_of_the_metric_is_better
 
 
 @pytest.mark.parametrize(("n_wrong", "max_drop", "figure", "passed"), [
-    (2, 0.2, "+0.2000 (sex b: +2 of 10 rows wrong)", True),
-    (2, 0.19, "+0.2000 (sex b: +2 of 10 rows wrong)", False),
-    (1, 0.0, "+0.0000 (sex a: +0 of 40 rows wrong)", True),
+    (2, 0.2, "accuracy drops by +0.2000 (sex b: +2 of 10 rows wrong)", True),
+    (2, 0.19, "accuracy drops by +0.2000 (sex b: +2 of 10 rows wrong)", False),
+    (1, 0.0, "accuracy drops by +0.0000 (sex a: +0 of 40 rows wrong)", True),
 ])  # fmt: skip
 def test_the_group_that_loses_most_accuracy_decides(n_wrong, max_drop, figure, passed):
     """One wrong row more is ignored: it is a large share of a small group."""
@@ -109,7 +109,7 @@ def test_a_group_that_gains_loses_nothing():
     dataset = dataset_of(np.ones(50), {"sex": ["a"] * 50})
     old, new = np.full(50, 0.4), np.full(50, 0.6)
     _, figure, _, passed = promotion_checks.check_groups(dataset, old, new, 0.0)
-    assert (figure, passed) == ("-1.0000 (sex a: -50 of 50 rows wrong)", True)
+    assert (figure, passed) == ("accuracy drops by -1.0000 (sex a: -50 of 50 rows wrong)", True)
 
 
 def test_thresholds_are_reported_with_the_share_of_positive_rows():

@@ -174,7 +174,7 @@ def test_a_model_of_fewer_columns_is_compared_with_the_champion_on_the_same_rows
         promote.main, "--model", f"runs:/{fewer.info.run_id}/model", *any_figure
     )
     assert "passed champion_data: " in printed
-    assert "passed improvement: log_loss " in printed
+    assert "passed improvement: log_loss improves by " in printed
     assert "passed roc_auc: " in printed
 
 

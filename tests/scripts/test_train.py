@@ -156,6 +156,14 @@ def test_a_rare_label_and_few_rows_are_said(tmp_path, capsys, n_positive, n_rows
     assert [line.split(": ")[1] for line in notes] == ([note] if note else [])
 
 
+def test_a_table_file_that_is_used_is_named(tmp_path, capsys):
+    rows = pd.DataFrame({"x": range(40), "y": [i % 2 for i in range(40)]})
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    (tmp_path / "table.toml").write_text('label = "y"')
+    reporting.announce(sources.load(str(tmp_path / "rows.csv")))
+    assert f"       {tmp_path}/table.toml is used\n" in capsys.readouterr().out
+
+
 def test_a_column_that_tells_the_label_is_suspected(tmp_path, run_script):
     rows = pd.DataFrame({"x": [i * i % 199 for i in range(200)], "y": [i % 2 for i in range(200)]})
     rows.assign(leak=rows["y"] + 0.5).to_csv(tmp_path / "rows.csv", index=False)

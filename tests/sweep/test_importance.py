@@ -112,11 +112,12 @@ def test_a_sweep_records_table_and_plot(run_script, synthetic_folder):
 
 def test_the_importance_is_described_with_its_plot():
     table = pd.DataFrame({"hyperparameter": ["max_depth", "gamma"], "importance": [0.7, 0.3]})
-    line = importance.describe_importance(table, [])
+    line = importance.describe_importance(table, [], more=False)
     assert line.endswith("max_depth 70%, gamma 30% (plots/sweep_importance.png)")
 
 
 def test_too_few_results_for_an_importance_are_described():
     results = [TrialResult(DEFAULTS, {"log_loss": 0.3})] * 19
-    line = importance.describe_importance(ranking(19), results)
-    assert line.endswith("needs 20 results")
+    line = importance.describe_importance(ranking(19), results, more=True)
+    assert line.endswith("needs 20 results, there are 19; run the same command again")
+    assert importance.describe_importance(ranking(19), results, more=False).endswith("are 19")

@@ -1,5 +1,7 @@
 """The results of a sweep: the baseline, the order, the table."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -45,3 +47,11 @@ def test_only_the_best_result_so_far_keeps_its_predictions():
     passed_on = [*results.keep_best_predictions(stream, "log_loss")]
     assert passed_on == stream
     assert [one.config["max_depth"] for one in stream if one.validation and not one.error] == [3]
+
+
+def test_the_description_has_the_parameters_of_the_best_result():
+    best = result(6, 0.3)
+    best.config |= {"interaction_constraints": "[['a`b']]"}
+    run, spec = SimpleNamespace(info=SimpleNamespace(experiment_id="0")), SimpleNamespace(folds=1)
+    note = results.leaderboard(run, spec, [best], BASELINE, "log_loss")
+    assert note.endswith("\nParameters of the best: `-P max_depth=6`\n")
