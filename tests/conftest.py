@@ -13,6 +13,7 @@ from pathlib import Path
 # Threads that wait for one another sleep: two test processes would otherwise busy-wait for cores
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import hypothesis
 import mlflow
 import pytest
 
@@ -24,6 +25,10 @@ from tabular.tracking import opening
 from tests import real_files, team
 from tests.helpers import PROJECT, REAL
 from tests.servers import free_port, running
+
+# a busy machine takes longer than the 200 ms that an example may take by default
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 REQUIREMENTS = {
     "real": "the real files, named by CENSUS_DATA_DIR or downloaded",

@@ -9,6 +9,7 @@ import pytest
 
 from tabular.data.census import CENSUS
 from tabular.evaluation import paired, paired_plots, plot_style
+from tests.helpers import SCORES
 
 NAMES = ("depth=3 rate=0.1", "a name of $\\frac{$ and <b>")
 
@@ -57,7 +58,7 @@ def test_differences_say_their_direction_and_which_rows_they_are_of(figures):
     axes = figures["plots/differences.png"].axes[0]
     assert axes.get_xlabel().startswith("b - a")
     assert "adult.test" in figures["plots/differences.png"].texts[1].get_text()
-    assert len(axes.get_yticklabels()) == 8
+    assert len(axes.get_yticklabels()) == len(SCORES)
     by_group = figures["plots/groups_differences.png"]
     assert by_group.texts[1].get_text().startswith("Differences b - a by group (number of rows)")
 
