@@ -199,8 +199,12 @@ def test_equal_values_in_other_columns_are_other_rows():
     assert len({*splitting.row_hashes(rows, {}).tolist()}) == 2
 
 
+def test_of_rows_of_the_same_hash_the_first_ones_are_test_rows():
+    chosen = splitting.test_rows(np.arange(1000, dtype=np.uint64) % 2, np.zeros(1000))
+    assert np.flatnonzero(chosen).tolist() == [*range(0, 400, 2)]
+
+
 def test_of_two_rows_of_a_label_one_is_a_test_row_and_a_single_row_is_none():
-    """Of rows of the same hash, the first ones are test rows."""
     chosen = splitting.test_rows(np.zeros(103, np.uint64), np.array([0] * 100 + [1, 1, 2]))
     assert np.flatnonzero(chosen).tolist() == [*range(20), 100]
 
