@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import mlflow
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import xgboost
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
+from tabular.data import columns
 from tabular.data.census import CENSUS
 from tabular.model import boosting, hyperparameters, served
 from tabular.tracking import logged_model
@@ -174,6 +176,18 @@ def test_a_narrow_number_is_the_category_of_its_own_digits(n_rows, dtype):
     for n in (1.0, "?"):  # one row with text in it is an array of objects
         codes = served.Encoder(booster, ["?"])(pd.DataFrame({"rate": rates, "n": n}))
         assert codes[:, 0].tolist() == [1] * n_rows
+
+
+@pytest.mark.parametrize("n_rows", [1, served.SMALL_BATCH + 1])
+def test_a_number_of_16_bits_is_the_category_that_training_makes_of_it(n_rows):
+    """Arrow cannot encode float16, so a Parquet file's column is read as float32."""
+    y = np.arange(40) % 2
+    column = pa.chunked_array([pa.array(np.where(y, 0.1, 0.2).astype(np.float16))])
+    texts = columns._encode_distinct(column).cast(pa.string()).to_pandas()
+    X = pd.DataFrame({"rate": pd.Categorical(texts), "n": y * 1.0})
+    booster, _ = boosting.fit(CONFIG | {"n_estimators": 1}, boosting.bin_rows(X, y))
+    frame = pd.DataFrame({"rate": np.full(n_rows, 0.2, np.float16), "n": 1.0})
+    assert served.Encoder(booster)(frame)[:, 0].tolist() == [1] * n_rows
 
 
 def test_all_missing_columns_are_named(python_model):
