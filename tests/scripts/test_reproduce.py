@@ -158,12 +158,17 @@ def test_a_run_without_its_model_digest_is_not_called_identical(run_script, synt
     assert "did not record model.digest: there is nothing to compare" in done.stderr
 
 
-def test_a_run_that_trained_nothing_is_refused(run_script, synthetic_folder):
+def test_a_run_that_trained_nothing_or_failed_is_refused(run_script, synthetic_folder):
     assert run_script(train.main, "--data", synthetic_folder, "--n_estimators", 3).returncode == 0
-    assert run_script(reproduce.main, "--run_id", the_run().info.run_id).returncode == 0
+    past = the_run().info.run_id
+    assert run_script(reproduce.main, "--run_id", past).returncode == 0
     done = run_script(reproduce.main, "--run_id", newest().info.run_id)
     assert done.returncode == 2
     assert done.stderr.startswith("error: run_id: expected a FINISHED run of train.py or sweep.py")
+    mlflow.MlflowClient().set_terminated(past, "FAILED")
+    done = run_script(reproduce.main, "--run_id", past)
+    assert done.returncode == 2
+    assert f"got {past!r}, which is FAILED in sqlite" in done.stderr
 
 
 def test_a_chosen_threshold_is_identical(run_script, synthetic_folder):
@@ -190,6 +195,7 @@ def test_the_threshold_of_a_sweep_is_chosen_on_all_folds_and_identical(
     assert not any("threshold" in child.data.metrics for child in children_of(parent))
     done = run_script(reproduce.main, "--run_id", parent.info.run_id)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "did not record" not in done.stdout
     assert comparison()["identical"].all()
     done = run_script(sweep.main, *SMALL, *options)  # all results are known: the best is refitted
     assert sweeps()[0].data.metrics["threshold"] == parent.data.metrics["threshold"]
