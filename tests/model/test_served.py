@@ -209,6 +209,34 @@ def test_a_duplicated_column_is_an_error(python_model, copies):
         python_model.predict(pd.concat([frame, frame[["race"]]], axis=1))
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [PERSON, PERSON],
+        [{name: np.array(value) for name, value in PERSON.items()}] * 2,
+        {name: [value, value] for name, value in PERSON.items()},
+        {name: np.array([value, value]) for name, value in PERSON.items()},
+        {name: [value, value] for name, value in PERSON.items()} | {"age": PERSON["age"]},
+    ],
+    ids=["rows", "rows of arrays", "columns", "columns of arrays", "a single value"],
+)
+def test_rows_and_columns_by_name_are_the_rows_of_the_frame(python_model, rows):
+    assert python_model.predict(rows).equals(python_model.predict(frame_of({}, {})))
+
+
+def test_a_row_by_name_is_one_row(python_model):
+    expected = python_model.predict(frame_of())
+    arrays = {name: np.array(value) for name, value in PERSON.items()}
+    for row in (PERSON, arrays):
+        assert python_model.predict(row).equals(expected)
+
+
+@pytest.mark.parametrize("rows", ["text", 5, [PERSON, 5], {"age": [39, 40], "race": ["White"]}])
+def test_what_is_no_table_is_an_error(python_model, rows):
+    with pytest.raises(MlflowException, match=f"expected a data frame, got {type(rows).__name__}"):
+        python_model.predict(rows)
+
+
 def test_predictions_have_the_index_of_the_rows(python_model):
     """A caller who filtered a frame joins the predictions by index."""
     frame = frame_of({}, {"age": 20}, {"age": 60}).iloc[[2, 0]]
