@@ -213,12 +213,12 @@ def test_a_duplicated_column_is_an_error(python_model, copies):
     "rows",
     [
         [PERSON, PERSON],
-        [{name: np.array(value) for name, value in PERSON.items()}] * 2,
+        [{name: np.array(value) for name, value in PERSON.items()}, PERSON],
         {name: [value, value] for name, value in PERSON.items()},
         {name: np.array([value, value]) for name, value in PERSON.items()},
         {name: [value, value] for name, value in PERSON.items()} | {"age": PERSON["age"]},
     ],
-    ids=["rows", "rows of arrays", "columns", "columns of arrays", "a single value"],
+    ids=["rows", "a row of arrays", "columns", "columns of arrays", "a single value"],
 )
 def test_rows_and_columns_by_name_are_the_rows_of_the_frame(python_model, rows):
     assert python_model.predict(rows).equals(python_model.predict(frame_of({}, {})))
