@@ -1,7 +1,9 @@
 """What a reproduction makes of a past run's record, without training anything."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ from tabular.errors import UserError, WorkFailed
 from tabular.model import boosting
 from tabular.model.hyperparameters import DEFAULTS
 from tabular.sweep import child_runs
+from tabular.sweep.trials import SweepSpec
 from tabular.tracking import runs, store
 
 SAME = "data, versions, device, machine type and commit are the same"
@@ -129,3 +132,66 @@ def test_a_sweep_whose_best_child_run_is_deleted_cannot_be_repeated(census, monk
     past = past_run({"seed": "5"}, tags={child_runs.BEST: "2"})
     with pytest.raises(UserError, match="run_id: 2, the best child run of this sweep"):
         reproduction.retrain(past, census, "cpu")
+
+
+@pytest.fixture
+def trial(census, monkeypatch):
+    """A function that repeats a trial which gives this curve, or this error."""
+    monkeypatch.setattr(SweepSpec, "matrices", lambda self, max_bin: ())
+
+    def repeat(curve, error=None):
+        result = SimpleNamespace(curve=curve, metrics={"accuracy": 0.8}, error=error)
+        monkeypatch.setattr(reproduction, "run_shared_fit", lambda *args: [result])
+        return reproduction.repeat_trial(past_run({"seed": "5", "folds": "1"}), census, "cpu")
+
+    return repeat
+
+
+def test_a_trial_is_compared_by_its_metrics_and_by_its_curve_from_one_tree_on(trial):
+    curve = {1: 0.75, 2: 0.5}
+    assert trial(np.array([0.75, 0.5])) == {
+        f"{child_runs.VALIDATION}accuracy": 0.8,
+        f"{child_runs.VALIDATION}log_loss": curve,
+    }
+
+
+@pytest.mark.parametrize(("error", "message"), [("no memory", "no memory"), (None, "no result")])
+def test_a_trial_that_fails_now_is_an_error_with_its_reason(trial, error, message):
+    with pytest.raises(WorkFailed, match=message):
+        trial(None, error)
+
+
+TRAINED = {"data.digest": "d", "device": "cpu"}
+
+
+@pytest.mark.parametrize(("tags", "param", "status"), [
+    (TRAINED, "seed", "RUNNING"),
+    (TRAINED, "seed", "FAILED"),
+    (TRAINED, "sown", "FINISHED"),
+    ({"device": "cpu"}, "seed", "FINISHED"),
+])  # fmt: skip
+def test_only_a_finished_run_that_trained_is_repeated(tags, param, status):
+    client = mlflow.MlflowClient()
+    run_id = client.create_run("0", tags=tags).info.run_id
+    client.log_param(run_id, param, "0")
+    client.update_run(run_id, status)
+    with pytest.raises(UserError, match=f"expected a FINISHED run .* which is {status} in sqlite"):
+        reproduction._require_finished(run_id)
+
+
+def test_a_run_that_the_store_does_not_have_is_unknown():
+    with pytest.raises(UserError, match="got '0', which is unknown in sqlite"):
+        reproduction._require_finished("0")
+
+
+@pytest.mark.parametrize(("tags", "noted"), [({}, True), ({child_runs.CONFIG: "c"}, False)])
+def test_missing_artifacts_are_noted_and_a_trial_has_none(capsys, tags, noted):
+    client = mlflow.MlflowClient()
+    run = client.create_run("0", tags=TRAINED | tags)
+    client.log_param(run.info.run_id, "seed", "0")
+    client.set_terminated(run.info.run_id)
+    assert reproduction._require_finished(run.info.run_id).info.run_id == run.info.run_id
+    assert (f"the artifacts of run {run.info.run_id}" in capsys.readouterr().out) == noted
+    Path(run.info.artifact_uri).mkdir(parents=True)
+    reproduction._require_finished(run.info.run_id)
+    assert not capsys.readouterr().out
