@@ -1,5 +1,6 @@
 """The history of champions, from the runs of promote as this and earlier versions leave them."""
 
+import signal
 from types import SimpleNamespace
 
 import mlflow
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 
 import promote
-from tabular import champions, promotion
+from tabular import cancel, champions, promotion
 from tabular.tracking import registry, runs
 
 START = 1_700_000_000_000  # 2023-11-14 22:13:20 UTC, in milliseconds
@@ -150,3 +151,21 @@ def test_models_compared_for_a_name_are_counted_once_each_whatever_the_verdict(r
     record(passed("models:/m-3", name="another"))
     record({champions.NAME: "it's", champions.VERSION: "1"})  # a rollback
     assert promotion.count_candidates("it's", candidate) == 2
+
+
+def test_a_rollback_that_is_cancelled_before_the_aliases_move_moves_none(monkeypatch):
+    first, second = make_versions()
+    client = mlflow.MlflowClient()
+    for alias, version in ((registry.PREVIOUS, first), (registry.CHAMPION, second)):
+        client.set_registered_model_alias("it's", alias, version)
+    monkeypatch.setattr(registry, "require_loads", lambda *arguments: None)
+    log_tags = runs.log_tags
+
+    def cancelled(*arguments):
+        monkeypatch.setattr(cancel, "_received", signal.SIGINT)
+        return log_tags(*arguments)
+
+    monkeypatch.setattr(runs, "log_tags", cancelled)
+    with pytest.raises(cancel.Cancelled):
+        promotion.roll_back("it's", {})
+    assert client.get_registered_model("it's").aliases == {"previous": first, "champion": second}
