@@ -117,7 +117,7 @@ def _hash_texts(texts: pa.LargeStringArray, seed: int) -> np.ndarray:
     spellings = {text: word for word, texts in BOOLEANS.items() for text in texts}
     words = [_hash_text(spellings.get(text, text)) for text in others.drop_null().to_pylist()]
     hashes[where] = _mix(np.array(words, np.uint64) + np.uint64(seed))
-    codes = encoded.indices.fill_null(len(hashes)).to_numpy(zero_copy_only=False)
+    codes = encoded.indices.fill_null(len(hashes)).to_numpy()
     return np.append(hashes, np.uint64(0))[codes]
 
 

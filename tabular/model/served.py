@@ -30,7 +30,6 @@ WHOLE_NUMBER = re.compile(r"^([+-]?[0-9]+)\.0+$")
 SMALL_BATCH = 256  # rows; up to here, each text by itself and one thread are faster
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 RETURNS = "returns"  # key of the model's configuration: return this column alone, as a series
-NARROW = {np.dtype(np.float16), np.dtype(np.float32)}  # an array of objects has other digits
 SERVER = "__pyfunc_model_path__"  # the process of MLflow's server has this variable
 ALL_TREES = (  # what XGBoost's C function computes: the probability, by all trees
     b'{"type": 0, "training": false, "iteration_begin": 0, "iteration_end": 0, "missing": NaN,'

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tabular.data import inference, values
@@ -229,7 +229,6 @@ def test_bands_are_for_numeric_columns():
     assert message == "t: bands.a: expected a numeric column, got a categorical one"
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(st.text(max_size=8), st.none(), st.from_regex(values.DATE)), max_size=9))
 def test_any_text_has_a_kind_or_is_refused_with_its_place(texts):
     try:
@@ -270,7 +269,6 @@ def test_an_id_has_whole_numbers():
     assert found["id"].n_distinct is None
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from([1.0, 2.0, 3.0, np.nan]), min_size=1), min_size=1))
 def test_merged_statistics_are_those_of_all_rows(parts):
     frames = [pd.DataFrame({"n": part, "c": pd.Categorical(part)}) for part in parts]
@@ -361,7 +359,6 @@ def test_bands_are_rounded_quartiles(numbers, bands):
     assert inference.quantile_bands(numbers) == bands
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=40))
 def test_bands_increase_and_divide_the_values(numbers):
     bands = inference.quantile_bands(np.array(numbers, np.float32))

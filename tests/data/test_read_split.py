@@ -156,7 +156,7 @@ SPACES = st.sampled_from(["", " ", "  ", "\t"])
 LABELS = st.sampled_from([CENSUS.negative, CENSUS.positive, f"{CENSUS.positive}."])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(FIELDS, min_size=1, max_size=5), st.data())
 def test_any_rows_in_the_format_of_uci_are_read_unchanged(tmp_path_factory, rows, chosen):
     rows = [*rows, rows[0], rows[0]]
@@ -177,7 +177,7 @@ def test_any_rows_in_the_format_of_uci_are_read_unchanged(tmp_path_factory, rows
                 assert value == (np.float32(field) if name in CENSUS.numeric else field), name
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.one_of(st.text(max_size=30), st.sampled_from([ROW, RICH, ROW + "."])), max_size=6)
 )

@@ -292,7 +292,7 @@ CELL = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.one_of(st.lists(CELL, min_size=14, max_size=16), st.text(max_size=60)),

@@ -1,7 +1,7 @@
 """What the user fixes of a table, by parameters and by table.toml."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tabular.data import requests
@@ -137,7 +137,6 @@ def test_a_file_that_cannot_be_opened_is_refused(tmp_path):
         requests.read_table_file(tmp_path)
 
 
-@settings(deadline=None)
 @given(st.one_of(st.text(), st.sampled_from(FULL.splitlines()).map(lambda s: s[::2])))
 def test_any_text_is_read_or_refused_with_the_files_name(tmp_path_factory, text):
     try:

@@ -1,7 +1,7 @@
 """What a table is: its kinds of columns, its digest, its record, and the other names of columns."""
 
 import json
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
@@ -50,6 +50,26 @@ def test_a_record_is_readable_json_and_gives_the_same_table(table):
 def test_a_record_of_a_later_version_is_read_as_far_as_it_is_known():
     record = json.loads(TABLE.to_json()) | {"of a later version": 1}
     assert Table.from_json(json.dumps(record)) == TABLE
+
+
+def test_a_record_that_says_no_more_than_columns_and_labels_has_the_defaults_of_the_rest():
+    """As one of an earlier version; then a row without a label is an error."""
+    needed = {"name": "t", "columns": {"n": "numeric"}, "label": "y"}
+    needed |= {"negative": "0", "positive": "1"}
+    table = Table.from_json(json.dumps(needed))
+    assert table == Table(**needed)
+    assert table.schema == TableSchema({"n": "numeric"}, "y", {"0": 0, "1": 1})
+    assert {name for name, value in vars(table).items() if not value} == {
+        *("label_aliases", "aliases", "groups", "bands", "crossed", "non_features", "floors"),
+        *("left_out", "drop_missing_labels"),
+    }
+
+
+@pytest.mark.parametrize("made", [TABLE, TABLE.schema], ids=["table", "schema"])
+def test_what_was_made_cannot_be_changed(made):
+    """The digest and the lists of features are worked out once."""
+    with pytest.raises(FrozenInstanceError):
+        made.label = "n"
 
 
 def test_the_digest_never_changes():

@@ -12,7 +12,7 @@ from tabular.data.text import Dialect
 
 
 @pytest.mark.parametrize("delimiter", text.DELIMITERS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(characters=st.text(st.sampled_from('a," \rD'), max_size=14))
 def test_a_line_is_one_row_exactly_if_arrow_reads_it_as_one(delimiter, characters):
     """Between two other lines, Arrow reads it as exactly one row."""

@@ -44,7 +44,7 @@ def test_the_extension_is_known_in_any_case(tmp_path, name, extension):
     assert readers.extension(tmp_path / name) == extension
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     rows=st.integers(2, 4).flatmap(
         lambda n: st.lists(st.lists(TEXTS, min_size=n, max_size=n), min_size=1, max_size=6)

@@ -18,7 +18,7 @@ TEXTS = st.characters(exclude_categories=["Cs"], exclude_characters="\r\n")
 WRITTEN = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=6))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(WRITTEN, WRITTEN), max_size=6))
 def test_python_reads_the_written_csv_unchanged(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("any") / "out.csv"
@@ -52,7 +52,7 @@ def test_a_file_is_replaced_completely_or_not_at_all(tmp_path, suffix):
         assert content == (b"a\nx\n" if suffix[:4] in (".csv", ".tsv") else b"x\n")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.text('a",;|\t é', max_size=5).map(str.strip).filter(bool),

@@ -40,6 +40,8 @@ def test_undefined_replicates_are_left_out_of_an_interval():
     assert np.isnan(replicates["recall"]).any()
     assert np.isfinite(bootstrap.percentile_interval(replicates["recall"])).all()
     assert np.isfinite(bootstrap.percentile_interval(replicates["log_loss"])).all()
+    ends = bootstrap.confidence_intervals(y, p)
+    assert {"interval/recall_low", "interval/recall_high"} <= {*ends}
 
 
 def test_drawing_counts_has_the_distribution_of_drawing_rows():
@@ -109,7 +111,9 @@ def test_a_metric_that_no_replicate_defines_has_no_interval():
     assert np.isnan(bootstrap.percentile_interval(np.full(10, np.nan))).all()
 
 
-def test_a_paired_interval_is_that_of_the_difference_of_replicates():
+def test_a_paired_interval_is_that_of_the_difference_of_replicates(monkeypatch):
+    """Up to ``MANY_ROWS`` rows."""
+    monkeypatch.setattr(bootstrap, "MANY_ROWS", 500)
     y, a, b = simulate(500, 1, 0.3, 0.6)
     of_a, of_b = (bootstrap.bootstrap_metrics(y, p) for p in (a, b))
     expected = {name: bootstrap.percentile_interval(of_b[name] - of_a[name]) for name in of_a}
@@ -145,6 +149,7 @@ def test_a_joint_histogram_gives_the_paired_interval_of_drawing_rows(
     found = bootstrap._histogram_differences(y, (a, b), thresholds)
     for metric, differences in found.items():
         expected = rows[1][metric] - rows[0][metric]
+        assert len(differences) == len(expected)
         assert differences.mean() == pytest.approx(expected.mean(), abs=expected.std() / 8), metric
         assert differences.std() == pytest.approx(expected.std(), rel=0.1), metric
 
@@ -156,6 +161,8 @@ def test_a_joint_histogram_has_no_more_cells_than_allowed(monkeypatch):
     assert len(cell) == 5000
     assert 100 < cell.max() + 1 <= 500
     assert {len(model.index) for model in models} == {cell.max() + 1}
+    monkeypatch.setattr(bootstrap, "MAX_CELLS", cell.max() + 1)
+    assert (bootstrap._joint_histogram(y, a, b)[0] == cell).all()
 
 
 @pytest.mark.parametrize("binned", [False, True])
@@ -167,11 +174,14 @@ def test_cancellation_ends_a_bootstrap(monkeypatch, binned):
 
 
 def test_the_intervals_of_many_rows_are_computed_in_another_thread(monkeypatch):
-    names = []
-    compute = bootstrap.confidence_intervals
+    """While they are, the caller goes on."""
+    names, waited = [], []
+    returned, compute = threading.Event(), bootstrap.confidence_intervals
 
     def confidence_intervals(*arguments):
         names.append(threading.current_thread().name)
+        if names[-1] != threading.main_thread().name:
+            waited.append(returned.wait(10))
         return compute(*arguments)
 
     monkeypatch.setattr(bootstrap, "confidence_intervals", confidence_intervals)
@@ -181,6 +191,8 @@ def test_the_intervals_of_many_rows_are_computed_in_another_thread(monkeypatch):
     few = bootstrap.start_intervals(y, p, 0.3)()
     assert few == compute(y, p, 0.3)
     monkeypatch.setattr(bootstrap, "MANY_ROWS", 99)
-    many = bootstrap.start_intervals(y, p, 0.3)()
-    assert many == compute(y, p, 0.3)
+    many = bootstrap.start_intervals(y, p, 0.3)
+    returned.set()
+    assert many() == compute(y, p, 0.3)
+    assert waited == [True]
     assert names[0] == threading.main_thread().name != names[1]

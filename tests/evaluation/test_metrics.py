@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import sklearn.metrics
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tabular.evaluation import metrics
@@ -73,7 +73,6 @@ def test_metrics_equal_those_of_scikit_learn_to_the_bit(n_rows, decimals, dtype,
     assert found["average_precision"] == pytest.approx(average_precision)
 
 
-@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=1, max_size=30),
 )

@@ -41,7 +41,7 @@ def at(name, y, p, threshold):
     return found[name]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows(), st.sampled_from(RULES))
 def test_no_other_threshold_is_better_and_a_half_is_chosen_where_it_is_as_good(sample, text):
     """Compared with all probabilities, the middles between them, 0, 0.5 and 1."""

@@ -17,7 +17,7 @@ from tests.hostile.test_hostile import check
 RANDOM = st.randoms(use_true_random=False)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rng=RANDOM, sound=st.booleans())
 def test_a_table_is_read_as_plain_python_reads_it_or_refused(tmp_path_factory, rng, sound):
     """A sound one is never refused."""
@@ -63,7 +63,7 @@ def test_a_model_answers_alike_however_it_is_asked(tmp_path):
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(rng=RANDOM)
 def test_models_of_many_tables_answer_alike_however_they_are_asked(
     tmp_path_factory, empty_store, rng

@@ -105,7 +105,7 @@ CELLS = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(st.fixed_dictionaries(CELLS), min_size=1, max_size=5), copies=st.booleans())
 def test_a_row_has_the_same_probability_to_the_bit_in_every_form(
     model, tmp_path_factory, rows, copies

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import mlflow
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import xgboost
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
+from tabular.data import columns
 from tabular.data.census import CENSUS
 from tabular.model import boosting, hyperparameters, served
 from tabular.tracking import logged_model
@@ -133,7 +135,7 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from(CENSUS.features), CELLS, max_size=4))
 def test_any_value_has_the_same_outcome_in_small_and_large_batches(python_model, change):
     """It is a prediction or an error of status 400, never another error (status 500)."""
@@ -176,6 +178,18 @@ def test_a_narrow_number_is_the_category_of_its_own_digits(n_rows, dtype):
         assert codes[:, 0].tolist() == [1] * n_rows
 
 
+@pytest.mark.parametrize("n_rows", [1, served.SMALL_BATCH + 1])
+def test_a_number_of_16_bits_is_the_category_that_training_makes_of_it(n_rows):
+    """Arrow cannot encode float16, so a Parquet file's column is read as float32."""
+    y = np.arange(40) % 2
+    column = pa.chunked_array([pa.array(np.where(y, 0.1, 0.2).astype(np.float16))])
+    texts = columns._encode_distinct(column).cast(pa.string()).to_pandas()
+    X = pd.DataFrame({"rate": pd.Categorical(texts), "n": y * 1.0})
+    booster, _ = boosting.fit(CONFIG | {"n_estimators": 1}, boosting.bin_rows(X, y))
+    frame = pd.DataFrame({"rate": np.full(n_rows, 0.2, np.float16), "n": 1.0})
+    assert served.Encoder(booster)(frame)[:, 0].tolist() == [1] * n_rows
+
+
 def test_all_missing_columns_are_named(python_model):
     with pytest.raises(MlflowException, match="columns are missing: age, race$"):
         python_model.predict(frame_of().drop(columns=["race", "age"]))
@@ -199,6 +213,34 @@ def test_a_duplicated_column_is_an_error(python_model, copies):
     frame = frame_of(*[{}] * copies)
     with pytest.raises(MlflowException, match="columns are given twice"):
         python_model.predict(pd.concat([frame, frame[["race"]]], axis=1))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [PERSON, PERSON],
+        [{name: np.array(value) for name, value in PERSON.items()}, PERSON],
+        {name: [value, value] for name, value in PERSON.items()},
+        {name: np.array([value, value]) for name, value in PERSON.items()},
+        {name: [value, value] for name, value in PERSON.items()} | {"age": PERSON["age"]},
+    ],
+    ids=["rows", "a row of arrays", "columns", "columns of arrays", "a single value"],
+)
+def test_rows_and_columns_by_name_are_the_rows_of_the_frame(python_model, rows):
+    assert python_model.predict(rows).equals(python_model.predict(frame_of({}, {})))
+
+
+def test_a_row_by_name_is_one_row(python_model):
+    expected = python_model.predict(frame_of())
+    arrays = {name: np.array(value) for name, value in PERSON.items()}
+    for row in (PERSON, arrays):
+        assert python_model.predict(row).equals(expected)
+
+
+@pytest.mark.parametrize("rows", ["text", 5, [PERSON, 5], {"age": [39, 40], "race": ["White"]}])
+def test_what_is_no_table_is_an_error(python_model, rows):
+    with pytest.raises(MlflowException, match=f"expected a data frame, got {type(rows).__name__}"):
+        python_model.predict(rows)
 
 
 def test_predictions_have_the_index_of_the_rows(python_model):

@@ -1,11 +1,14 @@
 """The history of champions, from the runs of promote as this and earlier versions leave them."""
 
+import signal
+from types import SimpleNamespace
+
 import mlflow
 import pandas as pd
 import pytest
 
 import promote
-from tabular import champions
+from tabular import cancel, champions, promotion
 from tabular.tracking import registry, runs
 
 START = 1_700_000_000_000  # 2023-11-14 22:13:20 UTC, in milliseconds
@@ -120,3 +123,49 @@ def test_a_history_of_nothing_is_an_error_and_makes_no_run(run_script, record, o
     assert done.stderr.startswith(f"error: {message}")
     assert "it has for: it's" in done.stderr or "rollback" in done.stderr
     assert len(mlflow.search_runs()) == 1
+
+
+def test_the_champion_that_was_lost_is_that_of_the_last_finished_promotion_of_the_name(record):
+    assert promotion._describe_lost_champion("it's") == ""
+    without_version = record(passed("models:/m-1"))  # as earlier versions recorded it
+    lost = "is deleted or has lost the alias"
+    for tags, status in (
+        (passed("models:/m-3", "3", "another"), "FINISHED"),
+        (passed("models:/m-4", "4"), "FAILED"),
+        (passed("models:/m-5") | {"verdict": "refused"}, "FINISHED"),
+    ):
+        record(tags, status)
+        found = promotion._describe_lost_champion("it's")
+        assert found == f"that of models:/m-1, which run {without_version} made champion, {lost}"
+    last = record(passed("models:/m-2", "2"))
+    found = promotion._describe_lost_champion("it's")
+    assert found == f"version 2, which run {last} made champion, {lost}"
+
+
+def test_models_compared_for_a_name_are_counted_once_each_whatever_the_verdict(record):
+    candidate = SimpleNamespace(uri="models:/m-1")
+    assert promotion.count_candidates("it's", candidate) == 1
+    record(passed("models:/m-1"))
+    record(passed("models:/m-2") | {"verdict": "refused"}, "FAILED")
+    record(passed("models:/m-2"))
+    record(passed("models:/m-3", name="another"))
+    record({champions.NAME: "it's", champions.VERSION: "1"})  # a rollback
+    assert promotion.count_candidates("it's", candidate) == 2
+
+
+def test_a_rollback_that_is_cancelled_before_the_aliases_move_moves_none(monkeypatch):
+    first, second = make_versions()
+    client = mlflow.MlflowClient()
+    for alias, version in ((registry.PREVIOUS, first), (registry.CHAMPION, second)):
+        client.set_registered_model_alias("it's", alias, version)
+    monkeypatch.setattr(registry, "require_loads", lambda *arguments: None)
+    log_tags = runs.log_tags
+
+    def cancelled(*arguments):
+        monkeypatch.setattr(cancel, "_received", signal.SIGINT)
+        return log_tags(*arguments)
+
+    monkeypatch.setattr(runs, "log_tags", cancelled)
+    with pytest.raises(cancel.Cancelled):
+        promotion.roll_back("it's", {})
+    assert client.get_registered_model("it's").aliases == {"previous": first, "champion": second}

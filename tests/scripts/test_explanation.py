@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import xgboost
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import score
@@ -69,7 +69,6 @@ RAW_ROWS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(RAW_ROWS, st.none() | st.integers(1, N_FEATURES + 2))
 def test_contributions_rest_and_base_sum_to_the_log_odds(raw, n_largest):
     X = pd.DataFrame(raw, columns=[*NUMBERS, *TEXTS])

@@ -1,5 +1,6 @@
 """The checks of a promotion on a few rows: figures, bounds and verdicts worked out by hand."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from tabular.data.dataset import Dataset, Split
 from tabular.data.table import Table
 from tabular.evaluation import bootstrap
 from tabular.evaluation.metrics import search_metrics
+from tabular.tracking import logged_model, runs
 
 Y = np.array([0, 0, 1, 1])
 P = np.array([0.1, 0.6, 0.8, 0.9])  # log loss 0.3375..., accuracy 3/4, or 1 from the threshold 0.7
@@ -116,3 +118,28 @@ def test_thresholds_are_reported_with_the_share_of_positive_rows():
     figure = "was 0.5 (75.0% of the rows positive), is 0.1 (100.0% of the rows positive)"
     expected = ("threshold", figure, "reported only", True)
     assert promotion_checks.report_thresholds(P, P, (0.5, 0.1)) == expected
+
+
+@pytest.mark.parametrize(
+    ("origin", "shown"), [("directory", "own files"), ("synthetic", "synthetic")]
+)
+def test_a_model_of_the_other_label_or_other_rows_is_refused_and_predicts_nothing(
+    monkeypatch, origin, shown
+):
+    """Its probabilities would be taken for those of the champion's label."""
+    dataset = replace(dataset_of(Y), origin=origin)
+    swapped = replace(dataset.table, negative="1", positive="0")
+    monkeypatch.setattr(runs, "recorded_table", lambda run: swapped)
+    signature = logged_model.signature(dataset.table)
+    candidate, champion = (
+        SimpleNamespace(tags={"data.digest": digest}, signature=signature, run="of the model")
+        for digest in (dataset.digest, "0123456789")
+    )
+    checks = promotion_checks.check_candidate(candidate, champion, dataset, None)
+    digest = dataset.digest[:8]
+    assert checks.to_numpy().tolist() == [
+        ["real_rows", shown, "not synthetic", origin == "directory"],
+        ["candidate_data", f"trained on data {digest}", f"the data is {digest}", True],
+        ["champion_data", "trained on data 01234567", f"the data is {digest}", False],
+        ["signature", "positive was 0, is 1", "compatible", False],
+    ]

@@ -2,13 +2,14 @@
 
 import shlex
 import shutil
+import signal
 from dataclasses import replace
 
 import mlflow
 import pytest
 
 import score
-from tabular import champions
+from tabular import cancel, champions
 from tabular.data.census import CENSUS
 from tabular.errors import UserError
 from tabular.tracking import artifacts, registry, runs
@@ -62,6 +63,21 @@ def test_the_version_that_was_named_is_promoted_and_no_later_one_of_the_same_mod
         registry.register(uris[0], "x")
     call(model="models:/x/1", **ANY)
     assert champion() == 1
+
+
+def test_a_promotion_that_is_cancelled_before_the_aliases_move_moves_none(uris, monkeypatch):
+    call(model=uris[0], **ANY)
+    log_verdict = registry.log_verdict
+
+    def cancelled(*arguments):
+        monkeypatch.setattr(cancel, "_received", signal.SIGINT)
+        log_verdict(*arguments)
+
+    monkeypatch.setattr(registry, "log_verdict", cancelled)
+    with pytest.raises(cancel.Cancelled):
+        call(model=uris[1], **ANY)
+    assert champion() == 1
+    assert registry.version_by_alias("x", "previous") is None
 
 
 def test_a_rollback_needs_the_model_and_not_its_run(uris):

@@ -97,6 +97,7 @@ def test_what_differs_is_named_with_its_likely_reason(
     assert done.stderr.rstrip().splitlines()[-1].startswith("error: ")
     assert reason in done.stderr.rstrip().splitlines()[-1]
     assert ("differs log_loss" in done.stdout) == (changed == "rows")
+    assert ("; this is on the CPU" in done.stderr) == (changed == "device")
     assert newest().info.status == "FAILED"
     assert newest().data.tags["identical"] == "false"
     assert reason in newest().data.tags["error"]
@@ -190,6 +191,7 @@ def test_the_threshold_of_a_sweep_is_chosen_on_all_folds_and_identical(
     assert not any("threshold" in child.data.metrics for child in children_of(parent))
     done = run_script(reproduce.main, "--run_id", parent.info.run_id)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "did not record" not in done.stdout
     assert comparison()["identical"].all()
     done = run_script(sweep.main, *SMALL, *options)  # all results are known: the best is refitted
     assert sweeps()[0].data.metrics["threshold"] == parent.data.metrics["threshold"]

@@ -372,7 +372,7 @@ PERSON = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(PERSON, min_size=1, max_size=8), st.sampled_from([".csv", ".parquet"]), st.data())
 def test_any_row_scored_from_a_file_is_answered_as_over_rest(
     served, tmp_path_factory, people, suffix, chosen
