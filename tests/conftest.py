@@ -27,7 +27,7 @@ from tests.helpers import PROJECT, REAL
 from tests.servers import free_port, running
 
 # a busy machine takes longer than the 200 ms that an example may take by default
-hypothesis.settings.register_profile("tests")
+hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
 REQUIREMENTS = {
