@@ -84,7 +84,7 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
         fitted.metrics |= repeat_best(run, spec, best, options, make_executor, left)
         fitted.findings = diagnosis.diagnose(options.space, best.config, best.curve)
         note = leaderboard(run, spec, results, baseline, options.metric)
-        note += f"\n{importance}.\n".capitalize() * bool(importance)
+        note += f"\n{importance.capitalize()}.\n" if importance else ""
         if search.n_open:
             note += f"\n{search.n_open:,} more were not tried: the budget was spent.\n"
         register = "none" if too_many else options.register
