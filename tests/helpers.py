@@ -92,7 +92,7 @@ def started(arguments, log):
         process.wait()
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=180):
     """Wait until a function returns something true."""
     for _ in range(seconds * 20):
         if condition():

@@ -50,7 +50,9 @@ def start_cluster(tmp_path):
             command += ["--host", host, "--worker-port", str(port), "--nthreads", "1"]
             command += ["--local-directory", str(tmp_path)]
             log = tmp_path / f"worker{number}.log"
-            return stack.enter_context(running(command, port, log, host=host, **options))
+            worker = stack.enter_context(running(command, port, log, host=host, **options))
+            wait_for(lambda: "Registered to" in log.read_text())
+            return worker
 
         def start_scheduler(port):
             command = ["dask", "scheduler", "--host", "127.0.0.3", "--port", str(port)]
