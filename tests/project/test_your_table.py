@@ -80,7 +80,7 @@ def test_the_next_commands_need_nothing_but_the_run(run_line, customers, tmp_pat
     (trained,) = mlflow.search_runs(output_format="list")
     _, promoting, scoring, reproducing = lines = NEXT.splitlines()
     printed = run_line(promoting, trained.info.run_id)
-    assert_shown(PROMOTED, "".join(printed.splitlines(keepends=True)[-2:]))
+    assert_shown(PROMOTED, "".join(printed.splitlines(keepends=True)[-3:]))
     run_line(scoring)
     scored = pd.read_csv(tmp_path / "scored.csv")
     assert {*scored["Churn"]} == {"Yes", "No"}
