@@ -4,7 +4,6 @@ Every difference is that of model b minus that of model a.
 """
 
 import re
-import shlex
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from tabular.data.table import Table
 from tabular.errors import UserError, one_line
 from tabular.evaluation import paired, paired_plots, plot_style
 from tabular.evaluation.metrics import is_positive
+from tabular.model.constraints import unquote
 from tabular.sweep import child_runs
 from tabular.tracking import datasets, logged_model, opening, orphans, registry, runs, store
 from tabular.tracking.registry import LoggedModel
@@ -244,16 +244,7 @@ def _params(run: Run) -> dict[str, str]:
     best = run.data.tags.get(child_runs.BEST)
     winner = store.find_run(best) if best else None
     params = run.data.params | (winner.data.params if winner else {})
-    return {key: _unquote(text) for key, text in params.items() if key != "data"}
-
-
-def _unquote(text: str) -> str:
-    if not text.startswith(("'", '"')):
-        return text
-    try:
-        return " ".join(shlex.split(text))
-    except ValueError:
-        return text
+    return {key: unquote(text) for key, text in params.items() if key != "data"}
 
 
 def _record_differences(

@@ -28,7 +28,7 @@ def parse_monotone(text: str) -> dict[str, int]:
         UserError: the text is malformed.
     """
     expected = 'names of columns with 1 or -1, like age:1,hours-per-week:-1 or {"age": 1}'
-    text = _unquote(MONOTONE, text)
+    text = _bounded(MONOTONE, text)
     if text == NONE:
         return {}
     if text.startswith("{"):
@@ -60,7 +60,7 @@ def parse_interaction(text: str) -> list[list[str]]:
         UserError: the text is malformed.
     """
     expected = 'groups of columns, like age+sex,race+sex or [["age", "sex"], ["race", "sex"]]'
-    text = _unquote(INTERACTION, text)
+    text = _bounded(INTERACTION, text)
     if text == NONE:
         return []
     if text.startswith("["):
@@ -80,8 +80,17 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _unquote(option: str, text: str) -> str:
-    """The text without the quotes of a shell, with which MLflow records it.
+def unquote(text: str) -> str:
+    """A parameter's text without the quotes of a shell, with which ``mlflow run`` records it."""
+    text = text.strip()
+    if text[:1] in ("'", '"') and text[-1:] == text[:1]:
+        with suppress(ValueError):
+            text = " ".join(shlex.split(text))
+    return text
+
+
+def _bounded(option: str, text: str) -> str:
+    """The text without quotes.
 
     Raises:
         UserError: it is too long.
@@ -90,11 +99,7 @@ def _unquote(option: str, text: str) -> str:
         raise UserError(
             f"{option}: expected at most {MAX_CHARACTERS:,} characters, got {len(text):,}"
         )
-    text = text.strip()
-    if text[:1] in ("'", '"') and text[-1:] == text[:1]:
-        with suppress(ValueError):
-            text = " ".join(shlex.split(text))
-    return text
+    return unquote(text)
 
 
 def _parse_json(option: str, text: str, expected: str) -> Any:
