@@ -7,8 +7,8 @@ round, block of a file, chunk of SHAP rows, chunk of a download and result of a 
 ``check`` is reached within ``GRACE_SECONDS``, because the process waits for a silent server or for
 a Dask worker, a timer raises ``Cancelled`` in the main thread. Windows has no timer: a thread
 raises SIGINT in its place, which wakes a process that sleeps or computes in Python, while a call
-that waits for a server ends with its own time-out first. The body of ``uninterrupted`` is
-spared: a broken-off import would leave half a module behind, and a run must reach its final status.
+that waits for a server ends with its own time-out first. The timer spares an import, which would
+leave half a module behind, and the body of ``uninterrupted``: a run must reach its final status.
 A second signal that arrives more than ``DUPLICATE_SECONDS`` later raises at once.
 """
 
@@ -120,5 +120,12 @@ def _run_timer() -> None:
 
 
 def _expire(number: int, frame: FrameType | None) -> None:
-    if not _uninterrupted:
+    if not _uninterrupted and not _is_importing(frame):
         check()
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported in the frame or in one of its callers."""
+    while frame and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None

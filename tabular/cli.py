@@ -182,21 +182,20 @@ def importing() -> Iterator[None]:
         WorkFailed: a package is missing or broken, or refuses a variable of the environment.
     """
     gc.disable()
-    with cancel.uninterrupted():
-        try:
-            yield
-            gc.freeze()
-        except Exception as error:
-            reason = f"{type(error).__name__}: {one_line(error)}"
-            quoted = {name: f"'{value}'".casefold() for name, value in os.environ.items() if value}
-            names = [name for name, value in quoted.items() if value in reason.casefold()]
-            likely = f" ({', '.join(names)}?)" if names else ""
-            raise WorkFailed(
-                f"the packages cannot be imported{likely}: {reason}; correct this, or: uv pip "
-                "install -r requirements.txt"
-            ) from None
-        finally:
-            gc.enable()
+    try:
+        yield
+        gc.freeze()
+    except Exception as error:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        quoted = {name: f"'{value}'".casefold() for name, value in os.environ.items() if value}
+        names = [name for name, value in quoted.items() if value in reason.casefold()]
+        likely = f" ({', '.join(names)}?)" if names else ""
+        raise WorkFailed(
+            f"the packages cannot be imported{likely}: {reason}; correct this, or: uv pip "
+            "install -r requirements.txt"
+        ) from None
+    finally:
+        gc.enable()
 
 
 def main(command: click.Command) -> NoReturn:

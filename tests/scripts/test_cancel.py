@@ -3,6 +3,7 @@
 import importlib
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -135,6 +136,18 @@ def test_the_timer_spares_an_uninterrupted_body_and_raises_after_it(installed):
             done = True
         time.sleep(5)
     assert done
+
+
+def test_the_timer_spares_an_import_and_raises_after_it(installed, tmp_path, monkeypatch):
+    """A module that was half imported would be missing when the run's end is recorded."""
+    (tmp_path / "slow_to_import.py").write_text(
+        "import os, time\nos.kill(os.getpid(), 15)\ntime.sleep(0.4)\nDONE = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(cancel.Cancelled):
+        importlib.import_module("slow_to_import")
+        time.sleep(5)
+    assert sys.modules.pop("slow_to_import").DONE
 
 
 def test_a_check_in_another_thread_leaves_the_timer_to_the_main_thread(installed):
