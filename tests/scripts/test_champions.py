@@ -1,5 +1,6 @@
 """The history of champions, from the runs of promote as this and earlier versions leave them."""
 
+import shutil
 import signal
 from types import SimpleNamespace
 
@@ -110,6 +111,18 @@ def test_an_alias_that_was_moved_by_other_means_is_said(run_script, record):
     *_, reign, last = history(run_script)
     assert "version 1 is champion until an unknown time" in reign
     assert "  version 2 has it: the alias champion was changed" in last
+
+
+def test_a_registry_that_can_only_be_read_shows_the_history(
+    run_script, record, monkeypatch, tmp_path
+):
+    make_versions()
+    record(passed("models:/m-1", "1"))
+    mlflow.MlflowClient().set_registered_model_alias("it's", registry.CHAMPION, 1)
+    shutil.copy(tmp_path / "mlflow.db", tmp_path / "registry.db")
+    uri = f"sqlite:///file:{tmp_path}/registry.db?mode=ro&uri=true"
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", uri)
+    assert "version 1 is champion until now" in history(run_script)[-1]
 
 
 @pytest.mark.parametrize(("options", "message"), [
