@@ -64,12 +64,8 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
         ranking = importance_table(results, options)
         if importance := describe_importance(ranking, results, search.n_open > 0):
             click.echo(f"note   {importance}")
-        failed = [result.error for result in results if result.error]
-        n_failed = f"{len(failed)} of {len(results)} configurations failed: "
-        reason = n_failed + "".join(failed[-1:])
-        if len(failed) == len(results):
-            raise WorkFailed(reason)
-        too_many = len(failed) > options.max_failures
+        n_failed, reason = count_failures(results)
+        too_many = n_failed > options.max_failures
         read_curves(results)
         with ThreadPoolExecutor(1) as pool:  # the main thread fits, so that a signal reaches it
             drawn = pool.submit(draw, results, table, ranking, options)
@@ -84,9 +80,7 @@ def sweep(options: SweepOptions, make_executor: MakeExecutor) -> None:
         fitted.metrics |= repeat_best(run, spec, best, options, make_executor, left)
         fitted.findings = diagnosis.diagnose(options.space, best.config, best.curve)
         note = leaderboard(run, spec, results, baseline, options.metric)
-        note += f"\n{importance.capitalize()}.\n" if importance else ""
-        if search.n_open:
-            note += f"\n{search.n_open:,} more were not tried: the budget was spent.\n"
+        note += remarks(importance, search.n_open)
         register = "none" if too_many else options.register
         test_metrics = training.evaluate_and_log(run, fitted, dataset, register, note)
         reporting.report(run, dataset, test_metrics, fitted.findings, fitted.threshold_note)
@@ -175,6 +169,28 @@ def log_table(
     table = results_table(results, baseline, metric)
     runs.log_artifacts(run, {}, {"sweep.csv": table, "sweep.json": table})
     return table
+
+
+def count_failures(results: list[TrialResult]) -> tuple[int, str]:
+    """How many configurations failed, and an error message that says so and has the last error.
+
+    Raises:
+        WorkFailed: all of them failed.
+    """
+    failed = [result.error for result in results if result.error]
+    n_failed = f"{len(failed)} of {len(results)} configurations failed: "
+    reason = n_failed + "".join(failed[-1:])
+    if len(failed) == len(results):
+        raise WorkFailed(reason)
+    return len(failed), reason
+
+
+def remarks(importance: str, n_open: int) -> str:
+    """What follows the leaderboard in the description of the run, as Markdown."""
+    text = f"\n{importance.capitalize()}.\n" if importance else ""
+    if n_open:
+        text += f"\n{n_open:,} more were not tried: the budget was spent.\n"
+    return text
 
 
 def read_curves(results: list[TrialResult]) -> None:
