@@ -221,7 +221,7 @@ def log_checks(
         click.echo(f"{'passed' if passed else 'FAILED'} {check}: {figure} ({bound})")
         shown = f"{escape_markdown(figure)} | {escape_markdown(bound)}"
         lines.append(f"| {check} | {shown} | {'passed' if passed else '**failed**'} |")
-    n_shown = f"models compared on these test rows so far: {n_compared}"
+    n_shown = f"models that promote compared on these test rows so far: {n_compared}"
     click.echo(f"note   {n_shown}")
     against = f"version {champion.version}, the champion" if champion else "no champion"
     against += f" ({lost})" if lost else ""

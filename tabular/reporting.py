@@ -22,6 +22,7 @@ NO_POSITIVE = (
     "and has no interval"
 )
 MAX_NAMES = 12  # of columns in a line of the console
+MANY_VALUES = 20  # of a categorical column, which may then be a name or a code: print how many
 
 
 def announce(dataset: Dataset) -> None:
@@ -49,9 +50,15 @@ def announce_table(dataset: Dataset) -> None:
     shown = " and ".join(f"{len(names):,} {kind}" for kind, names in kinds.items() if names)
     by = f", by group of {list_names(table.groups)}" if table.groups else ", no groups"
     click.echo(f"table  {one_line(table.name)}: {shown} features{by}")
-    for kind, names in kinds.items():
-        if names:
-            click.echo(f"       {kind}: {list_names(names)}")
+    if table.numeric:
+        click.echo(f"       numeric: {list_names(table.numeric)}")
+    if table.categorical:
+        sizes = {name: len(dataset.train.X[name].cat.categories) for name in table.categorical}
+        counted = [
+            f"{name} ({size:,} values)" if size > MANY_VALUES else name
+            for name, size in sizes.items()
+        ]
+        click.echo(f"       categorical: {list_names(counted)}")
     for reason, left_out in _left_out(table).items():
         click.echo(f"       left out, {reason}: {list_names(left_out)}")
     if codes := inference.likely_codes(dataset.test.X):

@@ -118,7 +118,8 @@ def check_baseline(train: Split, y_true: np.ndarray, probability: np.ndarray) ->
         f"the log loss on test rows is lower by {gain:.4f} [{low:.4f}, {high:.4f}] than that of "
         f"the constant prediction {share:.4f}, the share of positives in training, and the "
         "interval is not above 0",
-        "do not use this model: it needs columns that say more, more rows, or smaller trees",
+        "do not use this model: it needs columns that say more, more rows, smaller trees, or fewer "
+        "names and codes among its columns (drop)",
     )
 
 
@@ -141,7 +142,8 @@ def check_overfit(
         f"the log loss is {train_log_loss:.4f} on training rows and {loss:.4f} on {kind} rows, "
         f"higher by {gap:.4f} [{low:.4f}, {high:.4f}]: {gap / gain:.0%} of the improvement over a "
         "constant prediction is lost on new rows",
-        "lower max_depth or n_estimators, raise min_child_weight, or set early_stopping_rounds",
+        "lower max_depth or n_estimators, raise min_child_weight, set early_stopping_rounds, or "
+        "leave out names and codes with drop",
     )
 
 

@@ -78,7 +78,9 @@ def test_long_codes_are_numbers_with_a_note_and_better_as_categories(tmp_path, c
     assert note in capsys.readouterr().out
     as_codes = load(frame, tmp_path, columns={"account": "categorical"})
     reporting.announce_table(as_codes)
-    assert "note   account" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "note   account" not in printed
+    assert "categorical: account (100 values)\n" in printed
     assert as_codes.train.X["account"].nunique() == 100
     assert roc_auc(as_codes) > roc_auc(as_numbers)
 
