@@ -136,20 +136,25 @@ def _describe(error: BaseException) -> str:
 def record_failure(run_id: str, tag: str, line: str) -> None:
     """Write on a run why it ended: as a tag, and at the top of its description.
 
-    The store may be the very thing that failed: what goes wrong here is printed, not raised, and
-    later requests wait for a second only.
+    The store may be the very thing that failed. There are two attempts, for one that fails at
+    times; what goes wrong is printed, not raised, and later requests wait for a second only.
     """
-    shorten_http_timeouts()
-    line, client = one_line(line), mlflow.MlflowClient()
-    shown = escape_markdown(line)
-    try:
-        description = client.get_run(run_id).data.tags.get(DESCRIPTION, "")
-        if shown not in description:
-            description = f"**{tag}**: {shown}\n\n{description}"
-        client.log_batch(run_id, tags=[RunTag(tag, line), RunTag(DESCRIPTION, description)])
-    except Exception as error:
-        _print_unless_lost("not written on the run", error)
-        shorten_http_timeouts(1)
+    for seconds in (3, 1):
+        shorten_http_timeouts(seconds)
+        try:
+            return _write_reason(run_id, tag, one_line(line))
+        except Exception as error:
+            failure = error
+    _print_unless_lost("not written on the run", failure)
+    return None
+
+
+def _write_reason(run_id: str, tag: str, line: str) -> None:
+    client, shown = mlflow.MlflowClient(), escape_markdown(line)
+    description = client.get_run(run_id).data.tags.get(DESCRIPTION, "")
+    if shown not in description:
+        description = f"**{tag}**: {shown}\n\n{description}"
+    client.log_batch(run_id, tags=[RunTag(tag, line), RunTag(DESCRIPTION, description)])
 
 
 def shorten_http_timeouts(seconds: int = 4) -> None:

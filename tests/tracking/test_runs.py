@@ -109,6 +109,21 @@ def test_a_run_ends_as_killed_although_a_second_signal_interrupts_the_report(sig
     assert the_run().info.status == "KILLED"
 
 
+def test_the_reason_is_written_although_the_store_fails_once(monkeypatch, capsys):
+    log_batch, failures = mlflow.MlflowClient.log_batch, iter([OSError("busy")])
+
+    def fail_once(*args, **kwargs):
+        for failure in failures:
+            raise failure
+        log_batch(*args, **kwargs)
+
+    with pytest.raises(WorkFailed), runs.start_run("a run"):
+        monkeypatch.setattr(mlflow.MlflowClient, "log_batch", fail_once)
+        raise WorkFailed("too few rows")
+    assert the_run().data.tags["error"] == "too few rows"
+    assert "not written" not in capsys.readouterr().err
+
+
 def test_the_error_of_the_work_is_raised_although_the_store_fails_too(monkeypatch, capsys):
     def fail(*args, **kwargs):
         raise OSError("the disk is full")
