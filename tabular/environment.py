@@ -15,6 +15,8 @@ from tabular.errors import UserError, WorkFailed
 # Nobody reads any more: a closed pipe, on Windows too, or a closed terminal
 READER_GONE = (errno.EPIPE, errno.EINVAL, errno.EIO)
 CORES = "LOKY_MAX_CPU_COUNT"  # joblib's variable, which bounds the number of threads
+# How often a thread of GNU's OpenMP, on Linux, looks whether the others are done before it sleeps
+SPINS, MAX_SPINS = "GOMP_SPINCOUNT", "10000"
 
 
 class _Output(io.FileIO):
@@ -38,7 +40,7 @@ class _Output(io.FileIO):
 
 
 def prepare() -> None:
-    """Make the standard streams take any text, and keep warnings from ending the work.
+    """Make the standard streams take any text, keep warnings from ending the work, and share cores.
 
     Raises:
         UserError: a variable has a value with which the libraries do not work.
@@ -58,6 +60,8 @@ def prepare() -> None:
         raise UserError(
             f"{CORES}: expected a whole number, got {cores[:50]!r}; correct or unset it"
         )
+    if "OMP_WAIT_POLICY" not in os.environ:  # up to 300,000 times keep a busy core from the others
+        os.environ.setdefault(SPINS, MAX_SPINS)
 
 
 def _keep_docstrings() -> None:

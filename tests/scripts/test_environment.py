@@ -99,6 +99,22 @@ def test_output_that_does_not_fit_on_the_disk_is_an_error_once():
     assert b"Exception ignored" not in done.stderr
 
 
+@pytest.mark.parametrize(("given", "expected"), [
+    ({}, "10000"), ({"GOMP_SPINCOUNT": "0"}, "0"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"),
+])  # fmt: skip
+def test_threads_that_wait_spin_a_bounded_number_of_times_unless_told_otherwise(
+    monkeypatch, given, expected
+):
+    """Where others need the cores, a thread that spins keeps the one it waits for from running."""
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    code = "import os; from tabular import environment; environment.prepare(); print(os.environ{})"
+    done = run_code(code.format(".get('GOMP_SPINCOUNT')"), stdout=subprocess.PIPE)
+    assert done.stdout.decode().strip() == expected
+
+
 def test_a_warning_that_python_was_told_to_raise_is_only_shown(monkeypatch):
     """Also in the processes of a local cluster, which are spawned."""
     monkeypatch.setenv("PYTHONWARNINGS", "error")
