@@ -66,7 +66,7 @@ def announce_rest(search: Search, results: list[TrialResult], options: SweepOpti
     Raises:
         WorkFailed: there is no result at all.
     """
-    kept = " but for what repeats need" if options.repeats > 1 else ""
+    kept = ", less the time kept for repeats" if options.repeats > 1 else ""
     line = f"{options.cli_args['budget']} is spent{kept}, {search.n_open:,} {search.noun}s are not"
     if not results:
         raise WorkFailed(f"budget: {line} tried, and none is finished; allow more time")
