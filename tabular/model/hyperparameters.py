@@ -1,5 +1,6 @@
 """The hyper-parameters of a run, under XGBoost's names: defaults, bounds and search grids."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any, NamedTuple
@@ -189,11 +190,16 @@ def tree_leaves(config: Config) -> int:
     return min(bound for bound in (2**depth if depth else 0, config["max_leaves"]) if bound)
 
 
-def config_name(config: Config) -> str:
-    """A short name of a configuration: the size of its trees and all that is not default."""
+def config_name(config: Config, shown: Collection[str] = ()) -> str:
+    """A short name of a configuration: the size of its trees and all that is not default.
+
+    Args:
+        shown: the hyper-parameters to name in place of these.
+    """
     labels = {"max_depth": "depth", "learning_rate": "rate", "n_estimators": "trees"}
     for name, default in DEFAULTS.items():
-        if config[name] != default:
+        if name in shown or config[name] != default:
             labels.setdefault(name, name)
-    name = " ".join(f"{label}={config[name]}" for name, label in labels.items())
+    named = [name for name in labels if not shown or name in shown]
+    name = " ".join(f"{labels[name]}={config[name]}" for name in named)
     return shorten(name, MAX_NAME, placeholder=" ...")

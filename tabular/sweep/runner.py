@@ -212,13 +212,13 @@ def draw(
     where ``ranking`` is empty.
     """
     done = [result for result in results if not result.error]
+    varied = space.varied_names(result.config for result in done)
     named = [
-        (config_name(result.config), result.curve)
+        (config_name(result.config, varied), result.curve)
         for result in done[:NAMED_CURVES]
         if result.curve is not None
     ]
     others = [result.curve for result in done[NAMED_CURVES:] if result.curve is not None]
-    varied = space.varied_names(result.config for result in done)
     shown = table[table["run_id"].isin([result.run_id for result in done])]
     draw_metric = sweep_plots.heat_map if options.sampler == "grid" else sweep_plots.slices
     less_is_better = SEARCH_METRICS[options.metric] > 0

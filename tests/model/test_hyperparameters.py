@@ -22,6 +22,13 @@ def test_a_name_shows_the_size_of_the_trees_and_all_that_is_not_default(changes,
     assert config_name(DEFAULTS | changes) == name
 
 
+def test_a_name_can_be_of_chosen_hyper_parameters():
+    config = DEFAULTS | {"max_depth": 6, "gamma": 0.5, "max_bin": 64}
+    assert config_name(config, ["reg_lambda", "gamma", "n_estimators"]) == (
+        "trees=100 gamma=0.5 reg_lambda=1.0"
+    )
+
+
 def test_the_first_version_had_ten_hyperparameters_by_which_its_results_are_known():
     assert {*decisive_values(DEFAULTS)} == {
         "learning_rate", "max_depth", "n_estimators", "subsample", "colsample_bytree",
