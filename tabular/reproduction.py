@@ -1,5 +1,6 @@
 """Train a past run again from its own record, and compare every result."""
 
+from itertools import zip_longest
 from typing import Any
 
 import click
@@ -44,14 +45,10 @@ def reproduce(run_id: str, cli_args: dict[str, str]) -> None:
         again = repeat_trial if child_runs.CONFIG in past.data.tags else retrain
         found, recorded = _recorded_results(past, again(past, dataset, device))
         differing = [name for name in found if not _equal(found[name], recorded[name])]
+        shown = {name: _show_both(recorded[name], found[name]) for name in found}
         for name in differing:
-            click.echo(
-                f"differs {name}: {_show(recorded[name])} recorded, {_show(found[name])} found"
-            )
-        rows = [
-            (name, _show(recorded[name]), _show(found[name]), name not in differing)
-            for name in found
-        ]
+            click.echo("differs {}: {} recorded, {} found".format(name, *shown[name]))
+        rows = [(name, *both, name not in differing) for name, both in shown.items()]
         table = pd.DataFrame(rows, columns=["result", "recorded", "found", "identical"])
         runs.log_artifacts(run, {}, {"comparison.csv": table})
         runs.log_tags(run, {"identical": str(not differing).lower()})
@@ -149,6 +146,15 @@ def _recorded_results(past: Run, found: Results) -> tuple[Results, Results]:
 
 def _equal(a: Any, b: Any) -> bool:
     return a == b or (a != a and b != b)  # NaN is recorded where a metric is undefined
+
+
+def _show_both(recorded: Any, found: Any) -> tuple[str, str]:
+    """Two values in short; of texts that differ, their first lines that do."""
+    if isinstance(recorded, str) and isinstance(found, str):
+        lines = zip_longest(recorded.splitlines(), found.splitlines(), fillvalue="nothing")
+        differing = ((before, now) for before, now in lines if before != now)
+        recorded, found = next(differing, (recorded, found))
+    return _show(recorded), _show(found)
 
 
 def _show(value: Any) -> str:

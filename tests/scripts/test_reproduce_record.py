@@ -55,6 +55,16 @@ def test_a_result_is_shown_on_one_line(value, shown):
     assert reproduction._show(value) == shown
 
 
+@pytest.mark.parametrize(("recorded", "found", "shown"), [
+    ("a,b\n1,2\n3,4\n", "a,b\n1,2\n3,5\n", ("3,4", "3,5")),
+    ("a,b\n1,2\n", "a,b\n1,2\n3,4\n", ("nothing", "3,4")),
+    ("abc", "abd", ("abc", "abd")),
+    (0.25, 0.5, ("0.25", "0.5")),
+])  # fmt: skip
+def test_of_two_tables_the_first_lines_that_differ_are_shown(recorded, found, shown):
+    assert reproduction._show_both(recorded, found) == shown
+
+
 def test_a_run_that_is_older_than_a_hyperparameter_has_its_default():
     config = reproduction._config({"max_depth": "7", "learning_rate": "0.25", "seed": "3"})
     assert config == DEFAULTS | {"max_depth": 7, "learning_rate": 0.25}
