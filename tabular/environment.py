@@ -60,7 +60,7 @@ def prepare() -> None:
         raise UserError(
             f"{CORES}: expected a whole number, got {cores[:50]!r}; correct or unset it"
         )
-    if "OMP_WAIT_POLICY" not in os.environ:  # up to 300,000 times keep a busy core from the others
+    if "OMP_WAIT_POLICY" not in os.environ:  # by default 300,000 times, on a core that others need
         os.environ.setdefault(SPINS, MAX_SPINS)
 
 

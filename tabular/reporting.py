@@ -50,15 +50,10 @@ def announce_table(dataset: Dataset) -> None:
     shown = " and ".join(f"{len(names):,} {kind}" for kind, names in kinds.items() if names)
     by = f", by group of {list_names(table.groups)}" if table.groups else ", no groups"
     click.echo(f"table  {one_line(table.name)}: {shown} features{by}")
-    if table.numeric:
-        click.echo(f"       numeric: {list_names(table.numeric)}")
-    if table.categorical:
-        sizes = {name: len(dataset.train.X[name].cat.categories) for name in table.categorical}
-        counted = [
-            f"{name} ({size:,} values)" if size > MANY_VALUES else name
-            for name, size in sizes.items()
-        ]
-        click.echo(f"       categorical: {list_names(counted)}")
+    kinds["categorical"] = _with_sizes(dataset.train, table.categorical)
+    for kind, names in kinds.items():
+        if names:
+            click.echo(f"       {kind}: {list_names(names)}")
     for reason, left_out in _left_out(table).items():
         click.echo(f"       left out, {reason}: {list_names(left_out)}")
     if codes := inference.likely_codes(dataset.test.X):
@@ -78,6 +73,14 @@ def rare_note(train: Split) -> str:
         return f"{rare}: accuracy says little, look at average_precision and log_loss"
     return (
         f"{rare}: the results are uncertain, look at their intervals" if n_rare < RARE_ROWS else ""
+    )
+
+
+def _with_sizes(rows: Split, categorical: Iterable[str]) -> tuple[str, ...]:
+    """The names of categorical columns, those of many values with how many they are."""
+    sizes = {name: len(rows.X[name].cat.categories) for name in categorical}
+    return tuple(
+        f"{name} ({size:,} values)" if size > MANY_VALUES else name for name, size in sizes.items()
     )
 
 

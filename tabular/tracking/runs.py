@@ -137,16 +137,17 @@ def record_failure(run_id: str, tag: str, line: str) -> None:
     """Write on a run why it ended: as a tag, and at the top of its description.
 
     The store may be the very thing that failed. There are two attempts, for one that fails at
-    times; what goes wrong is printed, not raised, and later requests wait for a second only.
+    times; if both do, this is printed, not raised. After the first, requests wait for a second.
     """
     for seconds in (3, 1):
         shorten_http_timeouts(seconds)
         try:
-            return _write_reason(run_id, tag, one_line(line))
+            _write_reason(run_id, tag, one_line(line))
+            break
         except Exception as error:
             failure = error
-    _print_unless_lost("not written on the run", failure)
-    return None
+    else:
+        _print_unless_lost("not written on the run", failure)
 
 
 def _write_reason(run_id: str, tag: str, line: str) -> None:
