@@ -19,6 +19,7 @@ from tabular.errors import UserError, one_line
 from tabular.evaluation import paired, paired_plots, plot_style
 from tabular.evaluation.metrics import is_positive
 from tabular.model.constraints import unquote
+from tabular.model.hyperparameters import HYPERPARAMETERS
 from tabular.sweep import child_runs
 from tabular.tracking import datasets, logged_model, opening, orphans, registry, runs, store
 from tabular.tracking.registry import LoggedModel
@@ -213,8 +214,12 @@ def _records(compared: Compared) -> dict[tuple[str, str], str]:
     run, table = compared.run.data, compared.table
     versions = [name for name in run.tags if name.startswith("version.")]
     measured = [name for name in ("best_n_estimators", "fit_seconds") if name in run.metrics]
+    params = _params(compared.run)
+    names = [one.name for one in HYPERPARAMETERS if one.name in params]
+    hyperparameters = {name: params.pop(name) for name in names}
     kinds: dict[str, dict[str, str]] = {
-        "parameter": _params(compared.run),
+        comparison_report.HYPERPARAMETER: hyperparameters,
+        "parameter": params,
         "data": {name: run.tags.get(name, "") for name in ("data.source", "data.digest")},
         "table": {
             "label": table.label,
@@ -252,11 +257,16 @@ def _record_differences(
 ) -> pd.DataFrame:
     """One row for each record that differs: ``kind``, ``name``, ``a`` and ``b``.
 
-    Those that only one of the runs has, as a sweep has options that training lacks, come last.
+    The hyper-parameters come first, and last the records that only one of the runs has, as a sweep
+    has options that training lacks.
     """
+
+    def rank(key: tuple[str, str]) -> tuple[bool, bool]:
+        return key[0] != comparison_report.HYPERPARAMETER, not (key in of_a and key in of_b)
+
     rows = [
         (*key, of_a.get(key, ""), of_b.get(key, ""))
-        for key in sorted(of_a | of_b, key=lambda key: not (key in of_a and key in of_b))
+        for key in sorted(of_a | of_b, key=rank)
         if of_a.get(key, "") != of_b.get(key, "")
     ]
     return pd.DataFrame(rows, columns=["kind", "name", "a", "b"])

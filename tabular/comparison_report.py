@@ -14,6 +14,7 @@ from tabular.options import HEADLINE_METRICS
 from tabular.tracking import runs
 
 MODEL = "model"  # the kind of records that are of the model itself, not of how it was made
+HYPERPARAMETER = "hyper-parameter"  # the kind of records that come first, and are all shown
 SHOWN = 4  # differences of parameters, and groups, in a line of the console
 DESCRIBED = 40  # differences of parameters in the description
 
@@ -93,13 +94,14 @@ def _interval(row: Any) -> str:
 
 
 def _list_differences(table: pd.DataFrame) -> str:
-    """The first few records that differ; those of the models themselves are in the table only."""
+    """The hyper-parameters that differ, and a few other records, but none of the models' own."""
     decisive = table[table["kind"] != MODEL]
+    n_shown = max(SHOWN, (table["kind"] == HYPERPARAMETER).sum())
     shown = [
         f"{one_line(row.name)[:40]} {_short(row.a)} and {_short(row.b)}"
-        for row in decisive.head(SHOWN).itertuples(index=False)
+        for row in decisive.head(n_shown).itertuples(index=False)
     ]
-    more = len(decisive) - SHOWN
+    more = len(decisive) - n_shown
     text = "; ".join(shown) or "in nothing that decides a result, as far as the runs recorded it"
     return text + (f"; {more:,} more in differences.csv" if more > 0 else "")
 

@@ -78,9 +78,10 @@ def rare_note(train: Split) -> str:
 
 def _with_sizes(rows: Split, categorical: Iterable[str]) -> tuple[str, ...]:
     """The names of categorical columns, those of many values with how many they are."""
-    sizes = {name: len(rows.X[name].cat.categories) for name in categorical}
+    sizes = rows.n_categories
     return tuple(
-        f"{name} ({size:,} values)" if size > MANY_VALUES else name for name, size in sizes.items()
+        f"{name} ({sizes[name]:,} values)" if sizes[name] > MANY_VALUES else name
+        for name in categorical
     )
 
 

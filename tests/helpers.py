@@ -87,6 +87,9 @@ def started(arguments, log):
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
         yield process
+    except BaseException as error:
+        error.add_note(f"The sweep's status is {process.poll()}; it printed:\n{log.read_text()}")
+        raise
     finally:
         process.kill()
         process.wait()

@@ -48,6 +48,7 @@ class PartitionedSplit:
     frames: list[Future]
     n_rows: int
     n_positive: int
+    n_categories: dict[str, int]
     name: str
     digest: str
     synthetic: bool
@@ -142,8 +143,9 @@ class DaskTrainer:
             for cut in range(n_cuts)
         ]
         self._lengths(frames)  # waits until all are there
+        n_categories = {name: len(categories[name]) for name in table.categorical}
         digest = combine_digests(summaries)
-        return PartitionedSplit(frames, n_rows, n_positive, path.name, *digest)
+        return PartitionedSplit(frames, n_rows, n_positive, n_categories, path.name, *digest)
 
     def _lengths(self, frames: list[Future]) -> list[int]:
         """The number of rows of each partition."""

@@ -45,6 +45,12 @@ class Split:
         """The number of rows with the positive label."""
         return int(self.y.sum())
 
+    @property
+    def n_categories(self) -> dict[str, int]:
+        """The number of categories of each categorical feature."""
+        categorical = self.X.select_dtypes("category")
+        return {name: len(column.cat.categories) for name, column in categorical.items()}
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -94,13 +94,14 @@ def test_workers_train_the_same_kind_of_model(tables, run_command):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_one_file_of_any_table_is_trained_on_as_here(tmp_path, run_command):
-    churn(600).to_csv(tmp_path / "churn.csv", index=False)
+    frame = churn(600).assign(place=[f"place {row % 30}" for row in range(600)])
+    frame.to_csv(tmp_path / "churn.csv", index=False)
     options = ["--data", tmp_path / "churn.csv", "--label", "Churn", "--n_estimators", "5"]
     done = [run_command(*TRAIN, executor, *options) for executor in ("local", "dask")]
     printed = [re.findall("^(?:data|label|table|      ) .*", run.stdout, re.M) for run in done]
-    assert printed[0] == printed[1] != []
+    assert printed[0] == printed[1]
+    assert "place (30 values)" in "".join(printed[1])
     here, there = (run.data.metrics for run in runs())
     assert there["log_loss"] == pytest.approx(here["log_loss"], abs=0.02)
 

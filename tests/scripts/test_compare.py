@@ -1,6 +1,7 @@
 """Comparisons: two models of one table on the same test rows, from the command line."""
 
 import io
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -215,6 +216,17 @@ def test_a_sweep_is_compared_by_the_configuration_that_it_chose(people, compared
     differing = table(compared(swept, trained)[0], "differences.csv").set_index("name")
     assert differing.loc["max_depth", ["a", "b"]].astype(str).tolist() == ["4", "5"]
     refuse(run_script, trained, child, f"b: run {child} is a child run of a sweep, which has no m")
+
+
+def test_all_hyperparameters_that_differ_are_shown_before_other_settings(people, compared):
+    names = ["gamma", "learning_rate", "max_depth", "max_leaves", "reg_alpha", "reg_lambda"]
+    a, b = ({"cv": cv, "by": cv} | dict.fromkeys(names, cv) for cv in ("0", "5"))
+    of_a, _ = log_model(people, a)
+    run, printed = compared(of_a, log_model(people, b)[0])
+    assert set(table(run, "differences.csv")["name"][:6]) == set(names)
+    (line,) = re.findall("^differ (.*)", printed, re.M)
+    shown = [text.split()[0] for text in line.split("; ")]
+    assert (set(shown[:-1]), shown[-1]) == (set(names), "2")
 
 
 def test_names_and_groups_of_any_table_are_shown(tmp_path, compared):
