@@ -1,8 +1,10 @@
 """The connection to a Dask cluster, and the checks of what its workers need."""
 
+import asyncio
 import hashlib
 import io
 import os
+import pickle
 import platform
 import re
 import sys
@@ -184,7 +186,8 @@ def _prepare_workers(client: Client, required: Requirements) -> None:
             except OSError as error:
                 if before <= live_workers(client).keys():  # and none was removed meanwhile
                     raise UserError(f"scheduler: a worker cannot take the code: {error}") from None
-        found = client.run(missing_requirement, required, on_error="return")
+        ask = _beside_event_loop(missing_requirement)
+        found = client.run(ask, pickle.dumps(required), on_error="return")
         client.wait_for_workers(1, timeout=ANSWER_SECONDS)
     finally:
         timer.cancel()
@@ -204,6 +207,20 @@ def on_worker(function: Callable) -> Callable:
         return getattr(import_module(module), name)(*arguments)
 
     call.__name__ = name  # what the dashboard shows
+    return call
+
+
+def _beside_event_loop(function: Callable) -> Callable:
+    """A function of this package for ``Client.run``, whose pickled argument its worker takes.
+
+    It runs in a thread: imports of several seconds in the worker's event loop would keep the worker
+    from telling the scheduler that it is alive.
+    """
+    work = on_worker(function)
+
+    async def call(pickled: bytes) -> Any:
+        return await asyncio.to_thread(lambda: work(pickle.loads(pickled)))
+
     return call
 
 

@@ -1,14 +1,18 @@
 """A sweep on a Dask cluster: the result of one machine, whatever becomes of the workers."""
 
+import asyncio
 import http.server
 import os
+import pickle
 import signal
 import subprocess
+import threading
 import time
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from unittest.mock import Mock
 
+import cloudpickle
 import mlflow
 import pytest
 from cryptography import x509
@@ -265,6 +269,15 @@ def test_a_worker_that_cannot_do_the_work_says_why(monkeypatch, change, message)
     assert lack.startswith(message)
     assert bool(lack) == bool(message)
     assert not {"MLFLOW_RUN_ID", "MLFLOW_ACTIVE_MODEL_ID"} & {*os.environ}
+
+
+def thread_of(_):
+    return threading.get_ident()
+
+
+def test_a_worker_that_imports_can_still_tell_that_it_is_alive():
+    ask = pickle.loads(cloudpickle.dumps(connection._beside_event_loop(thread_of)))
+    assert asyncio.run(ask(pickle.dumps(None))) != threading.get_ident()
 
 
 def test_a_cluster_of_this_machine_has_one_worker_for_its_gpu(monkeypatch):
