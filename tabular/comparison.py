@@ -150,7 +150,7 @@ def _have_same_test_rows(a: Compared, b: Compared) -> bool:
 def _load(a: Compared, b: Compared) -> tuple[Dataset, Split]:
     """The dataset of model a, and the same test rows with the features of model b."""
     dataset = _reload(a, a)
-    if a.digest == b.digest and a.table.digest == b.table.digest:
+    if a.digest == b.digest and a.table.reading_digest == b.table.reading_digest:
         return dataset, dataset.test
     test = _reload(a if a.digest == b.digest else b, b).test
     if not np.array_equal(test.y, dataset.test.y):

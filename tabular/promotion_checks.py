@@ -64,17 +64,32 @@ def check_candidate(
         new = registry.predict(candidate, test)
         checks += check_floors(dataset, new, candidate.threshold)
         if champion:
-            same_columns = before.columns == table.columns
-            rows = test if same_columns else sources.reload(candidate.tags, before).test
-            old = registry.predict(champion, rows)
-            thresholds = champion.threshold, candidate.threshold
-            checks.append(check_improvement(test.y, old, new, thresholds, required))
-            if dataset.table.groups:
-                drop = required.max_group_drop
-                checks.append(check_groups(dataset, old, new, drop, thresholds))
-            if champion.threshold != candidate.threshold:
-                checks.append(report_thresholds(old, new, thresholds))
+            is_same = before.reading_digest == table.reading_digest
+            rows = test if is_same else sources.reload(candidate.tags, before).test
+            if np.array_equal(rows.y, test.y):
+                old = registry.predict(champion, rows)
+                thresholds = champion.threshold, candidate.threshold
+                checks += _compare(dataset, old, new, thresholds, required)
+            else:
+                figure = "other rows or labels, because its table reads the files differently"
+                checks.append(("champion_labels", figure, "those of the candidate", False))
     return pd.DataFrame(checks, columns=["check", "figure", "bound", "passed"])
+
+
+def _compare(
+    dataset: Dataset,
+    old: np.ndarray,
+    new: np.ndarray,
+    thresholds: tuple[float, float],
+    required: Requirements,
+) -> list[tuple]:
+    """The checks of the candidate against the champion, from their probabilities of test rows."""
+    checks = [check_improvement(dataset.test.y, old, new, thresholds, required)]
+    if dataset.table.groups:
+        checks.append(check_groups(dataset, old, new, required.max_group_drop, thresholds))
+    if thresholds[0] != thresholds[1]:
+        checks.append(report_thresholds(old, new, thresholds))
+    return checks
 
 
 def check_floors(dataset: Dataset, probability: np.ndarray, threshold: float) -> list[tuple]:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import logging
 import os
 import pickle
 import platform
@@ -68,6 +69,8 @@ def connect(
             size = {"n_workers": n_workers, "threads_per_worker": 1}
             size |= {"dashboard_address": "127.0.0.1:0", "preload": PRELOAD}
             address = stack.enter_context(LocalCluster(**size))
+            # that a busy worker is killed at the end is no news
+            stack.callback(logging.getLogger("distributed.nanny").setLevel, "ERROR")
         try:
             client = stack.enter_context(Client(address, timeout=ANSWER_SECONDS))
             client.wait_for_workers(1, timeout=ANSWER_SECONDS)

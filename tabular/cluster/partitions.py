@@ -5,7 +5,7 @@ No worker holds all of it, and the process that asks for it holds nothing.
 
 import pickle
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import xgboost
 import xgboost.dask
-from distributed import Client, Future, get_worker
+from distributed import Client, Future, KilledWorker, get_worker
 
 from tabular.cluster import connection
 from tabular.cluster.connection import live_workers, on_worker
@@ -83,7 +83,13 @@ class PartitionedMatrix(NamedTuple):
 def connect_trainer(options: TrainOptions) -> Iterator[Trainer]:
     """The trainer of ``executor=dask``, once the cluster is ready."""
     with connection.connect(options.scheduler, options.device, writes=False) as client:
-        yield DaskTrainer(client)
+        try:
+            yield DaskTrainer(client)
+        except KilledWorker as error:
+            raise WorkFailed(
+                f"executor: task {error.task!r} killed its workers in every attempt, likely for "
+                "lack of memory; give them more, or spread the rows over more files"
+            ) from None
 
 
 class DaskTrainer:
@@ -142,7 +148,7 @@ class DaskTrainer:
             for file in rows
             for cut in range(n_cuts)
         ]
-        self._lengths(frames)  # waits until all are there
+        frames = self._not_empty(frames)  # waits until all are there
         n_categories = {name: len(categories[name]) for name in table.categorical}
         digest = combine_digests(summaries)
         return PartitionedSplit(frames, n_rows, n_positive, n_categories, path.name, *digest)
@@ -152,19 +158,35 @@ class DaskTrainer:
         return self.client.gather([self.client.submit(len, frame) for frame in frames])
 
     def validation_splits(self, split: PartitionedSplit, seed: int) -> list[int]:
-        """The seed, by which each partition is split as ``boosting.validation_splits`` does."""
+        """The seed, by which ``_is_validation`` draws rows.
+
+        Raises:
+            UserError: a label has too few rows.
+        """
+        boosting.require_rows(min(split.n_positive, split.n_rows - split.n_positive))
         return [seed]
 
     def split_matrices(
         self, split: PartitionedSplit, indices: int, max_bin: int
     ) -> tuple[PartitionedMatrix, PartitionedMatrix]:
         """Binned rows to train on, and rows to validate on."""
+        counted = [self.client.submit(on_worker(_count_labels), frame) for frame in split.frames]
+        counts = np.array(self.client.gather(counted))
+        before = [tuple(row) for row in (counts.cumsum(axis=0) - counts).tolist()]
         train, validation = (
-            [self.client.submit(on_worker(_take), frame, indices, side) for frame in split.frames]
-            for side in (0, 1)
+            self._not_empty(
+                self.client.submit(on_worker(_take), frame, indices, earlier, side)
+                for frame, earlier in zip(split.frames, before, strict=True)
+            )
+            for side in (False, True)
         )
         binned = self._matrix(train, xgboost.dask.DaskQuantileDMatrix, max_bin=max_bin)
         return binned, self._matrix(validation, xgboost.dask.DaskDMatrix)
+
+    def _not_empty(self, frames: Iterable[Future]) -> list[Future]:
+        """The partitions that have rows."""
+        frames = [*frames]
+        return [frame for frame, n in zip(frames, self._lengths(frames), strict=True) if n]
 
     def full_matrix(self, split: PartitionedSplit, max_bin: int) -> PartitionedMatrix:
         """All rows, binned."""
@@ -308,10 +330,35 @@ def _cut(rows: FileRows, pickled: bytes, categories: dict, cut: int, n_cuts: int
     return boosting.escape(table_frame)
 
 
-def _take(frame: pd.DataFrame, seed: int, side: int) -> pd.DataFrame:
-    """The rows of a partition to train on (side 0) or to validate on (side 1)."""
-    (indices,) = boosting.validation_splits(frame.iloc[:, -1].to_numpy(), seed)
-    return frame.iloc[indices[side]]
+def _count_labels(frame: pd.DataFrame) -> list[int]:
+    """The number of rows with the label 0 and with the label 1."""
+    return np.bincount(frame.iloc[:, -1], minlength=2).tolist()
+
+
+def _take(frame: pd.DataFrame, seed: int, before: tuple[int, int], validates: bool) -> pd.DataFrame:
+    """The rows of a partition to train on, or those to validate on."""
+    return frame[_is_validation(frame.iloc[:, -1].to_numpy(), seed, before) == validates]
+
+
+def _is_validation(y: np.ndarray, seed: int, before: tuple[int, int]) -> np.ndarray:
+    """Which rows of a partition validate, (n_samples,), bool.
+
+    Of each label, one of every five rows is drawn; which one does not depend on how the rows are
+    cut into partitions.
+
+    Args:
+        y: 0 or 1, (n_samples,).
+        before: the number of rows with the label 0, and with 1, in the partitions before this one.
+    """
+    drawn, size = np.zeros(len(y), bool), round(1 / boosting.VALIDATION_SHARE)
+    for label in (0, 1):
+        rows = np.flatnonzero(y == label)
+        if len(rows):
+            block, place = np.divmod(before[label] + np.arange(len(rows)), size)
+            bits = np.random.PCG64([seed, label]).advance(int(block[0]))
+            chosen = np.random.Generator(bits).random(int(block[-1] - block[0]) + 1) * size
+            drawn[rows] = place == chosen.astype(int)[block - block[0]]
+    return drawn
 
 
 def _predict(frame: pd.DataFrame, booster: xgboost.Booster, n_trees: int) -> tuple:

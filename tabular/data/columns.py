@@ -221,12 +221,14 @@ def _encode_distinct(column: pa.ChunkedArray) -> pa.DictionaryArray:
 def _encode_labels(
     column: pa.ChunkedArray, schema: TableSchema, missing: Texts
 ) -> tuple[np.ndarray | pd.Categorical, np.ndarray]:
+    texts, empty = _encode_text(column, missing)
     if schema.labels is None:
-        return _encode_text(column, missing)
-    text = without_missing(column, missing)
-    place = pc.index_in(text, pa.array([*schema.labels])).fill_null(-1).to_numpy()
-    labels = np.array([*schema.labels.values(), -1], np.int8)[place]
-    return labels, (labels < 0) & text.is_valid().to_numpy()
+        return texts, empty
+    known = _canonical(pa.array([*schema.labels], pa.string())).to_pylist()
+    of_text = dict(zip(known, schema.labels.values(), strict=True))
+    of_category = [of_text.get(text, -1) for text in texts.categories]
+    labels = np.array([*of_category, -1], np.int8)[texts.codes]  # -1, the last one: no text
+    return labels, (labels < 0) & (texts.codes >= 0)
 
 
 def without_missing(column: pa.ChunkedArray, missing: Texts) -> pa.ChunkedArray:

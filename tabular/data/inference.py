@@ -5,6 +5,7 @@ All of it can be fixed by the user (``requests``). The labels are in ``labels``.
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -74,11 +75,17 @@ def guess_columns(rows: pa.Table, lines: np.ndarray, request: TableRequest, name
             )
         else:
             guess.left_out[name] = kind
-        if name in request.bands and kind == CATEGORICAL:
+    require_numeric_bands(request, guess.columns | guess.non_features)
+    return guess
+
+
+def require_numeric_bands(request: TableRequest, kinds: dict[str, str]) -> None:
+    """Raise ``UserError`` if the request has bands for a categorical column."""
+    for name in request.bands:
+        if kinds.get(name) == CATEGORICAL:
             raise UserError(
                 f"{request.path}: bands.{name}: expected a numeric column, got a categorical one"
             )
-    return guess
 
 
 def require_known(request: TableRequest, names: Sequence[str], named: str) -> None:
@@ -176,7 +183,8 @@ def merge_statistics(
 ) -> dict[str, ColumnStatistics]:
     """The statistics of several files together, of which each has the same columns.
 
-    The distinct values of an id are added up, as if no two files had one in common.
+    The distinct values of an id are added up, as if no two files had one in common. A column counts
+    the rows of all files if each file goes on where the one before it ends.
 
     Args:
         n_categories: the number of categories in all files, by categorical column.
@@ -191,7 +199,8 @@ def merge_statistics(
             n_categories.get(name, _sum_known(entry.n_distinct for entry in entries)),
             float(np.fmin.reduce([entry.low for entry in entries])),
             float(np.fmax.reduce([entry.high for entry in entries])),
-            all(entry.counts_up for entry in entries),
+            all(entry.counts_up for entry in entries)
+            and all(later.low == entry.high + 1 for entry, later in pairwise(entries)),
         )
         for name, entries in merged.items()
     }

@@ -111,7 +111,7 @@ def _choose_positive(
 ) -> str:
     if request.positive is not None:
         for name in totals:
-            if request.positive in (name, *aliases[name]):
+            if is_spelling(request.positive, name, aliases[name]):
                 return name
         raise UserError(
             f"{where}: expected {_list_counts(totals, ' or ')}, got {request.positive!r}"
@@ -124,6 +124,11 @@ def _choose_positive(
         f"{where}: auto cannot tell which label is the positive one, "
         f"{_list_counts(totals, ' or ')}; name it, such as positive={rarer}"
     )
+
+
+def is_spelling(text: str, label: str, aliases: tuple[str, ...]) -> bool:
+    """Whether a text stands for a label, as ``1.00`` does for ``1``."""
+    return not {text, *values.spellings(text)}.isdisjoint((label, *aliases))
 
 
 def _list_counts(totals: dict[str, int], separator: str = ", ") -> str:

@@ -36,11 +36,15 @@ def data_files(path: Path) -> list[Path]:
     """The files of a split: the path itself or, if it is a folder, the data files in it."""
     if not path.is_dir():
         return [path]
-    files = [file for file in sorted(path.iterdir()) if readers.extension(file)]
-    if files := [file for file in files if not file.name.startswith((".", "_"))]:
+    if files := [file for file in sorted(path.iterdir()) if is_data_file(file)]:
         return files
     expected = f"files that end in {', '.join(readers.EXTENSIONS)}"
     raise UserError(f"{path}: expected {expected}, found none")
+
+
+def is_data_file(file: Path) -> bool:
+    """Whether a file in a folder holds rows by its name, and is not hidden."""
+    return bool(readers.extension(file)) and not file.name.startswith((".", "_"))
 
 
 def read_dataset(location: Location, plan: Table | Draft) -> tuple[Split, Split, Table]:
@@ -74,7 +78,14 @@ def split_one_file(path: Path, plan: Table | Draft) -> tuple[Split, Split, Table
     if isinstance(plan, Draft):
         plan = plan.with_labels(rows.label_counts())
         rows.encode_labels(plan.schema)
-    require_labels(path, plan, int(rows.labels.sum()), len(rows.labels))
+    n_positive, n_rows = int(rows.labels.sum()), len(rows.labels)
+    require_labels(path, plan, n_positive, n_rows)
+    if 1 in (n_positive, n_rows - n_positive):
+        label = columns.own_labels(plan.schema)[n_positive == 1]
+        raise UserError(
+            f"{path}: expected at least two rows of each label, one to train on and one to test "
+            f"on, got one of {label}"
+        )
     is_test = splitting.test_rows(np.asarray(rows.hashes), rows.labels)
     counters = row_counters(rows.X, rows.n_unlabelled)
     train, test = rows.split(is_test, plan.schema.label)

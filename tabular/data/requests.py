@@ -241,7 +241,7 @@ def _digest(where: str, value: object) -> str:
 
 def _bounds(where: str, value: object) -> tuple[float, ...]:
     bounds = _list(_number, "numbers")(where, value)
-    if any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
+    if not bounds or any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
         raise _wrong(where, "increasing numbers", value)
     return bounds
 

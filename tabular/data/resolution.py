@@ -12,7 +12,7 @@ import numpy as np
 from tabular.data import inference, labels, readers
 from tabular.data.census import CENSUS
 from tabular.data.requests import TableRequest, rename
-from tabular.data.table import Table, TableSchema, label_codes
+from tabular.data.table import NUMERIC, Table, TableSchema, label_codes
 from tabular.errors import UserError
 
 
@@ -121,6 +121,7 @@ def adapt(table: Table, request: TableRequest, named: str) -> Table:
     features = {name: kind for name, kind in kinds.items() if name not in left_out}
     if not features:
         raise UserError(f"drop: expected to keep a column of {named}, got all of them")
+    inference.require_numeric_bands(request, kinds)
     groups = table.groups if request.groups is None else request.groups
     crossed = table.crossed if request.crossed is None else request.crossed
     negative, positive = table.negative, table.positive
@@ -128,11 +129,11 @@ def adapt(table: Table, request: TableRequest, named: str) -> Table:
         label: table.label_aliases.get(label, ()) + request.label_aliases.get(label, ())
         for label in (negative, positive)
     }
-    if request.positive in (negative, *label_aliases[negative]):
-        negative, positive = positive, negative
-    elif request.positive not in (None, positive, *label_aliases[positive]):
-        found = request.positive
-        raise UserError(f"positive: expected {negative} or {positive}, got {found!r}")
+    if (wanted := request.positive) is not None:
+        if labels.is_spelling(wanted, negative, label_aliases[negative]):
+            negative, positive = positive, negative
+        elif not labels.is_spelling(wanted, positive, label_aliases[positive]):
+            raise UserError(f"positive: expected {negative} or {positive}, got {wanted!r}")
     return replace(
         table,
         label_aliases=label_aliases,
@@ -142,7 +143,11 @@ def adapt(table: Table, request: TableRequest, named: str) -> Table:
         negative=negative,
         positive=positive,
         groups=groups,
-        bands=table.bands | request.bands,
+        bands={
+            name: bounds
+            for name, bounds in (table.bands | request.bands).items()
+            if kinds[name] == NUMERIC
+        },
         crossed=_crossed(crossed, groups),
         non_features={name: kinds[name] for name in groups if name not in features},
         floors=table.floors | request.floors,

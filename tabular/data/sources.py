@@ -174,7 +174,7 @@ def _only_file(folder: Path) -> Path | None:
     """The one data file of a folder; None if there are none or several."""
     if not folder.is_dir():
         return None
-    files = [file for file in folder.iterdir() if file.is_file() and readers.extension(file)]
+    files = [file for file in folder.iterdir() if file.is_file() and reading.is_data_file(file)]
     return files[0] if len(files) == 1 else None
 
 

@@ -144,6 +144,15 @@ class Table:
         decisive |= {"labels": [self.negative, self.positive], "missing": sorted(self.missing)}
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
 
+    @cached_property
+    def reading_digest(self) -> str:
+        """SHA-256 of what decides a model's result from the same files, hexadecimal.
+
+        Runs recorded ``digest``, which lacks what other names of columns and labels stand for.
+        """
+        decisive = [self.digest, self.aliases, self.label_aliases, self.drop_missing_labels]
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
     def to_json(self) -> str:
         """The table as the text of a JSON file, with the keys of ``table.toml``."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"

@@ -12,7 +12,7 @@ BOOLEANS = {"false": ("false", "False", "FALSE"), "true": ("true", "True", "TRUE
 
 CODE = r"^[+-]?0[0-9]"  # a number with a leading zero, such as a postal code
 
-WHOLE = re.compile(r"(-?[0-9]+)(\.0)?")
+WHOLE = re.compile(r"(-?[0-9]+)(\.0+)?")
 UNNAMED = re.compile(r"(Unnamed: [0-9]+(\.[0-9]+)*|__index_level_[0-9]+__)?")
 
 DECIMAL_COMMA = r"^[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?$"

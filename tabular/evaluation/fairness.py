@@ -35,7 +35,7 @@ def group_labels(groups: pd.DataFrame, table: Table) -> dict[str, pd.Series]:
         return labels
     first, *others = (labels[name] for name in table.crossed)
     crossed = "_".join(table.crossed)
-    while crossed in labels:
+    while crossed in {*labels, *table.columns, *table.non_features}:
         crossed += "_"
     return labels | {crossed: first.str.cat(others, ", ")}
 
@@ -47,8 +47,10 @@ def _to_text(number: float) -> str:
 
 
 def _in_bands(numbers: pd.Series, bounds: tuple[float, ...]) -> pd.Series:
-    edges = [-np.inf, *bounds, np.inf]
-    return pd.cut(numbers, edges, right=False, labels=_band_names(bounds))
+    """The band of each number, (n_samples,); bounds are compared as float32, as the numbers are."""
+    codes = np.searchsorted(np.array(bounds, np.float32), numbers.to_numpy(), side="right")
+    codes = np.where(numbers.isna(), -1, codes)
+    return pd.Series(pd.Categorical.from_codes(codes, _band_names(bounds)), numbers.index)
 
 
 def _band_names(bounds: tuple[float, ...]) -> list[str]:

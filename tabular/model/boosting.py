@@ -269,6 +269,13 @@ def require_device(device: str) -> None:
         raise UserError(f"device: expected a GPU for {device}, XGBoost found none; use device=cpu")
 
 
+def require_rows(fewest: int, folds: int = 1) -> None:
+    """Raise ``UserError`` unless the rows of the rarer label suffice for ``validation_splits``."""
+    if fewest < (needed := folds if folds > 1 else round(1 / VALIDATION_SHARE)):
+        what = "a validation split needs" if folds == 1 else f"{folds} folds need"
+        raise UserError(f"data: {what} at least {needed} training rows of each label, got {fewest}")
+
+
 def validation_splits(
     y: np.ndarray, seed: int, folds: int = 1
 ) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -281,10 +288,7 @@ def validation_splits(
     Raises:
         UserError: a label has too few rows for one in every fold.
     """
-    needed = folds if folds > 1 else round(1 / VALIDATION_SHARE)
-    if (fewest := np.bincount(y).min()) < needed:
-        what = "a validation split needs" if folds == 1 else f"{folds} folds need"
-        raise UserError(f"data: {what} at least {needed} training rows of each label, got {fewest}")
+    require_rows(int(np.bincount(y, minlength=2).min()), folds)
     if folds > 1:
         return [*StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y)]
     train, validation = train_test_split(

@@ -36,7 +36,7 @@ def config_digest(spec: SweepSpec, config: Config, **more: str | int) -> str:
     dataset = spec.dataset
     # results of the published and the synthetic rows are known by digests without the table
     if dataset.table.digest != CENSUS.digest or dataset.origin == "directory":
-        more |= {"table": dataset.table.digest}
+        more |= {"table": dataset.table.reading_digest}
     decisive = more | {
         "hyperparameters": decisive_values(config),
         "rows": spec.dataset.train.digest,

@@ -142,7 +142,8 @@ class DaskExecutor:
         cores = capacity(client, spec.device)
         wanted = workers or cores  # also of GPUs
         self.workers, self.n_jobs = allocate_cores(max(1, n_fits), wanted, spec.device, cores)
-        self.max_in_flight = 2 * self.workers
+        # the next fits wait at their workers, unless others than the wanted ones would take them
+        self.max_in_flight = self.workers if self.workers < cores else 2 * self.workers
         self._finished: SimpleQueue = SimpleQueue()
         self._in_flight: dict[Future, SharedFit] = {}
         self._stopped = False

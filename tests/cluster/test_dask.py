@@ -294,6 +294,15 @@ def test_every_worker_with_a_gpu_takes_a_fit(dataset):
     assert DaskExecutor(client, Mock(), spec, n_fits=9).workers == 4
 
 
+@pytest.mark.parametrize(("wanted", "at_once"), [(None, 16), (2, 2), (8, 16)])
+def test_no_more_fits_are_sent_than_are_wanted_at_a_time(dataset, wanted, at_once):
+    """One more for each worker, unless workers that are not wanted would take it."""
+    workers = {f"tcp://127.0.0.1:{port}": {"nthreads": 1} for port in range(1, 9)}
+    client = Mock(status="running", scheduler_info=lambda n_workers: {"workers": workers})
+    spec = SweepSpec(dataset, "cpu", 0, 1)
+    assert DaskExecutor(client, Mock(), spec, 99, wanted).max_in_flight == at_once
+
+
 def test_a_password_does_not_travel(monkeypatch):
     for uri, sent in (
         ("http://ada:secret@ml.example.org", ""),

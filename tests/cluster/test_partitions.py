@@ -1,14 +1,20 @@
 """A table in files, read and trained on by the workers of a Dask cluster."""
 
 import re
+from contextlib import nullcontext
+from dataclasses import replace
+from unittest.mock import Mock
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from distributed import KilledWorker
 
+from tabular.cluster import connection, partitions
 from tabular.data import census, reading, sources
 from tabular.data.census import CENSUS
+from tabular.errors import UserError, WorkFailed
 from tabular.evaluation import drift
 from tabular.tracking import logged_model
 from tests.helpers import PROJECT
@@ -117,6 +123,60 @@ def test_early_stopping_finds_its_number_of_trees_on_rows_of_every_part(tables, 
     assert best == np.argmin(values) + 1 == len(values) - 5
     thresholds = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/thresholds.csv")
     assert thresholds.splitlines()[1].endswith(",validation")
+
+
+def drawn(y, edges, seed=0):
+    """The validation rows of partitions that are cut at some rows, (n_samples,), bool."""
+    parts = np.split(y, edges)
+    before = np.cumsum([[0, 0], *(np.bincount(part, minlength=2) for part in parts)], axis=0)
+    found = [
+        partitions._is_validation(part, seed, tuple(counts))
+        for part, counts in zip(parts, before, strict=False)
+    ]
+    return np.concatenate(found)
+
+
+@pytest.mark.parametrize("order", ["sorted", "random"])
+def test_a_fifth_of_each_label_validates_however_the_rows_are_cut(order):
+    rng = np.random.default_rng(0)
+    y = (np.arange(1000) >= 900).astype(np.int8)
+    y = y if order == "sorted" else rng.permutation(y)
+    whole = drawn(y, [])
+    assert np.bincount(y[whole]).tolist() == [180, 20]
+    for n_cuts in (3, 40, 999):
+        assert np.array_equal(drawn(y, sorted(rng.choice(1000, n_cuts))), whole)
+    assert not np.array_equal(drawn(y, [], seed=1), whole)
+    assert np.ptp(np.flatnonzero(whole) % 5) == 4
+
+
+def test_a_rare_label_has_enough_rows_in_all_partitions_together():
+    counts = {"name": "train", "digest": "", "synthetic": False, "n_categories": {}}
+    split = partitions.PartitionedSplit([], n_rows=1000, n_positive=4, **counts)
+    with pytest.raises(UserError, match="at least 5 training rows of each label, got 4"):
+        partitions.DaskTrainer(Mock()).validation_splits(split, 0)
+    enough = replace(split, n_positive=5)
+    assert partitions.DaskTrainer(Mock()).validation_splits(enough, 7) == [7]
+
+
+def test_a_task_that_kills_its_workers_is_named_in_words(monkeypatch):
+    monkeypatch.setattr(connection, "connect", lambda *args, **kwargs: nullcontext(Mock()))
+    worker = Mock(address="tcp://127.0.0.1:1")
+    message = "executor: task '_read' killed its workers"
+    with pytest.raises(WorkFailed, match=message), partitions.connect_trainer(Mock()):
+        raise KilledWorker("_read", worker, 3)
+
+
+@pytest.mark.slow
+def test_sorted_rows_of_more_partitions_than_a_label_has_rows_are_trained_on(tmp_path, run_command):
+    """Some partitions have one label only, and some of 7 have no row to validate on."""
+    frame = churn(60).sort_values("Churn")
+    (tmp_path / "train").mkdir()
+    frame.to_csv(tmp_path / "test.csv", index=False)
+    for number, first in enumerate(range(0, 60, 9)):
+        frame[first : first + 9].to_csv(tmp_path / "train" / f"{number}.csv", index=False)
+    options = ["--label", "Churn", "--early_stopping_rounds", "5", "--threshold", "f1"]
+    done = run_command(*TRAIN, "dask", "--data", tmp_path, *options)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

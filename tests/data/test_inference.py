@@ -287,6 +287,17 @@ def test_distinct_ids_of_several_files_are_added_up():
     assert inference.merge_statistics([part, part], {})["id"].n_distinct == 4
 
 
+@pytest.mark.parametrize(("second", "counts_up"), [(100.0, True), (0.0, False), (150.0, False)])
+def test_a_column_counts_the_rows_of_several_files_where_each_goes_on_with_the_last(
+    second, counts_up
+):
+    """One that starts again in each file, as an hour does, is a feature."""
+    frames = [pd.DataFrame({"n": np.arange(100.0) + first}) for first in (0.0, second)]
+    merged = inference.merge_statistics(map(inference.column_statistics, frames), {})
+    assert merged["n"].counts_up == counts_up
+    assert inference.column_statistics(pd.concat(frames))["n"].counts_up == counts_up
+
+
 def why(column, name="a"):
     """Why a column is left out; None if it is not."""
     X = pd.DataFrame({name: column})

@@ -1,5 +1,6 @@
 """A table is resolved from a file whose header, width or labels are not as hoped."""
 
+import shutil
 import time
 
 import numpy as np
@@ -75,3 +76,50 @@ def test_a_parameter_that_takes_a_column_out_of_the_groups_ends_its_crossing(tmp
     )
     request = TableRequest(label="Churn", groups=("contract",))
     assert sources.load(str(tmp_path / "churn.csv"), request).table.crossed == ()
+
+
+@pytest.mark.parametrize("labels", [
+    ["0.00", "1.00"], ["+1.0", "-1.0"], ["TRUE", "false"], ["2.50", "1.50"], [1e10, 2e10],
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_labels_that_were_read_once_are_read_again(tmp_path, labels, kind):
+    """`promote`, `score` and a test file read with the table of the training rows."""
+    path = tmp_path / f"churn.{kind}"
+    frame = churn(100).assign(Churn=np.resize(labels, 100))
+    frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
+    first = sources.load(str(path), TableRequest(label="Churn", positive=str(labels[1])))
+    again = sources.load(str(path), table=first.table)
+    assert again.test.y.tolist() == first.test.y.tolist()
+    assert 0 < first.test.n_positive < first.test.n_rows
+
+
+def test_one_row_of_a_label_cannot_be_split(tmp_path):
+    path = tmp_path / "churn.csv"
+    churn(60).assign(Churn=[1] + [0] * 59).to_csv(path, index=False)
+    message = "expected at least two rows of each label, one to train on and .*, got one of 1$"
+    with pytest.raises(UserError, match=message):
+        sources.load(str(path), TableRequest(label="Churn"))
+
+
+def test_a_hidden_file_beside_the_rows_is_no_second_table(tmp_path):
+    churn(60).to_csv(tmp_path / "churn.csv", index=False)
+    (tmp_path / "._churn.csv").write_bytes(b"of the Finder of macOS")
+    assert sources.load(str(tmp_path), TableRequest(label="Churn")).source.endswith("churn.csv")
+
+
+@pytest.mark.parametrize(("toml", "message"), [
+    ("[bands]\nsex = [1]", "bands.sex: expected a numeric column, got a categorical one"),
+    ('[columns]\nage = "categorical"\n[bands]\nage = [30]', "bands.age: expected a numeric column"),
+    ("[bands]\nage = []", "bands.age: expected increasing numbers, got "),
+])  # fmt: skip
+def test_bands_of_the_built_in_table_need_numbers(synthetic_folder, tmp_path, toml, message):
+    shutil.copytree(synthetic_folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "table.toml").write_text(toml)
+    with pytest.raises(UserError, match=message):
+        sources.load(str(tmp_path))
+
+
+def test_a_built_in_band_ends_where_its_column_becomes_categorical(synthetic_folder, tmp_path):
+    shutil.copytree(synthetic_folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "table.toml").write_text('[columns]\nage = "categorical"')
+    assert "age" not in sources.load(str(tmp_path)).table.bands

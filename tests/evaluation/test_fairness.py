@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tabular.data.census import CENSUS
-from tabular.data.table import NUMERIC, Table
+from tabular.data.table import CATEGORICAL, NUMERIC, Table
 from tabular.evaluation import fairness
 
 # sex, race, age, label, predicted label
@@ -91,3 +91,26 @@ def test_groups_are_in_the_order_of_their_bands_and_numbers():
     by_feature = rows.groupby("feature")["group"].agg(list)
     assert by_feature["years"] == ["below 9", "9 to below 29", "29 and over", "missing"]
     assert by_feature["rooms"] == ["2", "9", "10"]
+
+
+def test_a_number_that_equals_a_bound_is_in_the_band_above_it():
+    """Numbers of tables have 32 bits, in which 0.7 is less than 0.7 in 64 bits."""
+    bounds = (0.4, 0.7, 1.1)
+    groups = pd.DataFrame({"s": np.array([0.7, 0.4, 1.1, 0.69], np.float32)})
+    table = Table(
+        name="t", columns={"s": NUMERIC}, label="y", negative="n", positive="p", groups=("s",),
+        bands={"s": bounds},
+    )  # fmt: skip
+    found = fairness.group_labels(groups, table)["s"].tolist()
+    assert found == ["0.7 to below 1.1", "0.4 to below 0.7", "1.1 and over", "0.4 to below 0.7"]
+
+
+def test_a_combination_of_groups_is_not_taken_for_a_column():
+    groups = pd.DataFrame({"a": ["x", "y"], "b": ["x", "x"]}, dtype="category")
+    table = Table(
+        name="t", columns={"a": CATEGORICAL, "b": CATEGORICAL, "a_b": NUMERIC}, label="y",
+        negative="n", positive="p", groups=("a", "b"), crossed=("a", "b"),
+    )  # fmt: skip
+    y = np.array([0, 1])
+    rows = fairness.group_table(fairness.metric_frames(groups, table, y, y), table)
+    assert rows.loc[rows["feature"] == "a_b_", "group"].tolist() == ["x, x", "y, x"]

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 from tabular import promotion_checks
+from tabular.data import sources
 from tabular.data.dataset import Dataset, Split
 from tabular.data.table import Table
 from tabular.evaluation import bootstrap
 from tabular.evaluation.metrics import search_metrics
-from tabular.tracking import logged_model, runs
+from tabular.tracking import logged_model, registry, runs
 
 Y = np.array([0, 0, 1, 1])
 P = np.array([0.1, 0.6, 0.8, 0.9])  # log loss 0.3375..., accuracy 3/4, or 1 from the threshold 0.7
@@ -143,3 +144,41 @@ def test_a_model_of_the_other_label_or_other_rows_is_refused_and_predicts_nothin
         ["champion_data", "trained on data 01234567", f"the data is {digest}", False],
         ["signature", "positive was 0, is 1", "compatible", False],
     ]
+
+
+def checked(monkeypatch, before: Table, test_of_before: Split):
+    """The checks of a candidate beside a champion whose table reads other test rows, and what the
+    champion predicts.
+    """
+    dataset = dataset_of(Y)
+    monkeypatch.setattr(runs, "recorded_table", lambda run: before)
+    monkeypatch.setattr(
+        sources, "reload", lambda tags, table: replace(dataset, test=test_of_before)
+    )
+    asked = []
+    monkeypatch.setattr(registry, "predict", lambda model, split: asked.append(split) or P)
+    model = SimpleNamespace(
+        tags={"data.digest": dataset.digest}, threshold=0.5, run="of the model",
+        signature=logged_model.signature(dataset.table),
+    )  # fmt: skip
+    required = promotion_checks.Requirements("log_loss", 0.0, 0.02)
+    checks = promotion_checks.check_candidate(model, model, dataset, required)
+    return checks.set_index("check"), asked
+
+
+def test_a_champion_predicts_the_rows_as_its_own_table_reads_them(monkeypatch):
+    """Other markers of missing values give it other features than the candidate."""
+    dataset = dataset_of(Y)
+    rows = replace(dataset.test, name="read with other markers")
+    checks, asked = checked(monkeypatch, replace(dataset.table, missing=("", "-999")), rows)
+    assert asked[1] is rows
+    assert "improvement" in checks.index
+
+
+def test_a_champion_of_other_labels_of_the_same_rows_is_refused(monkeypatch):
+    dataset = dataset_of(Y)
+    table = replace(dataset.table, label_aliases={"0": ("maybe",)})
+    checks, asked = checked(monkeypatch, table, replace(dataset.test, y=1 - dataset.test.y))
+    assert not checks.loc["champion_labels", "passed"]
+    assert "improvement" not in checks.index
+    assert len(asked) == 1

@@ -116,8 +116,9 @@ def test_the_digest_changes_with_what_is_read_of_the_rows_and_not_with_how_they_
 
     fewer = {name: kind for name, kind in CENSUS.columns.items() if name != "fnlwgt"}
     changes = [{}, {"columns": fewer}, {"missing": ("?",)}, {"positive": "<=50K"}]
+    changes += [{"label_aliases": {"<=50K": ("maybe",)}}, {"aliases": {"age": ("years",)}}]
     digests = [digest("directory", **change) for change in changes] + [digest("uci")]
-    assert len(set(digests)) == 5
+    assert len(set(digests)) == 7
     assert digest("directory", groups=(), floors={}) == digests[0]
 
 
