@@ -153,11 +153,11 @@ def _load(a: Compared, b: Compared) -> tuple[Dataset, Split]:
     if a.digest == b.digest and a.table.reading_digest == b.table.reading_digest:
         return dataset, dataset.test
     test = _reload(a if a.digest == b.digest else b, b).test
-    if not np.array_equal(test.y, dataset.test.y):
+    if not test.has_rows_of(dataset.test):
         raise UserError(
             f"b: expected a model with the test rows of a, got {test.n_rows:,} rows, not "
-            f"{dataset.test.n_rows:,}, or other labels: their tables read the files differently "
-            "(table.json of both runs: label_aliases, drop_missing_labels)"
+            f"{dataset.test.n_rows:,}, or other labels, or other rows: their tables read the files "
+            "differently (table.json of both runs: aliases, label_aliases, drop_missing_labels)"
         )
     return dataset, test
 

@@ -104,7 +104,7 @@ def _promote(
     passed = checks["passed"].all()
     if passed and not version:
         version = registry.register(candidate.uri, name)
-    log_checks(run, checks, before, version, count_candidates(name, candidate), lost)
+    log_checks(run, checks, before, version, count_candidates(name, candidate, dataset), lost)
     if not passed or not version:
         failed = ", ".join(checks["check"][~checks["passed"]])
         if champion:
@@ -192,13 +192,16 @@ def roll_back(name: str, cli_args: dict[str, str]) -> None:
     click.echo(f"rolled back: version {previous.version} of {name} is champion again")
 
 
-def count_candidates(name: str, candidate: LoggedModel) -> int:
-    """How many models have been compared on the test set for the name, this one included.
+def count_candidates(name: str, candidate: LoggedModel, dataset: Dataset) -> int:
+    """How many models have been compared on the test rows for the name, this one included.
 
     The more there are, the more likely is it that the best of them is best by chance.
     """
     found = store.search_runs(f"tags.`{CANDIDATE}` != ''")
-    compared = {run.data.tags[CANDIDATE] for run in found if run.data.tags.get(NAME) == name}
+    wanted = {NAME: name, "data.digest": dataset.digest}
+    compared = {
+        run.data.tags[CANDIDATE] for run in found if wanted.items() <= run.data.tags.items()
+    }
     return len(compared | {candidate.uri})
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from tabular.data import sources
 from tabular.data.dataset import Dataset
+from tabular.data.table import Table
 from tabular.errors import one_line
 from tabular.evaluation import diagnosis, paired
 from tabular.evaluation.bootstrap import AT_HALF, Thresholds
@@ -14,6 +15,8 @@ from tabular.evaluation.metrics import is_positive, search_metrics
 from tabular.options import SEARCH_METRICS
 from tabular.tracking import logged_model, registry, runs
 from tabular.tracking.registry import LoggedModel
+
+MAX_BREAKS = 20  # of a signature, that are listed
 
 
 @dataclass(frozen=True)
@@ -58,36 +61,52 @@ def check_candidate(
             same = digest == dataset.digest
             figure = f"trained on data {digest[:8]}"
             checks.append((f"{which}_data", figure, f"the data is {dataset.digest[:8]}", same))
-    checks.append(("signature", "; ".join(breaks) or "compatible", "compatible", not breaks))
+    checks.append(("signature", _list_breaks(breaks), "compatible", not breaks))
     if not breaks:
         test = dataset.test
         new = registry.predict(candidate, test)
         checks += check_floors(dataset, new, candidate.threshold)
         if champion:
-            is_same = before.reading_digest == table.reading_digest
-            rows = test if is_same else sources.reload(candidate.tags, before).test
-            if np.array_equal(rows.y, test.y):
-                old = registry.predict(champion, rows)
-                thresholds = champion.threshold, candidate.threshold
-                checks += _compare(dataset, old, new, thresholds, required)
-            else:
-                figure = "other rows or labels, because its table reads the files differently"
-                checks.append(("champion_labels", figure, "those of the candidate", False))
+            checks += _compare(candidate, champion, dataset, before, new, required)
     return pd.DataFrame(checks, columns=["check", "figure", "bound", "passed"])
 
 
+def _list_breaks(breaks: list[str]) -> str:
+    more = f"; and {len(breaks) - MAX_BREAKS:,} more" if len(breaks) > MAX_BREAKS else ""
+    return "; ".join(breaks[:MAX_BREAKS]) + more or "compatible"
+
+
 def _compare(
+    candidate: LoggedModel,
+    champion: LoggedModel,
     dataset: Dataset,
-    old: np.ndarray,
+    before: Table,
     new: np.ndarray,
-    thresholds: tuple[float, float],
     required: Requirements,
 ) -> list[tuple]:
-    """The checks of the candidate against the champion, from their probabilities of test rows."""
-    checks = [check_improvement(dataset.test.y, old, new, thresholds, required)]
-    if dataset.table.groups:
-        checks.append(check_groups(dataset, old, new, required.max_group_drop, thresholds))
-    if thresholds[0] != thresholds[1]:
+    """The checks of a candidate against the champion, on rows as the table of each reads them.
+
+    Args:
+        dataset: of the candidate.
+        before: the table of the champion.
+        new: probabilities of the candidate, (n_samples,).
+    """
+    table, y_true, of_champion = dataset.table, dataset.test.y, dataset
+    has_all_groups = {*before.groups} <= {*table.groups}
+    if before.reading_digest != table.reading_digest or not has_all_groups:
+        of_champion = sources.reload(candidate.tags, before)
+    if not of_champion.test.has_rows_of(dataset.test):
+        figure = "other rows or labels, because its table reads the files differently"
+        return [("champion_labels", figure, "those of the candidate", False)]
+    old = registry.predict(champion, of_champion.test)
+    thresholds, max_drop = (champion.threshold, candidate.threshold), required.max_group_drop
+    checks = [check_improvement(y_true, old, new, thresholds, required)]
+    if table.groups:
+        checks.append(check_groups(dataset, old, new, max_drop, thresholds))
+    if not has_all_groups:
+        _, *drop = check_groups(of_champion, old, new, max_drop, thresholds)
+        checks.append(("champion_group_drop", *drop))
+    if champion.threshold != candidate.threshold:
         checks.append(report_thresholds(old, new, thresholds))
     return checks
 

@@ -84,6 +84,7 @@ def retrain(past: Run, dataset: Dataset, device: str) -> Results:
         if not winner:
             raise UserError(f"run_id: {best}, the best child run of this sweep, has been deleted")
         params = params | winner.data.params
+    params = _given(params)
     seed, stopping = int(params["seed"]), int(params.get("early_stopping_rounds", 0))
     rule = parse_threshold(params.get("threshold", str(DEFAULT_THRESHOLD)))
     indices = []
@@ -126,6 +127,11 @@ def repeat_trial(past: Run, dataset: Dataset, device: str) -> Results:
 def _config(params: dict[str, str]) -> Config:
     """The configuration of a run; one that is older than a hyper-parameter has its default."""
     return {name: type(value)(params.get(name, value)) for name, value in DEFAULTS.items()}
+
+
+def _given(params: dict[str, str]) -> dict[str, str]:
+    """The parameters without those of the text None, which stands for a default."""
+    return {name: text for name, text in params.items() if text != "None"}
 
 
 def _recorded_results(past: Run, found: Results) -> tuple[Results, Results]:

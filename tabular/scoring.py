@@ -36,6 +36,7 @@ class Totals:
 
     Attributes:
         histogram: of the rows that have a label, as ``metrics.update_histogram`` fills it.
+        confusion: their numbers by label and by predicted label, (2, 2).
         filled: the categorical columns that have values.
         recognized: those of them with a category that the model knows.
     """
@@ -45,6 +46,7 @@ class Totals:
     n_positive: int = 0
     probability: float = 0.0
     histogram: np.ndarray = field(default_factory=lambda: np.zeros((2, 1 << 20), np.int64))
+    confusion: np.ndarray = field(default_factory=lambda: np.zeros((2, 2), np.int64))
     filled: set[str] = field(default_factory=set)
     recognized: set[str] = field(default_factory=set)
 
@@ -59,8 +61,18 @@ class Totals:
             values["mean_probability"] = self.probability / self.n_rows
         if len(set(y_true)) == 2:  # without both labels most metrics do not exist
             found = metrics.classification_metrics(y_true, probability, threshold, counts)
+            found |= self._label_metrics()
             values |= {f"score_{name}": value for name, value in found.items()}
         return values
+
+    def _label_metrics(self) -> dict[str, float]:
+        """The metrics of predicted labels: the histogram has rounded the probabilities."""
+        counts = self.confusion.ravel()
+        y_true, predicted = np.array([[0, 0, 1, 1], [0, 1, 0, 1]])[:, counts > 0]
+        exact = metrics.classification_metrics(
+            y_true, predicted.astype(float), 0.5, counts[counts > 0]
+        )
+        return {name: exact[name] for name in ("accuracy", "f1", "precision", "recall")}
 
 
 @dataclass
@@ -72,6 +84,7 @@ class ScoredChunk:
     y_true: np.ndarray
     probability: np.ndarray
     n_positive: int
+    confusion: np.ndarray
     filled: set[str]
     recognized: set[str]
     counts: list[np.ndarray]
@@ -225,7 +238,8 @@ class ScoringJob:
 
 
 def _is_text(schema: pa.Schema, name: str) -> bool:
-    return readers.is_text(schema.field(name).type)
+    found = schema.field(name).type
+    return readers.is_text(found.value_type if pa.types.is_dictionary(found) else found)
 
 
 def score_source(job: ScoringJob) -> dict[str, int | float]:
@@ -238,13 +252,11 @@ def score_source(job: ScoringJob) -> dict[str, int | float]:
     """
     start, totals = time.perf_counter(), Totals()
     source, target = job.source, job.target
+    schemas = {target: job.schema, writers.bad_rows_path(target): writers.BAD_ROWS_SCHEMA}
     bar = {"total": source.size, "unit": source.unit, "unit_scale": True, "leave": False}
     try:
         with (
-            writers.open_writer(target, job.schema) as write,
-            writers.open_writer(
-                writers.bad_rows_path(target), writers.BAD_ROWS_SCHEMA
-            ) as write_bad,
+            writers.open_writers(schemas) as (write, write_bad),
             tqdm(**bar, disable=None) as progress,
         ):
             for scored in _scored_chunks(job):
@@ -257,7 +269,7 @@ def score_source(job: ScoringJob) -> dict[str, int | float]:
                 progress.update(scored.chunk.size)
         _warn_of_unknown(totals)
         if not totals.n_bad:
-            writers.bad_rows_path(target).unlink()
+            writers.bad_rows_path(target).unlink(missing_ok=True)
     except OSError as error:
         reason = f"[Errno {error.errno}] {error.strerror}"  # without the name of a temporary file
         raise WorkFailed(f"{reason}; {target} was not written") from None
@@ -280,7 +292,7 @@ def _scored_chunks(job: ScoringJob) -> Iterator[ScoredChunk]:
         values: dict[str, Any] = dict(zip(job.names, chunk.rows.columns, strict=True))
         for name in job.parsed:
             values[name] = pa.array(X[job.names[name]], from_pandas=True)
-        positive = probability >= job.threshold
+        y_true, positive = np.asarray(y_true), probability >= job.threshold
         written = [
             *values.values(),
             labels.take(pa.array(positive.astype(np.int8))),
@@ -292,9 +304,10 @@ def _scored_chunks(job: ScoringJob) -> Iterator[ScoredChunk]:
         return ScoredChunk(
             scored,
             chunk,
-            np.asarray(y_true),
+            y_true,
             probability,
             int(positive.sum()),
+            np.bincount((2 * y_true + positive)[y_true >= 0], minlength=4).reshape(2, 2),
             {name for name in found if len(found[name])},
             {name for name in found if not np.isnan(known[name].encode(found[name])).all()},
             job.counter.count(X, probability) if job.counter else [],
@@ -311,6 +324,7 @@ def _add(totals: Totals, scored: ScoredChunk) -> None:
     totals.probability += float(scored.probability.sum())
     y_true, probability = scored.y_true[labelled], scored.probability[labelled]
     metrics.update_histogram(totals.histogram, y_true, probability)
+    totals.confusion += scored.confusion
     totals.filled |= scored.filled
     totals.recognized |= scored.recognized
 

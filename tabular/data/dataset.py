@@ -34,6 +34,7 @@ class Split:
     digest: str  # SHA-256 of the file's bytes, hexadecimal; of files, see combine_digests
     synthetic: bool  # whether a file has the marker of synthetic rows
     delimiter: str = ","  # between two fields of a file; empty: Parquet
+    positions: str = ""  # SHA-256 of which rows of a file these are, hexadecimal; empty: all of it
 
     @property
     def n_rows(self) -> int:
@@ -44,6 +45,10 @@ class Split:
     def n_positive(self) -> int:
         """The number of rows with the positive label."""
         return int(self.y.sum())
+
+    def has_rows_of(self, other: "Split") -> bool:
+        """Whether both are the same rows of equal files, with the same labels."""
+        return self.positions == other.positions and np.array_equal(self.y, other.y)
 
     @property
     def n_categories(self) -> dict[str, int]:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,7 +91,9 @@ def split_one_file(path: Path, plan: Table | Draft) -> tuple[Split, Split, Table
     counters = row_counters(rows.X, rows.n_unlabelled)
     train, test = rows.split(is_test, plan.schema.label)
     table = plan if isinstance(plan, Table) else _complete(plan, train, counters)
-    return to_split(train, table, path), to_split(test, table, path), table
+    positions = hashlib.sha256(np.packbits(is_test).tobytes()).hexdigest()
+    splits = [replace(to_split(rows, table, path), positions=positions) for rows in (train, test)]
+    return splits[0], splits[1], table
 
 
 def _complete(draft: Draft, rows: FileRows, counters: Container[str] = ()) -> Table:

@@ -54,31 +54,40 @@ def _temporary_path(path: Path) -> Path:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that replaces ``path`` when the body ends without an error."""
-    temporary = _temporary_path(path)
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def open_writers(files: dict[Path, pa.Schema]) -> Iterator[list[Callable[[pa.Table], object]]]:
+    """Yield, for each path, a function that appends a table of its schema to the file.
 
-
-@contextmanager
-def open_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], object]]:
-    """Yield a function that appends a table of the schema to a file that is written atomically.
-
-    The file's extension is one of ``readers.EXTENSIONS`` and decides its format. Equal tables give
-    equal files, compressed ones too.
+    The files replace what is there when the body ends without an error, and none of them before all
+    are complete. A file's extension is one of ``readers.EXTENSIONS`` and decides its format. Equal
+    tables give equal files, compressed ones too.
 
     Raises:
         WorkFailed: the file's format cannot hold a value.
     """
-    kind = readers.extension(path)
-    with atomic_write(path) as file, ExitStack() as stack:
+    temporary = {path: _temporary_path(path) for path in files}
+    try:
+        with ExitStack() as opened:
+            outputs = {path: opened.enter_context(temporary[path].open("xb")) for path in files}
+            with ExitStack() as stack:
+                yield [
+                    stack.enter_context(_table_writer(file, readers.extension(path), files[path]))
+                    for path, file in outputs.items()
+                ]
+            for file in outputs.values():
+                file.flush()
+                os.fsync(file.fileno())
+        for path, complete in temporary.items():
+            complete.replace(path)
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _table_writer(
+    file: BinaryIO, kind: str, schema: pa.Schema
+) -> Iterator[Callable[[pa.Table], object]]:
+    with ExitStack() as stack:
         if kind == readers.PARQUET:
             yield stack.enter_context(pq.ParquetWriter(file, schema)).write_table
             return
@@ -101,15 +110,16 @@ def _header(names: list[str], dialect: Dialect) -> pa.Buffer:
 
 def _to_text(table: pa.Table, dialect: Dialect, quoted: bool = False) -> pa.Buffer:
     """A line of text per row; if one text must be quoted, all texts of the table are quoted."""
-    if dialect.uci:
-        columns = [column.cast(pa.string()).fill_null(census.MISSING) for column in table.columns]
-        table = pa.table(columns, table.column_names)
     options = pa.csv.WriteOptions(
         include_header=False, batch_size=max(1, len(table)), delimiter=dialect.delimiter
     )
     styles = ("needed",) if quoted else ("none",) if dialect.uci else ("none", "needed")
     for style in styles:
         try:
+            if dialect.uci:
+                texts = [column.cast(pa.string()) for column in table.columns]
+                filled = [column.fill_null(census.MISSING) for column in texts]
+                table = pa.table(filled, table.column_names)
             lines, options.quoting_style = pa.BufferOutputStream(), style
             pa.csv.write_csv(table, lines, options)
             return lines.getvalue()

@@ -116,8 +116,10 @@ def bootstrap_metrics(
 
     Args:
         binned: round probabilities to the middle of ``HISTOGRAM_STEPS`` equal steps, and draw
-            numbers of equal rows instead of rows, which takes far less time for many rows.
+            numbers of equal rows instead of rows, which takes far less time for many rows. The
+            replicates are shifted by what the rounding changes in the metric of all rows.
     """
+    exact = probability
     if binned:
         probability = (step_index(probability, HISTOGRAM_STEPS) + 0.5) / HISTOGRAM_STEPS
     groups = _EqualRows(y_true, probability, threshold)
@@ -125,7 +127,14 @@ def bootstrap_metrics(
     replicates = _resample(groups.index, groups.n_groups, n_replicates, seed, binned)
     if binned:  # to draw takes most of the time, and does not need Python's lock
         replicates = [counts.astype(np.int32) for counts in replicates]
-    return _metrics([groups.sums(counts) for counts in replicates], len(y_true))
+    found = _metrics([groups.sums(counts) for counts in replicates], len(y_true))
+    if not binned:
+        return found
+    of_all = [
+        _metrics([rows.sums(np.bincount(rows.index, minlength=rows.n_groups))], len(y_true))
+        for rows in (_EqualRows(y_true, exact, threshold), groups)
+    ]
+    return {name: values + of_all[0][name] - of_all[1][name] for name, values in found.items()}
 
 
 def _resample(

@@ -298,7 +298,7 @@ def shap(
     for place, name in enumerate(table["feature"]):
         contributions, column = values[:, X.columns.get_loc(name)], X[name]
         # dots spread in proportion to the number of rows with about the same SHAP value
-        counts, edges = np.histogram(contributions, 60)
+        counts, edges = np.histogram(contributions.astype(float), 60)
         density = counts[np.clip(np.digitize(contributions, edges) - 1, 0, 59)] / counts.max()
         y = place + rng.uniform(-0.4, 0.4, len(X)) * density
         numeric = pd.api.types.is_numeric_dtype(column)

@@ -167,8 +167,12 @@ def describe(threshold: Threshold, costs: pd.DataFrame | None) -> str:
     if costs is None:
         return ""
     changes = ", ".join(
-        f"{row.metric} {row.at_threshold:.4f} ({row.difference:+.4f} "
-        f"[{row.low:+.4f}, {row.high:+.4f}])"
+        f"{row.metric} {row.at_threshold:.4f} "
+        + (
+            "(undefined at 0.5)"
+            if np.isnan(row.difference)
+            else f"({row.difference:+.4f} [{row.low:+.4f}, {row.high:+.4f}])"
+        )
         for row in costs.itertuples()
     )
     return f"{threshold.value}, {threshold.reason}; on test rows, compared with 0.5:\n{changes}"

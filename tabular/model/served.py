@@ -98,7 +98,8 @@ class Encoder:
         Args:
             rows: (n_samples, n_columns), with the booster's features among the columns, in any
                 order. Columns may have any dtype: categories may be text, numbers, booleans or
-                pandas categories; numbers may not be text, except for missing markers.
+                pandas categories; numbers may not be text, except for missing markers and beside
+                these.
 
         Returns:
             float32 array (n_samples, n_features).
@@ -107,6 +108,8 @@ class Encoder:
             MlflowException: a column is missing, duplicated or of the wrong kind (HTTP status 400).
         """
         if list(rows.columns) != self.names:
+            if not len(rows) and not len(rows.columns):  # a list of no rows
+                return np.empty((0, len(self.names)), np.float32)
             if missing := [name for name in self.names if name not in rows]:
                 hint = _explain_separator([*rows.columns])
                 raise _invalid(f"columns are missing: {', '.join(missing)}{hint}")
@@ -130,7 +133,10 @@ class Encoder:
         """The codes of single values."""
         if lookup is not None:
             return lookup.encode(values)
-        numbers = [v if type(v) is float else self._parse_number(v) for v in values]
+        values = [*values]
+        # pandas reads a column of CSV with a marker as text, its numbers too
+        is_marked = any(isinstance(v, str) and v.strip() in self.missing for v in values)
+        numbers = [v if type(v) is float else self._parse_number(v, is_marked) for v in values]
         if excess := [number for number in numbers if abs(number) > MAX_FLOAT32]:
             raise ValueError(f"got {excess[0]}")
         if self.missing_numbers:
@@ -160,13 +166,18 @@ class Encoder:
             return np.where(np.isin(numbers, self.missing_numbers), np.nan, numbers)
         return numbers
 
-    def _parse_number(self, value: Any) -> float:
-        """A single value as a number; NaN if it is missing."""
+    def _parse_number(self, value: Any, is_marked: bool) -> float:
+        """A single value as a number; NaN if it is missing.
+
+        Text is a number only if the column ``is_marked``, that is, has markers of missing values.
+        """
         if value is None or value is pd.NA or value is pd.NaT:
             return np.nan
         if isinstance(value, str | bytes):
             if value.strip() in self.missing:
                 return np.nan
+            if is_marked and isinstance(value, str) and NUMBER.fullmatch(value.strip()):
+                return float(value)
             raise ValueError(f"got the text {value[:50]!r}")
         try:
             if isinstance(value, np.complexfloating):  # float() would drop the imaginary part

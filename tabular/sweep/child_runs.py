@@ -51,7 +51,10 @@ def config_digest(spec: SweepSpec, config: Config, **more: str | int) -> str:
 
 def trial_digest(spec: SweepSpec, config: Config) -> str:
     """SHA-256 of everything that decides a trial's result, including its number of trees."""
-    return config_digest(spec, config, trees=str(spec.tree_choices), patience=PATIENCE_ROUNDS)
+    more: dict[str, str | int] = {"trees": str(spec.tree_choices), "patience": PATIENCE_ROUNDS}
+    if not isinstance(spec.tree_choices, range):
+        more |= {"end": "from the lowest log loss on"}  # formerly from the first choice on
+    return config_digest(spec, config, **more)
 
 
 def create(parent: Run, spec: SweepSpec, config: Config) -> str:

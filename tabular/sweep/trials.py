@@ -158,7 +158,7 @@ def fit_fold(
         result.error = Stopped()
         return result
     if spec.tree_choices:
-        callback = _stop_without_gain(min(spec.tree_choices), should_stop)
+        callback = _stop_without_gain(spec.tree_choices, should_stop)
     else:
         wanted = {config["n_estimators"] for config in configs}
         callback = _evaluate_at(wanted, validation, result.scores, should_stop)
@@ -208,11 +208,12 @@ def _score(curve: list[float], y_true: np.ndarray, probability: np.ndarray) -> S
     return Scores(values, np.array([*curve[:-1], values["log_loss"]]), y_true, probability)
 
 
-def _stop_without_gain(fewest: int, should_stop: Callable) -> Callable:
+def _stop_without_gain(tree_choices: Sequence[int], should_stop: Callable) -> Callable:
     """A callback that ends a fit ``PATIENCE_ROUNDS`` after its lowest log loss.
 
     Args:
-        fewest: the smallest number of trees that may be chosen; no fit ends before it.
+        tree_choices: the numbers of trees that may be chosen. No fit ends before the first of them
+            from its lowest log loss on, which may be better than the one before it.
     """
     lowest, lowest_at = np.inf, 0
 
@@ -221,7 +222,10 @@ def _stop_without_gain(fewest: int, should_stop: Callable) -> Callable:
         n_trees, value = len(curve), curve[-1]
         if value < lowest:
             lowest, lowest_at = value, n_trees
-        return should_stop() or (n_trees >= fewest and n_trees - lowest_at >= PATIENCE_ROUNDS)
+        if should_stop():
+            return True
+        is_patient = n_trees - lowest_at >= PATIENCE_ROUNDS
+        return is_patient and any(lowest_at <= choice <= n_trees for choice in tree_choices)
 
     return after_round
 

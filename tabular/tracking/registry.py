@@ -31,6 +31,7 @@ LOGGED_MODEL = re.compile(r"models:/+m-[0-9a-f]{32}(/.*)?")
 MAX_DESCRIPTION = 5000  # characters of a version, which MLflow's databases have room for
 REST = f"The rest is in {logged_model.CARD}, in the folder of the model."
 RULE = "\n\n---\n\n"  # in a version's description: below the verdict, above the earlier text
+VERDICTS = ("**passed** against ", "**refused** against ", "**rolled back** to ")  # their starts
 
 
 @dataclass(frozen=True)
@@ -300,7 +301,9 @@ def log_verdict(version: ModelVersion, tags: dict[str, str], note: str) -> None:
     client, name, number = mlflow.MlflowClient(), version.name, version.version
     for key, value in tags.items():
         client.set_model_version_tag(name, number, key, value)
-    description = (client.get_model_version(name, number).description or "").rpartition(RULE)[2]
+    description = client.get_model_version(name, number).description or ""
+    if description.startswith(VERDICTS):
+        description = description.partition(RULE)[2]
     description = shorten_markdown(description, MAX_DESCRIPTION - len(note + RULE), REST)
     client.update_model_version(name, number, note + RULE + description)
 

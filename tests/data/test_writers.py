@@ -2,6 +2,8 @@
 
 import csv
 import gzip
+import os
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +26,7 @@ def test_python_reads_the_written_csv_unchanged(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("any") / "out.csv"
     schema = pa.schema([("a, b", pa.string()), ("n", pa.float64()), ("c", pa.string())])
     columns = [[a for a, _ in rows], [0.1] * len(rows), [c for _, c in rows]]
-    with writers.open_writer(path, schema) as write:
+    with writers.open_writers({path: schema}) as (write,):
         for _ in range(2):
             write(pa.table(columns, schema))
     with path.open(newline="", encoding="utf-8") as file:
@@ -37,12 +39,12 @@ def test_python_reads_the_written_csv_unchanged(tmp_path_factory, rows):
 def test_a_file_is_replaced_completely_or_not_at_all(tmp_path, suffix):
     path, schema = tmp_path / f"out{suffix}", pa.schema([("a", pa.string())])
     path.write_text("before")
-    with pytest.raises(RuntimeError), writers.open_writer(path, schema) as write:
+    with pytest.raises(RuntimeError), writers.open_writers({path: schema}) as (write,):
         write(pa.table([["x"] * 100_000], schema))
         raise RuntimeError
     assert path.read_bytes() == b"before"
     assert not [*tmp_path.glob(".*")]
-    with writers.open_writer(path, schema) as write:
+    with writers.open_writers({path: schema}) as (write,):
         write(pa.table([["x"]], schema))
     if suffix == readers.PARQUET:
         assert pq.read_table(path).to_pydict() == {"a": ["x"]}
@@ -50,6 +52,31 @@ def test_a_file_is_replaced_completely_or_not_at_all(tmp_path, suffix):
         content = path.read_bytes()
         content = gzip.decompress(content) if suffix.endswith(".gz") else content
         assert content == (b"a\nx\n" if suffix[:4] in (".csv", ".tsv") else b"x\n")
+
+
+def test_several_files_are_replaced_when_all_are_complete(tmp_path, monkeypatch):
+    """A disk that is full at the end of one leaves the others as they were, too."""
+    schema, paths = pa.schema([("a", pa.string())]), [tmp_path / "out.csv", tmp_path / "bad.csv"]
+    for path in paths:
+        path.write_text("before")
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=[None, OSError(28, "No space left")]))
+    with (
+        pytest.raises(OSError, match="No space"),
+        writers.open_writers(dict.fromkeys(paths, schema)) as (write, _),
+    ):
+        write(pa.table([["x"]], schema))
+    assert [path.read_text() for path in paths] == ["before", "before"]
+    assert not [*tmp_path.glob(".*")]
+
+
+def test_bytes_that_are_no_text_are_an_error_in_every_text_format(tmp_path):
+    schema = pa.schema([("a", pa.binary())])
+    for suffix in (".csv", ".data"):
+        with (
+            pytest.raises(WorkFailed, match="a value cannot be written: "),
+            writers.open_writers({tmp_path / f"out{suffix}": schema}) as (write,),
+        ):
+            write(pa.table([[b"\xff"]], schema))
 
 
 @settings(max_examples=100)
@@ -65,7 +92,7 @@ def test_what_was_written_is_read_back(tmp_path_factory, names, values, suffix):
     """Also where a name or a value holds a delimiter or a quote."""
     path = tmp_path_factory.mktemp("any") / f"out{suffix}"
     table = pa.table(dict.fromkeys(names, values))
-    with writers.open_writer(path, table.schema) as write:
+    with writers.open_writers({path: table.schema}) as (write,):
         write(table)
     with text_file(path) as file:
         delimiter = text.find_delimiter(file, "\t" if suffix.startswith(".tsv") else None)
@@ -83,7 +110,7 @@ def test_equal_rows_give_equal_compressed_files(tmp_path, monkeypatch):
     schema, written = pa.schema([("a", pa.string())]), []
     for name, now in (("a.csv.gz", 1e9), ("b.csv.gz", 2e9)):
         monkeypatch.setattr("time.time", lambda now=now: now)
-        with writers.open_writer(tmp_path / name, schema) as write:
+        with writers.open_writers({tmp_path / name: schema}) as (write,):
             write(pa.table([["x"]], schema))
         written.append((tmp_path / name).read_bytes())
     assert written[0] == written[1]
@@ -92,7 +119,7 @@ def test_equal_rows_give_equal_compressed_files(tmp_path, monkeypatch):
 def test_compressed_rows_are_written_as_they_come(tmp_path):
     """They are not collected in memory."""
     path, schema = tmp_path / "out.csv.gz", pa.schema([("a", pa.float64())])
-    with writers.open_writer(path, schema) as write:
+    with writers.open_writers({path: schema}) as (write,):
         write(pa.table([np.random.default_rng(0).random(100_000)], schema))
         (temporary,) = tmp_path.glob(".*")
         assert temporary.stat().st_size > 100_000
@@ -100,7 +127,7 @@ def test_compressed_rows_are_written_as_they_come(tmp_path):
 
 def test_the_case_of_an_extension_does_not_matter(tmp_path):
     path, schema = tmp_path / "OUT.Parquet", pa.schema([("a", pa.string())])
-    with writers.open_writer(path, schema) as write:
+    with writers.open_writers({path: schema}) as (write,):
         write(pa.table([["x"]], schema))
     assert pq.read_table(path).to_pydict() == {"a": ["x"]}
 
@@ -111,7 +138,7 @@ def test_a_value_that_the_format_of_uci_cannot_hold_is_an_error(tmp_path, value)
     path, schema = tmp_path / "out.data", pa.schema([("a", pa.string())])
     with (
         pytest.raises(WorkFailed, match=r"(?s)cannot be written: .*; \.csv can"),
-        writers.open_writer(path, schema) as write,
+        writers.open_writers({path: schema}) as (write,),
     ):
         write(pa.table([[value]], schema))
     assert not [*tmp_path.glob("*out*")]

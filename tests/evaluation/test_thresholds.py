@@ -173,3 +173,10 @@ def test_the_plot_marks_both_thresholds():
     marked = [line.get_xdata()[0] for line in axes.lines[-2:]]
     assert marked == [0.5, 0.2]
     assert axes.get_legend().get_texts()[-1].get_text() == "0.2, the model's"
+
+
+def test_a_metric_that_is_undefined_at_a_half_is_called_so():
+    costs = thresholds.compare_with_default(Y, np.full(5, 0.4, np.float32), 0.3)
+    text = thresholds.describe(thresholds.Threshold(0.3, "asked for"), costs)
+    assert "precision 0.6000 (undefined at 0.5)" in text
+    assert "nan" not in text

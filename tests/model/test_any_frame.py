@@ -202,6 +202,22 @@ def test_text_in_a_number_is_refused_with_column_and_value(model, rows, value, n
     assert caught.value.get_http_status_code() == 400
 
 
+@pytest.mark.parametrize("n_rows", [1, 300])
+@pytest.mark.parametrize("marker", ["?", "NA"])
+def test_text_beside_a_marker_of_a_missing_value_is_a_number(model, rows, marker, n_rows):
+    """Pandas reads a column of CSV as text if it holds a marker that it does not know."""
+    one = rows.head(1)
+    expected = [probabilities(model.loaded, one.assign(size=size))[0] for size in (39.0, np.nan)]
+    both = pd.concat([one.assign(size=size) for size in (" 39", marker)] * n_rows)
+    assert probabilities(model.loaded, both) == expected * n_rows
+    with pytest.raises(MlflowException, match="got the text 'old'"):
+        model.loaded.predict(pd.concat([both, one.assign(size="old")]))
+
+
+def test_a_batch_without_rows_and_columns_has_no_predictions(model):
+    assert len(model.loaded.predict(pd.DataFrame())) == 0
+
+
 def test_a_code_with_two_spellings_in_training_is_not_guessed():
     codes = served.Categories({"01": 0, "1": 1, "007": 2, "1E2": 3})
     assert codes.encode(["01", "1", 1, 1.0, "7", 7]) == [0, 1, 1, 1, 2, 2]

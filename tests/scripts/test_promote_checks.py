@@ -146,17 +146,17 @@ def test_a_model_of_the_other_label_or_other_rows_is_refused_and_predicts_nothin
     ]
 
 
-def checked(monkeypatch, before: Table, test_of_before: Split):
+def checked(monkeypatch, before: Table, test_of_before: Split, new=P):
     """The checks of a candidate beside a champion whose table reads other test rows, and what the
     champion predicts.
     """
     dataset = dataset_of(Y)
     monkeypatch.setattr(runs, "recorded_table", lambda run: before)
     monkeypatch.setattr(
-        sources, "reload", lambda tags, table: replace(dataset, test=test_of_before)
+        sources, "reload", lambda tags, table: replace(dataset, table=table, test=test_of_before)
     )
-    asked = []
-    monkeypatch.setattr(registry, "predict", lambda model, split: asked.append(split) or P)
+    asked, answers = [], iter([new, P])
+    monkeypatch.setattr(registry, "predict", lambda _, rows: asked.append(rows) or next(answers))
     model = SimpleNamespace(
         tags={"data.digest": dataset.digest}, threshold=0.5, run="of the model",
         signature=logged_model.signature(dataset.table),
@@ -182,3 +182,29 @@ def test_a_champion_of_other_labels_of_the_same_rows_is_refused(monkeypatch):
     assert not checks.loc["champion_labels", "passed"]
     assert "improvement" not in checks.index
     assert len(asked) == 1
+
+
+def test_a_champion_of_other_rows_of_the_same_file_is_refused(monkeypatch):
+    dataset = dataset_of(Y)
+    table = replace(dataset.table, aliases={"x": ("an x",)})
+    checks, _ = checked(monkeypatch, table, replace(dataset.test, positions="of other rows"))
+    assert not checks.loc["champion_labels", "passed"]
+
+
+def test_the_groups_of_the_champion_are_checked_though_the_candidate_has_none(monkeypatch):
+    dataset = dataset_of(Y)
+    groups = pd.DataFrame({"plan": ["a", "a", "b", "b"]})
+    before = replace(dataset.table, groups=("plan",), non_features={"plan": "categorical"})
+    worse = np.array([0.1, 0.2, 0.3, 0.4])
+    checks, _ = checked(monkeypatch, before, replace(dataset.test, groups=groups), worse)
+    assert "group_drop" not in checks.index
+    assert not checks.loc["champion_group_drop", "passed"]
+    assert "plan b: +2 of 2 rows wrong" in checks.loc["champion_group_drop", "figure"]
+
+
+def test_the_first_of_many_breaks_of_a_signature_are_listed():
+    breaks = [f"input {number} is new" for number in range(5000)]
+    listed = promotion_checks._list_breaks(breaks)
+    assert listed.startswith("input 0 is new; input 1 is new; ")
+    assert listed.endswith("; input 19 is new; and 4,980 more")
+    assert promotion_checks._list_breaks([]) == "compatible"

@@ -200,3 +200,13 @@ def test_a_logged_model_that_was_deleted_is_named(uris):
     mlflow.MlflowClient().delete_logged_model(output.model_id)
     with pytest.raises(UserError, match=f"got '{uris[0]}': Logged model .*{output.model_id}"):
         call(model=uris[0], **ANY)
+
+
+@pytest.mark.parametrize("own", ["", "Owner: Ada\n\n---\n\nReviewed by Bob"])
+def test_a_verdict_replaces_an_earlier_one_and_nothing_that_a_user_wrote(uris, own):
+    version = mlflow.register_model(uris[0], "x")
+    mlflow.MlflowClient().update_model_version("x", version.version, own)
+    for note in ("**refused** against no champion", "**passed** against version 3, the champion"):
+        registry.log_verdict(version, {}, note)
+        found = mlflow.MlflowClient().get_model_version("x", version.version).description
+        assert found == note + registry.RULE + own

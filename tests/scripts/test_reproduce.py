@@ -195,3 +195,12 @@ def test_the_threshold_of_a_sweep_is_chosen_on_all_folds_and_identical(
     assert comparison()["identical"].all()
     done = run_script(sweep.main, *SMALL, *options)  # all results are known: the best is refitted
     assert sweeps()[0].data.metrics["threshold"] == parent.data.metrics["threshold"]
+
+
+def test_a_parameter_that_a_notebook_left_open_has_its_default(run_script, synthetic_folder):
+    """`mlflow.projects.run` records Python's None as a text."""
+    options = ["--data", synthetic_folder, "--n_estimators", 5]
+    options += ["--threshold", "None", "--monotone_constraints", "None"]
+    assert run_script(train.main, *options).returncode == 0
+    done = run_script(reproduce.main, "--run_id", the_run().info.run_id)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -190,3 +190,23 @@ def test_cores_are_allocated_to_fits_and_threads(
 ):
     monkeypatch.setattr(executors.joblib, "cpu_count", lambda: cores)
     assert executors.allocate_cores(n_fits, workers, device) == expected
+
+
+def test_a_listed_number_of_trees_after_the_lowest_log_loss_is_tried_too():
+    """It may be better than the one before the lowest log loss, which lies far from it."""
+    stop = trials._stop_without_gain((50, 400, 800), lambda: False)
+    losses = [1 / n for n in range(1, 181)] + [0.01] * 1000  # the lowest is at 180
+    curve: list[float] = []
+    for loss in losses:
+        curve.append(loss)
+        if stop(None, curve):
+            break
+    assert len(curve) == 400
+
+
+def test_a_fit_of_any_number_of_trees_ends_soon_after_its_lowest_log_loss():
+    stop = trials._stop_without_gain(range(1, 1001), lambda: False)
+    curve: list[float] = []
+    while not stop(None, curve := [*curve, 1 / min(len(curve) + 1, 180)]):
+        pass
+    assert len(curve) == 180 + trials.PATIENCE_ROUNDS
