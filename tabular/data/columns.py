@@ -15,6 +15,7 @@ from tabular.data.table import NUMERIC, TableSchema
 from tabular.errors import UserError
 
 LARGEST = float(np.finfo(np.float32).max)
+LABEL_END = rf"{re.escape(census.TEST_LABEL_SUFFIX)}\s*$"
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 Texts = tuple[str, ...]
 
@@ -115,6 +116,8 @@ def interpret(chunk: Chunk, schema: TableSchema) -> Columns:
             columns[name], invalid = _parse_numbers(column, markers)
             expected = "a finite number"
         else:
+            if chunk.is_uci and name == census.LABEL:  # a feature: the label is another column
+                column = pc.replace_substring_regex(column, LABEL_END, "")
             columns[name], invalid = _encode_text(column, markers)
             expected = "a value"
         for i in np.flatnonzero(invalid).tolist():

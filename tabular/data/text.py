@@ -123,6 +123,9 @@ def _parse_header(line: bytes, named: str, dialect: Dialect) -> list[str]:
     expected = f"{named} line 1: expected the columns' names"
     if not line.strip():
         raise UserError(f"{expected}, got nothing")
+    if re.fullmatch(rb"sep=.\s*", line, re.IGNORECASE):
+        shown = line.decode(errors="replace").strip()
+        raise UserError(f"{expected}, got {shown!r}, which is for Excel; delete this line")
     try:
         header = [line.decode()]
         found = next(csv.reader(header, delimiter=dialect.delimiter, skipinitialspace=True), [])

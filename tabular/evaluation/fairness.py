@@ -30,7 +30,10 @@ def group_labels(groups: pd.DataFrame, table: Table) -> dict[str, pd.Series]:
             column = _in_bands(column, table.bands[name])
         elif pd.api.types.is_numeric_dtype(column):
             column = column.map(_to_text, na_action="ignore")
-        labels[name] = column.astype(object).fillna(MISSING_GROUP)
+        texts, missing = column.astype(object), MISSING_GROUP
+        while (texts == missing).any():  # a category of this name
+            missing += " value"
+        labels[name] = texts.fillna(missing)
     if len(table.crossed) < 2:
         return labels
     first, *others = (labels[name] for name in table.crossed)

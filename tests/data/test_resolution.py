@@ -123,3 +123,17 @@ def test_a_built_in_band_ends_where_its_column_becomes_categorical(synthetic_fol
     shutil.copytree(synthetic_folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / "table.toml").write_text('[columns]\nage = "categorical"')
     assert "age" not in sources.load(str(tmp_path)).table.bands
+
+
+def test_a_first_line_for_excel_is_named(tmp_path):
+    path = tmp_path / "churn.csv"
+    path.write_text("sep=;\n" + churn(20).to_csv(index=False, sep=";"))
+    with pytest.raises(UserError, match="line 1: expected .*, got 'sep=;', which is for Excel; de"):
+        sources.load(str(path), TableRequest(label="Churn"))
+
+
+def test_the_built_in_label_is_a_feature_of_another_label(synthetic_folder):
+    """The labels of `adult.test` end in a full stop, which those of `adult.data` lack."""
+    dataset = sources.load(str(synthetic_folder), TableRequest(label="sex", positive="Female"))
+    for split in (dataset.train, dataset.test):
+        assert split.X["income"].cat.categories.tolist() == ["<=50K", ">50K"]

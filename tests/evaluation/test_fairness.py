@@ -114,3 +114,12 @@ def test_a_combination_of_groups_is_not_taken_for_a_column():
     y = np.array([0, 1])
     rows = fairness.group_table(fairness.metric_frames(groups, table, y, y), table)
     assert rows.loc[rows["feature"] == "a_b_", "group"].tolist() == ["x, x", "y, x"]
+
+
+def test_rows_without_a_value_are_not_those_of_a_category_called_missing():
+    groups = pd.DataFrame({"a": pd.Categorical(["missing", None, "x"])})
+    table = Table(
+        name="t", columns={"a": CATEGORICAL}, label="y", negative="n", positive="p", groups=("a",)
+    )
+    found = fairness.group_labels(groups, table)["a"].tolist()
+    assert found == ["missing", "missing value", "x"]
