@@ -49,6 +49,7 @@ class PartitionedSplit:
     n_rows: int
     n_positive: int
     n_categories: dict[str, int]
+    group_values: dict[str, np.ndarray]  # a sample
     name: str
     digest: str
     synthetic: bool
@@ -150,8 +151,13 @@ class DaskTrainer:
         ]
         frames = self._not_empty(frames)  # waits until all are there
         n_categories = {name: len(categories[name]) for name in table.categorical}
+        group_values = {
+            name: np.concatenate([file.group_values[name] for file in summaries])
+            for name in summaries[0].group_values
+        }
+        counts = n_rows, n_positive, n_categories
         digest = combine_digests(summaries)
-        return PartitionedSplit(frames, n_rows, n_positive, n_categories, path.name, *digest)
+        return PartitionedSplit(frames, *counts, group_values, path.name, *digest)
 
     def _lengths(self, frames: list[Future]) -> list[int]:
         """The number of rows of each partition."""
@@ -298,12 +304,8 @@ def _complete(draft: Draft, summaries: list[FileSummary]) -> Table:
         counts.update(file.labels)
     categories = {name: len(texts) for name, texts in _all_categories(summaries).items()}
     statistics = merge_statistics([file.statistics for file in summaries], categories)
-    values = {
-        name: np.concatenate([file.group_values[name] for file in summaries])
-        for name in summaries[0].group_values
-    }
     n_rows = sum(file.n_rows for file in summaries)
-    return complete(draft.with_labels(counts), statistics, n_rows, values)
+    return complete(draft.with_labels(counts), statistics, n_rows)
 
 
 def _all_categories(summaries: list[FileSummary]) -> dict[str, list[str]]:

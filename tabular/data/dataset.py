@@ -51,6 +51,11 @@ class Split:
         return self.positions == other.positions and np.array_equal(self.y, other.y)
 
     @property
+    def group_values(self) -> dict[str, np.ndarray]:
+        """The values of each numeric group column, (n_samples,)."""
+        return {name: c.to_numpy() for name, c in self.groups.select_dtypes("number").items()}
+
+    @property
     def n_categories(self) -> dict[str, int]:
         """The number of categories of each categorical feature."""
         categorical = self.X.select_dtypes("category")

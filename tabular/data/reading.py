@@ -104,13 +104,11 @@ def _complete(draft: Draft, rows: FileRows, counters: Container[str] = ()) -> Ta
     """
     if draft.labels is None:
         draft = draft.with_labels(rows.label_counts())
-    groups = [name for name in draft.request.groups or () if draft.schema.columns[name] == NUMERIC]
-    values = {name: rows.X[name].to_numpy() for name in groups}
     statistics = {
         name: entry._replace(counts_up=entry.counts_up or name in counters)
         for name, entry in column_statistics(rows.X, rows.n_unlabelled).items()
     }
-    return complete(draft, statistics, len(rows.X), values)
+    return complete(draft, statistics, len(rows.X))
 
 
 def to_split(rows: FileRows, table: Table, path: Path) -> Split:

@@ -157,15 +157,18 @@ def adapt(table: Table, request: TableRequest, named: str) -> Table:
     )
 
 
-def _bands(
-    request: TableRequest, group_values: dict[str, np.ndarray]
-) -> dict[str, tuple[float, ...]]:
-    """The bands of the numeric group columns; none where each value is a group of its own."""
-    bands = {
-        name: request.bands.get(name) or inference.quantile_bands(values)
+def with_bands(table: Table, group_values: dict[str, np.ndarray]) -> Table:
+    """The table with bands of the numeric group columns, unless each value is a group of its own.
+
+    Args:
+        group_values: training values of each numeric group column, all of them or a sample.
+    """
+    found = {
+        name: bounds
         for name, values in group_values.items()
+        if name not in table.bands and (bounds := inference.quantile_bands(values))
     }
-    return {name: bounds for name, bounds in bands.items() if bounds}
+    return replace(table, bands=table.bands | found)
 
 
 def _crossed(crossed: tuple[str, ...], groups: tuple[str, ...]) -> tuple[str, ...]:
@@ -177,14 +180,12 @@ def complete(
     draft: Draft,
     statistics: dict[str, inference.ColumnStatistics],
     n_rows: int,
-    group_values: dict[str, np.ndarray],
 ) -> Table:
     """The table of a draft whose labels are known, once its training rows have been read.
 
     Args:
         statistics: of the columns of the schema, by name.
         n_rows: the number of training rows.
-        group_values: values of each numeric group column, all of them or a sample.
     """
     request, guess = draft.request, draft.guess
     if draft.labels is None:
@@ -207,7 +208,7 @@ def complete(
         label_aliases=label_aliases,
         aliases=request.aliases,
         groups=groups,
-        bands=_bands(request, group_values),
+        bands={name: request.bands[name] for name in groups if name in request.bands},
         crossed=_crossed(request.crossed or (), groups),
         non_features={name: kinds[name] for name in groups if name not in features},
         floors=request.floors,

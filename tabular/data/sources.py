@@ -18,7 +18,7 @@ import pooch
 from tabular.data import census, published, readers, reading, resolution, signatures, synthetic
 from tabular.data.dataset import Dataset, Location, Split
 from tabular.data.requests import TableRequest, merge, read_table_file
-from tabular.data.resolution import Draft
+from tabular.data.resolution import Draft, with_bands
 from tabular.data.table import Table
 from tabular.errors import UserError
 
@@ -47,13 +47,14 @@ def load(
     try:
         with located(data) as location:
             plan = table or _propose(location, request or TableRequest())
-            train, test, table = read(location, plan)
+            train, test, found = read(location, plan)
     except (OSError, RuntimeError) as error:  # an unreadable file, a loop of links
         raise UserError(f"data: {error}") from None
     origin = "synthetic" if train.synthetic or test.synthetic else "directory"
     if [train.digest, test.digest] == [*census.DIGESTS.values()]:
         origin = "uci"
     table_file = plan.request.path if isinstance(plan, Draft) else None
+    table = table or with_bands(found, train.group_values)
     return Dataset(table, train, test, origin, location.source, location.warning, table_file)
 
 

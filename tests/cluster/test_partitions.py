@@ -150,7 +150,8 @@ def test_a_fifth_of_each_label_validates_however_the_rows_are_cut(order):
 
 
 def test_a_rare_label_has_enough_rows_in_all_partitions_together():
-    counts = {"name": "train", "digest": "", "synthetic": False, "n_categories": {}}
+    counts = {"name": "train", "digest": "", "synthetic": False}
+    counts |= {"n_categories": {}, "group_values": {}}
     split = partitions.PartitionedSplit([], n_rows=1000, n_positive=4, **counts)
     with pytest.raises(UserError, match="at least 5 training rows of each label, got 4"):
         partitions.DaskTrainer(Mock()).validation_splits(split, 0)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tabular.data import sources
+from tabular.data.census import CENSUS
 from tabular.data.requests import TableRequest
 from tabular.errors import UserError
 from tests.tables import churn
@@ -137,3 +138,12 @@ def test_the_built_in_label_is_a_feature_of_another_label(synthetic_folder):
     dataset = sources.load(str(synthetic_folder), TableRequest(label="sex", positive="Female"))
     for split in (dataset.train, dataset.test):
         assert split.X["income"].cat.categories.tolist() == ["<=50K", ">50K"]
+
+
+def test_a_numeric_group_of_the_built_in_table_gets_bands(synthetic_folder):
+    """Each of hundreds of values would else be a group."""
+    request = TableRequest(groups=("hours-per-week", "age", "sex"))
+    first = sources.load(str(synthetic_folder), request).table
+    assert first.bands["age"] == CENSUS.bands["age"]
+    assert len(first.bands["hours-per-week"]) in (1, 2, 3)
+    assert sources.load(str(synthetic_folder), table=first).table == first
