@@ -35,7 +35,7 @@ def log(
     columns, found = table.iloc[:-1], table[table["drift"].isin(["moderate", "large"])]
     images = {"plots/drift.png": draw(table)} if draw and len(found) else {}
     runs.log_artifacts(run, images, {"drift.csv": table})
-    rate = np.interp(threshold, drift.THRESHOLDS, profile.selection_rates)
+    rate = profile.selection_rate_at(threshold)
     shifts = {
         "drift_columns": float(columns.index.isin(found.index).sum()),
         "drift_max_psi": columns["psi"].max(),

@@ -268,7 +268,7 @@ def _log_model(fitted: Fitted, dataset: Dataset, evaluation: Evaluation) -> Mode
         {name: str(value) for name, value in fitted.config.items()},
         dataset.table,
         fitted.threshold.value,
-        drift.Profile.make(fitted.columns, evaluation.probability),
+        drift.Profile.make(fitted.columns, evaluation.probability, fitted.threshold.value),
     )
 
 

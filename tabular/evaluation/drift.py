@@ -20,6 +20,7 @@ import pandas as pd
 from scipy import special
 
 from tabular.data.table import CATEGORICAL, NUMERIC
+from tabular.evaluation.metrics import is_positive
 from tabular.model.served import Categories, Encoder, probability_name
 
 MODERATE, LARGE = 0.1, 0.25  # bounds of PSI
@@ -69,19 +70,33 @@ class Profile:
         columns: the features in the training rows, and last the predicted probability.
         mean_probability: of the predictions.
         selection_rates: shares of the predictions of at least each of ``THRESHOLDS``.
+        threshold: of the model; None: of a profile that did not record it.
+        selection_rate: the share of the predictions of at least the threshold.
     """
 
     columns: list[ColumnProfile]
     mean_probability: float
     selection_rates: list[float]
+    threshold: float | None = None
+    selection_rate: float | None = None
 
     @classmethod
-    def make(cls, columns: list[ColumnProfile], probability: np.ndarray) -> "Profile":
+    def make(
+        cls, columns: list[ColumnProfile], probability: np.ndarray, threshold: float
+    ) -> "Profile":
         """A profile of features, as ``profile_columns`` returns them, and of predictions."""
         name = probability_name([column.name for column in columns])
         predictions = replace(_profile_numbers(name, probability), kind=PREDICTION)
-        rates = [float((probability >= threshold).mean()) for threshold in THRESHOLDS]
-        return cls([*columns, predictions], float(probability.mean()), rates)
+        rates = [float((probability >= value).mean()) for value in THRESHOLDS]
+        rate = float(is_positive(probability, threshold).mean())
+        mean = float(probability.mean())
+        return cls([*columns, predictions], mean, rates, threshold, rate)
+
+    def selection_rate_at(self, threshold: float) -> float:
+        """The share of predictions of at least a threshold, interpolated unless it is recorded."""
+        if self.selection_rate is not None and threshold == self.threshold:
+            return self.selection_rate
+        return float(np.interp(threshold, THRESHOLDS, self.selection_rates))
 
     def to_json(self) -> str:
         """The profile as the text of a JSON file."""
@@ -92,7 +107,7 @@ class Profile:
         """The profile in a file that has the text of ``to_json``."""
         values = json.loads(Path(path).read_text("utf-8"))
         columns = [ColumnProfile(**column) for column in values["columns"]]
-        return cls(columns, values["mean_probability"], values["selection_rates"])
+        return cls(**values | {"columns": columns})
 
 
 def sample_step(n_rows: int, n_features: int) -> int:

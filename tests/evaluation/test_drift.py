@@ -32,7 +32,7 @@ def make_profile(X: pd.DataFrame) -> Profile:
     encode = SimpleNamespace(names=[*X], lookups=[None, None, known])
     farbe = X["farbe"].cat.codes.replace(-1, np.nan)
     codes = X.assign(farbe=farbe).to_numpy(np.float32)
-    return Profile.make(drift.profile_columns(codes, encode), np.linspace(0, 1, 1000))
+    return Profile.make(drift.profile_columns(codes, encode), np.linspace(0, 1, 1000), 0.5)
 
 
 def make_counter(train: pd.DataFrame, *blocks: pd.DataFrame) -> Counter:
@@ -69,6 +69,16 @@ def test_a_profile_is_read_as_it_was_written(tmp_path):
     profile = make_profile(some_rows(500))
     (tmp_path / "profile.json").write_text(profile.to_json(), encoding="utf-8")
     assert Profile.from_json(tmp_path / "profile.json") == profile
+
+
+def test_the_share_of_predictions_is_exact_at_the_threshold_of_the_model():
+    """With few distinct predictions it is far from that of any hundredth."""
+    predictions = np.repeat(np.float32([0.5685, 0.6204]), [300, 700])
+    for threshold, rate in ((0.565, 1.0), (0.6203, 0.7), (0.6205, 0.0), (0.62, 0.7)):
+        profile = Profile.make([], predictions, threshold)
+        assert profile.selection_rate_at(threshold) == rate
+    older = Profile([], profile.mean_probability, profile.selection_rates)
+    assert older.selection_rate_at(0.62) == 0.7
 
 
 def test_columns_without_values_have_a_profile():
