@@ -302,10 +302,11 @@ def _complete(draft: Draft, summaries: list[FileSummary]) -> Table:
     counts: Counter[str] = Counter()
     for file in summaries:
         counts.update(file.labels)
-    categories = {name: len(texts) for name, texts in _all_categories(summaries).items()}
-    statistics = merge_statistics([file.statistics for file in summaries], categories)
+    categories = _all_categories(summaries)
+    n_categories = {name: len(texts) for name, texts in categories.items()}
+    statistics = merge_statistics([file.statistics for file in summaries], n_categories)
     n_rows = sum(file.n_rows for file in summaries)
-    return complete(draft.with_labels(counts), statistics, n_rows)
+    return complete(draft.with_labels(counts), statistics, categories, n_rows)
 
 
 def _all_categories(summaries: list[FileSummary]) -> dict[str, list[str]]:

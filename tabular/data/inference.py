@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tabular import cancel
 from tabular.data import values
-from tabular.data.kinds import Sample, guess_kind
+from tabular.data.kinds import UNDECIDED, Sample, guess_kind
 from tabular.data.labels import choose_label as choose_label
 from tabular.data.labels import resolve_labels as resolve_labels
 from tabular.data.requests import KINDS, TableRequest, suggest
@@ -33,11 +33,13 @@ class Guess(NamedTuple):
         columns: the kinds of the features, NUMERIC or CATEGORICAL.
         left_out: why a column is no feature.
         non_features: the kinds of group columns that the user has dropped from the features.
+        undecided: the columns that are taken for categorical because the sample has no value.
     """
 
     columns: dict[str, str]
     left_out: dict[str, str]
     non_features: dict[str, str]
+    undecided: set[str]
 
 
 def guess_columns(rows: pa.Table, lines: np.ndarray, request: TableRequest, named: str) -> Guess:
@@ -56,7 +58,7 @@ def guess_columns(rows: pa.Table, lines: np.ndarray, request: TableRequest, name
     require_known(request, rows.column_names, named)
     if request.crossed and request.groups is None:
         raise UserError(f"{request.path}: crossed: expected groups, found none; add groups = [...]")
-    guess, groups = Guess({}, {}, {}), request.groups or ()
+    guess, groups = Guess({}, {}, {}, set()), request.groups or ()
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         cancel.check()
         if name == request.label:
@@ -66,6 +68,9 @@ def guess_columns(rows: pa.Table, lines: np.ndarray, request: TableRequest, name
             continue
         sample = Sample(name, column, lines, named)
         kind = request.columns.get(name) or guess_kind(sample, request.missing_markers)
+        if kind == UNDECIDED:
+            guess.undecided.add(name)
+            kind = CATEGORICAL
         if kind in KINDS:
             (guess.non_features if name in request.drop else guess.columns)[name] = kind
         elif name in groups:

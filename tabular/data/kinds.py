@@ -15,6 +15,9 @@ from tabular.errors import UserError
 NEARLY_ALL = 0.9  # the share of values from which a column is one of numbers, or of dates
 
 
+UNDECIDED = "no value"  # in the sample; the column is read as text
+
+
 class Sample(NamedTuple):
     """The first values of a column.
 
@@ -55,7 +58,7 @@ def guess_kind(sample: Sample, missing: tuple[str, ...]) -> str:
     counted = texts.drop_null().value_counts()
     distinct, counts = counted.field("values"), counted.field("counts").to_numpy()
     if not len(distinct):
-        return CATEGORICAL
+        return UNDECIDED
     if not in_dictionary:
         is_number = values.are_numbers(distinct)
         is_code = is_number & values.matches(distinct, values.CODE)

@@ -108,7 +108,8 @@ def _complete(draft: Draft, rows: FileRows, counters: Container[str] = ()) -> Ta
         name: entry._replace(counts_up=entry.counts_up or name in counters)
         for name, entry in column_statistics(rows.X, rows.n_unlabelled).items()
     }
-    return complete(draft, statistics, len(rows.X))
+    categories = {name: c.cat.categories for name, c in rows.X.select_dtypes("category").items()}
+    return complete(draft, statistics, categories, len(rows.X))
 
 
 def to_split(rows: FileRows, table: Table, path: Path) -> Split:

@@ -4,14 +4,17 @@ A file's first block shows the kinds of its columns. Which of them are left out,
 are, shows only when all training rows have been read.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
-from tabular.data import inference, labels, readers
+from tabular.data import inference, labels, readers, values
 from tabular.data.census import CENSUS
 from tabular.data.requests import TableRequest, rename
+from tabular.data.rows import NO_VALUE
 from tabular.data.table import NUMERIC, Table, TableSchema, label_codes
 from tabular.errors import UserError
 
@@ -176,20 +179,34 @@ def _crossed(crossed: tuple[str, ...], groups: tuple[str, ...]) -> tuple[str, ..
     return crossed if {*crossed} <= {*groups} else ()
 
 
+def _refuse_numbers(named: str, name: str, texts: list[str]) -> None:
+    """Raise ``UserError`` if a column without a value in the first rows has numbers later."""
+    found = pa.array(texts, pa.string())
+    if len(found) and (values.are_numbers(found) & ~values.matches(found, values.CODE)).all():
+        raise UserError(
+            f"{named}, column {name!r}: found no value in the first rows, and numbers such as "
+            f'{texts[0]!r} in later ones; set its kind to "numeric" under [columns] in table.toml'
+        )
+
+
 def complete(
     draft: Draft,
     statistics: dict[str, inference.ColumnStatistics],
+    categories: Mapping[str, Iterable[str]],
     n_rows: int,
 ) -> Table:
     """The table of a draft whose labels are known, once its training rows have been read.
 
     Args:
         statistics: of the columns of the schema, by name.
+        categories: of its categorical columns, by name.
         n_rows: the number of training rows.
     """
     request, guess = draft.request, draft.guess
     if draft.labels is None:
         raise ValueError("the labels are not known")
+    for name in guess.undecided:
+        _refuse_numbers(draft.named, name, [t for t in categories[name] if t != NO_VALUE])
     negative, positive, label_aliases = draft.labels
     useless = inference.uninformative(statistics, n_rows)
     useless = {name: reason for name, reason in useless.items() if name not in request.columns}

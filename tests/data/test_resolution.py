@@ -147,3 +147,27 @@ def test_a_numeric_group_of_the_built_in_table_gets_bands(synthetic_folder):
     assert first.bands["age"] == CENSUS.bands["age"]
     assert len(first.bands["hours-per-week"]) in (1, 2, 3)
     assert sources.load(str(synthetic_folder), table=first).table == first
+
+
+def test_numbers_of_a_column_that_begins_without_values_are_no_categories(tmp_path):
+    """Its kind cannot be seen in the first file; it would be left out as nearly unique text."""
+    (tmp_path / "train").mkdir()
+    for number, note in enumerate([None, 1.5]):
+        churn(300).assign(note=note).to_csv(tmp_path / "train" / f"{number}.csv", index=False)
+    churn(100).assign(note=2.5).to_csv(tmp_path / "test.csv", index=False)
+    message = "column 'note': found no value in the first rows, and numbers such as '1.5' in later"
+    with pytest.raises(UserError, match=message):
+        sources.load(str(tmp_path), TableRequest(label="Churn"))
+    (tmp_path / "table.toml").write_text('[columns]\nnote = "numeric"')
+    dataset = sources.load(str(tmp_path), TableRequest(label="Churn"))
+    assert "note" in dataset.table.numeric
+
+
+@pytest.mark.parametrize("note", [None, "late", "01067"])
+def test_a_column_that_begins_without_values_may_be_text_or_empty(tmp_path, note):
+    (tmp_path / "train").mkdir()
+    for number, value in enumerate([None, note]):
+        churn(300).assign(note=value).to_csv(tmp_path / "train" / f"{number}.csv", index=False)
+    churn(100).assign(note=note).to_csv(tmp_path / "test.csv", index=False)
+    table = sources.load(str(tmp_path), TableRequest(label="Churn")).table
+    assert table.left_out.get("note", table.columns.get("note")) in ("no values", "categorical")
