@@ -156,14 +156,16 @@ def test_the_champion_that_was_lost_is_that_of_the_last_finished_promotion_of_th
 
 
 def test_models_compared_for_a_name_are_counted_once_each_whatever_the_verdict(record):
-    candidate = SimpleNamespace(uri="models:/m-1")
-    assert promotion.count_candidates("it's", candidate) == 1
-    record(passed("models:/m-1"))
-    record(passed("models:/m-2") | {"verdict": "refused"}, "FAILED")
-    record(passed("models:/m-2"))
-    record(passed("models:/m-3", name="another"))
-    record({champions.NAME: "it's", champions.VERSION: "1"})  # a rollback
-    assert promotion.count_candidates("it's", candidate) == 2
+    candidate, dataset = SimpleNamespace(uri="models:/m-1"), SimpleNamespace(digest="these")
+    assert promotion.count_candidates("it's", candidate, dataset) == 1
+    rows = {"data.digest": "these"}
+    record(passed("models:/m-1") | rows)
+    record(passed("models:/m-2") | rows | {"verdict": "refused"}, "FAILED")
+    record(passed("models:/m-2") | rows)
+    record(passed("models:/m-3", name="another") | rows)
+    record(passed("models:/m-4") | {"data.digest": "last month's"})
+    record({champions.NAME: "it's", champions.VERSION: "1"} | rows)  # a rollback
+    assert promotion.count_candidates("it's", candidate, dataset) == 2
 
 
 def test_a_rollback_that_is_cancelled_before_the_aliases_move_moves_none(monkeypatch):
