@@ -150,14 +150,14 @@ def git_url(project, tmp_path):
 
 @pytest.fixture
 def run_command():
-    """A function that runs a command for at most two minutes and returns what it printed."""
+    """A function that runs a command for at most five minutes and returns what it printed."""
 
     def run(*command, **options) -> subprocess.CompletedProcess:
         return subprocess.run(
             [str(argument) for argument in command],
             capture_output=True,
             text=True,
-            timeout=options.pop("timeout", 120),
+            timeout=options.pop("timeout", 300),
             **options,
         )
 

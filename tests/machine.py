@@ -38,7 +38,7 @@ class Machine:
         }
         subprocess.run(["git", "clone", "-q", project, self.clone], check=True)
 
-    def run(self, command: str, seconds: float = 300) -> str:
+    def run(self, command: str, seconds: float = 600) -> str:
         """Run a command, in the environment that an earlier one made; returns what it prints."""
         script = f"[ -e .venv ] && . .venv/bin/activate\n{command}"
         done = subprocess.run(
