@@ -178,3 +178,25 @@ def test_a_group_column_that_is_no_feature_need_not_be_in_a_scored_file(tmp_path
     frame = pd.DataFrame({"a": np.arange(40) % 5, "g": ["x", "y"] * 20, "y": [0, 0, 1, 1] * 10})
     uri = log(frame, tmp_path, label="y", groups=("g",), drop=("g",))
     assert len(score(uri, frame[["a"]], "in.csv")) == 40
+
+
+def test_metrics_of_labels_are_those_of_the_written_labels(tmp_path):
+    """Also for a threshold between a probability and the middle of its step in the histogram."""
+    frame = tables.churn(300)
+    uri = log(frame, tmp_path, label="Churn")
+    paths = [str(tmp_path / name) for name in ("table.parquet", "out.parquet")]
+    largest = mlflow.pyfunc.load_model(uri).predict(frame)["probability"].max()
+    for threshold in (largest, np.nextafter(largest, 1)):
+        scoring.score(uri, *paths, threshold, {})
+        out = pd.read_parquet(paths[1])
+        found = mlflow.last_active_run().data.metrics["score_accuracy"]
+        assert found == pytest.approx((out["Churn"] == out["true_Churn"]).mean())
+
+
+def test_numbers_in_a_dictionary_of_texts_are_written_as_numbers(tmp_path):
+    frame = tables.churn(300)
+    uri = log(frame, tmp_path, label="Churn")
+    as_texts = frame.assign(tenure=frame["tenure"].astype(str).astype("category"))
+    as_texts.to_parquet(tmp_path / "texts.parquet")
+    scoring.score(uri, str(tmp_path / "texts.parquet"), str(tmp_path / "out.parquet"), None, {})
+    assert pd.read_parquet(tmp_path / "out.parquet")["tenure"].tolist() == frame["tenure"].tolist()
